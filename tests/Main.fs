@@ -1,0 +1,4 @@
+module Peft.Tests.Main
+
+[<EntryPoint>]
+let main _ = Peft.Native.ensure () |> ignore; 0
