@@ -18,9 +18,14 @@ module Elf =
     /// entries changed. A weak requirement is not checked by the dynamic linker; that is safe where no symbol of
     /// that version is used. Layout: System V gABI, "Symbol versioning" (Elf64_Verneed, Elf64_Vernaux).
     let relaxVersion (version: string) (image: byte[]) : int =
-        let u16 at = BinaryPrimitives.ReadUInt16LittleEndian(ReadOnlySpan(image, at, 2))
-        let i32 at = BinaryPrimitives.ReadInt32LittleEndian(ReadOnlySpan(image, at, 4))
-        let i64 at = BinaryPrimitives.ReadInt64LittleEndian(ReadOnlySpan(image, at, 8))
+        let u16 at =
+            BinaryPrimitives.ReadUInt16LittleEndian(ReadOnlySpan(image, at, 2))
+
+        let i32 at =
+            BinaryPrimitives.ReadInt32LittleEndian(ReadOnlySpan(image, at, 4))
+
+        let i64 at =
+            BinaryPrimitives.ReadInt64LittleEndian(ReadOnlySpan(image, at, 8))
 
         let text at =
             let ends = Array.IndexOf(image, 0uy, at)
@@ -110,7 +115,9 @@ module Native =
     /// another TorchSharp version gets another file; the rename is atomic, so that two processes may race.
     let private relaxedCopy (shim: string) : string =
         let image = File.ReadAllBytes shim
-        let hash = Convert.ToHexString(SHA256.HashData image).Substring(0, 16).ToLowerInvariant()
+
+        let hash =
+            Convert.ToHexString(SHA256.HashData image).Substring(0, 16).ToLowerInvariant()
 
         let folder =
             Path.Combine(

@@ -28,9 +28,11 @@ type Role =
     | FeedForward of FeedForwardPart
 
 /// The address of one linear map in T5.
-type Site = { Stack: Stack; Block: int; Role: Role }
+type Site =
+    { Stack: Stack; Block: int; Role: Role }
 
 /// A tensor of the model, and whether a run may change it.
+[<ReferenceEquality>]
 type Leaf =
     | Frozen of torch.Tensor
     | Trained of Modules.Parameter
@@ -41,13 +43,8 @@ type Leaf =
         | Frozen tensor -> tensor
         | Trained parameter -> parameter
 
-    /// True where an optimiser moves it.
-    member leaf.IsTrained: bool =
-        match leaf with
-        | Frozen _ -> false
-        | Trained _ -> true
-
 /// What a site computes. Adapters wrap: the base weight stays inside, untouched.
+[<ReferenceEquality>]
 type Projection =
     /// y = W x, with `weight` of shape [out, in].
     | Dense of weight: Leaf
@@ -59,15 +56,19 @@ type Projection =
     | Shifted of inner: Projection * bias: Leaf
 
 /// Root-mean-square norm without mean or bias: y = scale ∘ x / sqrt(mean(x²) + epsilon), `scale` [d_model].
+[<ReferenceEquality>]
 type Norm = { Scale: Leaf; Epsilon: float }
 
 /// One attention with the norm before it. The maps q, k, v go from d_model to heads · d_kv, o comes back.
+[<ReferenceEquality>]
 type Attention =
-    { Norm: Norm
-      Q: Projection
-      K: Projection
-      V: Projection
-      O: Projection }
+    {
+        Norm: Norm
+        Q: Projection
+        K: Projection
+        V: Projection
+        O: Projection
+    }
 
 /// The activation inside a feed-forward layer.
 type Activation =
@@ -76,49 +77,61 @@ type Activation =
     | GeluNew
 
 /// One feed-forward layer with the norm before it: output(act(gate x) ∘ input x), or output(act(input x)) without gate.
+[<ReferenceEquality>]
 type FeedForward =
-    { Norm: Norm
-      Gate: Projection option
-      Input: Projection
-      Output: Projection }
+    {
+        Norm: Norm
+        Gate: Projection option
+        Input: Projection
+        Output: Projection
+    }
 
 /// One transformer block; only the decoder's blocks have a cross-attention.
+[<ReferenceEquality>]
 type Block =
-    { SelfAttention: Attention
-      CrossAttention: Attention option
-      FeedForward: FeedForward }
+    {
+        SelfAttention: Attention
+        CrossAttention: Attention option
+        FeedForward: FeedForward
+    }
 
 /// One stack of blocks. `RelativeBias` [buckets, heads] belongs to the first block and serves all of them.
+[<ReferenceEquality>]
 type Tower =
-    { RelativeBias: Leaf
-      Blocks: Block list
-      FinalNorm: Norm }
+    {
+        RelativeBias: Leaf
+        Blocks: Block list
+        FinalNorm: Norm
+    }
 
 /// The shape and constants of a T5, as `config.json` states them.
 type Config =
-    { VocabularySize: int
-      ModelWidth: int
-      KeyWidth: int
-      FeedForwardWidth: int
-      EncoderLayers: int
-      DecoderLayers: int
-      Heads: int
-      Buckets: int
-      MaxDistance: int
-      DropoutRate: float
-      Epsilon: float
-      Activation: Activation
-      IsGated: bool
-      /// T5 v1.0: the head is the embedding, and the decoder's output is scaled by d_model^-0.5 before it.
-      IsTied: bool
-      PadId: int
-      EosId: int
-      StartId: int }
+    {
+        VocabularySize: int
+        ModelWidth: int
+        KeyWidth: int
+        FeedForwardWidth: int
+        EncoderLayers: int
+        DecoderLayers: int
+        Heads: int
+        Buckets: int
+        MaxDistance: int
+        DropoutRate: float
+        Epsilon: float
+        Activation: Activation
+        IsGated: bool
+        /// T5 v1.0: the head is the embedding, and the decoder's output is scaled by d_model^-0.5 before it.
+        IsTied: bool
+        PadId: int
+        EosId: int
+        StartId: int
+    }
 
     /// Heads · d_kv: the width between q, k, v and o; not always d_model.
     member config.InnerWidth: int = config.Heads * config.KeyWidth
 
 /// A T5 as a value: tensors and the functions between them are all in these records.
+[<ReferenceEquality>]
 type T5 =
     {
         Config: Config
@@ -208,30 +221,43 @@ module T5 =
     let rewrite (f: Site -> Projection -> Projection) (model: T5) : T5 =
         let tower stack (tower: Tower) =
             let rewriteBlock index (block: Block) =
-                let at role = f { Stack = stack; Block = index; Role = role }
+                let at role =
+                    f
+                        {
+                            Stack = stack
+                            Block = index
+                            Role = role
+                        }
 
                 let attention role (attention: Attention) =
                     { attention with
                         Q = at (role Q) attention.Q
                         K = at (role K) attention.K
                         V = at (role V) attention.V
-                        O = at (role O) attention.O }
+                        O = at (role O) attention.O
+                    }
 
                 let input = if block.FeedForward.Gate.IsSome then Wi1 else Wi
 
-                { SelfAttention = attention SelfAttention block.SelfAttention
-                  CrossAttention = block.CrossAttention |> Option.map (attention CrossAttention)
-                  FeedForward =
-                    { block.FeedForward with
-                        Gate = block.FeedForward.Gate |> Option.map (at (FeedForward Wi0))
-                        Input = at (FeedForward input) block.FeedForward.Input
-                        Output = at (FeedForward Wo) block.FeedForward.Output } }
+                {
+                    SelfAttention = attention SelfAttention block.SelfAttention
+                    CrossAttention = block.CrossAttention |> Option.map (attention CrossAttention)
+                    FeedForward =
+                        { block.FeedForward with
+                            Gate = block.FeedForward.Gate |> Option.map (at (FeedForward Wi0))
+                            Input = at (FeedForward input) block.FeedForward.Input
+                            Output = at (FeedForward Wo) block.FeedForward.Output
+                        }
+                }
 
-            { tower with Blocks = tower.Blocks |> List.mapi rewriteBlock }
+            { tower with
+                Blocks = tower.Blocks |> List.mapi rewriteBlock
+            }
 
         { model with
             Encoder = tower Encoder model.Encoder
-            Decoder = tower Decoder model.Decoder }
+            Decoder = tower Decoder model.Decoder
+        }
 
     /// Every linear map with its address, in the order of computation.
     let projections (model: T5) : (Site * Projection) list =
@@ -248,28 +274,44 @@ module T5 =
     let private mapNorms (f: string -> Leaf -> Leaf) (model: T5) : T5 =
         let tower stack (tower: Tower) =
             let name = Site.stackName stack
-            let norm place (norm: Norm) = { norm with Scale = f $"{name}.{place}.weight" norm.Scale }
+
+            let norm place (norm: Norm) =
+                { norm with
+                    Scale = f $"{name}.{place}.weight" norm.Scale
+                }
 
             let mapBlock index (block: Block) =
-                let layer position = norm $"block.{index}.layer.{position}.layer_norm"
+                let layer position =
+                    norm $"block.{index}.layer.{position}.layer_norm"
 
-                { SelfAttention =
-                    { block.SelfAttention with Norm = layer 0 block.SelfAttention.Norm }
-                  CrossAttention =
-                    block.CrossAttention
-                    |> Option.map (fun attention -> { attention with Norm = layer 1 attention.Norm })
-                  FeedForward =
-                    { block.FeedForward with
-                        Norm = layer (if stack = Encoder then 1 else 2) block.FeedForward.Norm } }
+                {
+                    SelfAttention =
+                        { block.SelfAttention with
+                            Norm = layer 0 block.SelfAttention.Norm
+                        }
+                    CrossAttention =
+                        block.CrossAttention
+                        |> Option.map (fun attention ->
+                            { attention with
+                                Norm = layer 1 attention.Norm
+                            })
+                    FeedForward =
+                        { block.FeedForward with
+                            Norm = layer (if stack = Encoder then 1 else 2) block.FeedForward.Norm
+                        }
+                }
 
-            { RelativeBias =
-                f $"{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight" tower.RelativeBias
-              Blocks = tower.Blocks |> List.mapi mapBlock
-              FinalNorm = norm "final_layer_norm" tower.FinalNorm }
+            {
+                RelativeBias =
+                    f $"{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight" tower.RelativeBias
+                Blocks = tower.Blocks |> List.mapi mapBlock
+                FinalNorm = norm "final_layer_norm" tower.FinalNorm
+            }
 
         { model with
             Encoder = tower Encoder model.Encoder
-            Decoder = tower Decoder model.Decoder }
+            Decoder = tower Decoder model.Decoder
+        }
 
     /// Applies `f name leaf` to every tensor of the model, under the names of a Hugging Face checkpoint; adapters'
     /// leaves carry the site's name and a suffix (`.lora_a`, `.bias`, …), the soft prompt is `prompt_embeddings`.
@@ -278,9 +320,12 @@ module T5 =
             { model with
                 Embedding = f "shared.weight" model.Embedding
                 Prompt = model.Prompt |> Option.map (f "prompt_embeddings")
-                Head = model.Head |> Option.map (f "lm_head.weight") }
+                Head = model.Head |> Option.map (f "lm_head.weight")
+            }
 
-        outer |> mapNorms f |> rewrite (fun site -> Projection.mapLeaves f (Site.name site))
+        outer
+        |> mapNorms f
+        |> rewrite (fun site -> Projection.mapLeaves f (Site.name site))
 
     /// Every tensor with its name; each name once.
     let leaves (model: T5) : (string * Leaf) list =
@@ -306,7 +351,9 @@ module T5 =
     let freeze (model: T5) : T5 = mapLeaves (fun _ -> Leaf.freeze) model
 
     /// The number of trained elements.
-    let countTrained (model: T5) : int64 = trained model |> List.sumBy (fun (_, parameter) -> parameter.numel ())
+    let countTrained (model: T5) : int64 =
+        trained model |> List.sumBy (fun (_, parameter) -> parameter.numel ())
 
     /// The number of elements of all tensors, adapters included.
-    let count (model: T5) : int64 = leaves model |> List.sumBy (fun (_, leaf) -> leaf.Value.numel ())
+    let count (model: T5) : int64 =
+        leaves model |> List.sumBy (fun (_, leaf) -> leaf.Value.numel ())
