@@ -80,6 +80,7 @@ type Timing =
         timing.Load + timing.Tokenise + timing.Train + timing.Validate + timing.Test
 
 /// The result file of one run.
+[<NoComparison>]
 type Run =
     {
         Schema: int
@@ -210,7 +211,9 @@ module Run =
 
             match document.RootElement.TryGetProperty "Schema" with
             | true, version when version.TryGetInt32() = (true, schema) ->
-                document.RootElement.Deserialize<Run>(Json.options)
+                match document.RootElement.Deserialize<Run>(Json.options) with
+                | null -> refuse "is empty"
+                | run -> run
             | true, version -> refuse $"has result schema {version}, and this version reads schema {schema}"
             | false, _ -> refuse "is not a result file: it states no Schema"
         with
