@@ -144,34 +144,6 @@ module Training =
         }
 
 [<RequireQualifiedAccess>]
-module Json =
-    /// The one way this project writes JSON: stable order, indented, text kept readable.
-    let options: JsonSerializerOptions =
-        JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
-
-    /// One line, for JSON Lines.
-    let line: JsonSerializerOptions =
-        JsonSerializerOptions(WriteIndented = false, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
-
-[<RequireQualifiedAccess>]
-module Files =
-    /// Writes a file through a temporary neighbour and a rename: readers see the old file or the whole new one.
-    let writeAtomically (path: string) (text: string) : unit =
-        let temporary = $"{path}.{Environment.ProcessId}.tmp"
-
-        try
-            do
-                use stream = new FileStream(temporary, FileMode.Create, FileAccess.Write)
-                stream.Write(ReadOnlySpan(UTF8Encoding(false).GetBytes text))
-                stream.Flush true
-
-            File.Move(temporary, path, overwrite = true)
-        with
-        | :? IOException
-        | :? UnauthorizedAccessException as error ->
-            userError $"{path} cannot be written: {error.Message} Choose another folder with --results."
-
-[<RequireQualifiedAccess>]
 module Experiment =
     /// Twelve hexadecimal digits of the SHA-256 of the record's JSON: equal records, equal ids, on every machine.
     let id (experiment: Experiment) : string =

@@ -1,4 +1,46 @@
 module Peft.Tests.Main
 
+open System
+open System.Text
+open Expecto
+open Expecto.Impl
+open TorchSharp
+open Peft
+
+/// Expecto's printer, which also keeps the counts for the closing line.
+let private counting (keep: TestRunSummary -> unit) : TestPrinters =
+    let printer = TestPrinters.defaultPrinter
+
+    { printer with
+        summary =
+            fun config summary ->
+                keep summary
+                printer.summary config summary
+    }
+
+/// Straight to standard output: Expecto's own console adds colour codes.
+let private closingLine (summary: TestRunSummary) : unit =
+    let failed = summary.failed.Length + summary.errored.Length
+
+    let line =
+        $"\n{summary.passed.Length} passed, {failed} failed, {summary.ignored.Length} skipped\n"
+
+    use output = Console.OpenStandardOutput()
+    output.Write(ReadOnlySpan(Encoding.UTF8.GetBytes line))
+
 [<EntryPoint>]
-let main _ = Peft.Native.ensure () |> ignore; 0
+let main arguments =
+    Native.ensure () |> ignore
+    // OpenMP threads spin; the models here are tiny.
+    torch.set_num_threads 1
+    let mutable counts = None
+
+    let options =
+        [
+            CLIArguments.Sequenced
+            CLIArguments.Printer(counting (fun summary -> counts <- Some summary))
+        ]
+
+    let code = runTestsInAssemblyWithCLIArgs options arguments
+    counts |> Option.iter closingLine
+    code

@@ -70,12 +70,6 @@ type Attention =
         O: Projection
     }
 
-/// The activation inside a feed-forward layer.
-type Activation =
-    | Relu
-    /// The tanh approximation of GELU that Hugging Face calls `gelu_new`.
-    | GeluNew
-
 /// One feed-forward layer with the norm before it: output(act(gate x) ∘ input x), or output(act(input x)) without gate.
 [<ReferenceEquality>]
 type FeedForward =
@@ -103,32 +97,6 @@ type Tower =
         Blocks: Block list
         FinalNorm: Norm
     }
-
-/// The shape and constants of a T5, as `config.json` states them.
-type Config =
-    {
-        VocabularySize: int
-        ModelWidth: int
-        KeyWidth: int
-        FeedForwardWidth: int
-        EncoderLayers: int
-        DecoderLayers: int
-        Heads: int
-        Buckets: int
-        MaxDistance: int
-        DropoutRate: float
-        Epsilon: float
-        Activation: Activation
-        IsGated: bool
-        /// T5 v1.0: the head is the embedding, and the decoder's output is scaled by d_model^-0.5 before it.
-        IsTied: bool
-        PadId: int
-        EosId: int
-        StartId: int
-    }
-
-    /// Heads · d_kv: the width between q, k, v and o; not always d_model.
-    member config.InnerWidth: int = config.Heads * config.KeyWidth
 
 /// A T5 as a value: tensors and the functions between them are all in these records.
 [<ReferenceEquality>]

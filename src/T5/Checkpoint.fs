@@ -1,0 +1,193 @@
+namespace Peft.T5
+
+open System
+open System.Collections.Generic
+open System.IO
+open System.Security.Cryptography
+open System.Text
+open System.Text.Json
+open Peft
+open TorchSharp
+
+/// Hugging Face checkpoint folders: `config.json` and `model.safetensors`, or shards with an index.
+[<RequireQualifiedAccess>]
+module Checkpoint =
+    /// The model's structure over tensors given by name and shape.
+    let build (config: Config) (tensor: string -> int64 list -> torch.Tensor) : T5 =
+        let width, inner, hidden =
+            int64 config.ModelWidth, int64 config.InnerWidth, int64 config.FeedForwardWidth
+
+        let vocabulary = int64 config.VocabularySize
+        let leaf name shape = Frozen(tensor name shape)
+
+        let norm name : Norm =
+            { Scale = leaf $"{name}.weight" [ width ]
+              Epsilon = config.Epsilon }
+
+        let attention layer name : Attention =
+            let dense part shape = Projection.Dense(leaf $"{layer}.{name}.{part}.weight" shape)
+
+            { Norm = norm $"{layer}.layer_norm"
+              Q = dense "q" [ inner; width ]
+              K = dense "k" [ inner; width ]
+              V = dense "v" [ inner; width ]
+              O = dense "o" [ width; inner ] }
+
+        let feedForward layer : FeedForward =
+            let dense part shape = Projection.Dense(leaf $"{layer}.DenseReluDense.{part}.weight" shape)
+
+            { Norm = norm $"{layer}.layer_norm"
+              Gate = if config.IsGated then Some(dense "wi_0" [ hidden; width ]) else None
+              Input = dense (if config.IsGated then "wi_1" else "wi") [ hidden; width ]
+              Output = dense "wo" [ width; hidden ] }
+
+        let tower stack layers : Tower =
+            let name = Site.stackName stack
+
+            let block index : Block =
+                let layer position = $"{name}.block.{index}.layer.{position}"
+
+                { SelfAttention = attention (layer 0) "SelfAttention"
+                  CrossAttention =
+                    if stack = Stack.Decoder then
+                        Some(attention (layer 1) "EncDecAttention")
+                    else
+                        None
+                  FeedForward = feedForward (layer (if stack = Stack.Decoder then 2 else 1)) }
+
+            { RelativeBias =
+                leaf
+                    $"{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+                    [ int64 config.Buckets; int64 config.Heads ]
+              Blocks = List.init layers block
+              FinalNorm = norm $"{name}.final_layer_norm" }
+
+        { Config = config
+          Embedding = leaf "shared.weight" [ vocabulary; width ]
+          Prompt = None
+          Encoder = tower Stack.Encoder config.EncoderLayers
+          Decoder = tower Stack.Decoder config.DecoderLayers
+          Head = if config.IsTied then None else Some(leaf "lm_head.weight" [ vocabulary; width ]) }
+
+    /// Keys that published checkpoints carry besides the model: copies of the embedding and an unused bias.
+    let private ignorable =
+        set
+            [ "encoder.embed_tokens.weight"
+              "decoder.embed_tokens.weight"
+              "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+              "lm_head.weight" ]
+
+    let private shardFiles (folder: string) (index: string) : string list =
+        try
+            use document = JsonDocument.Parse(File.ReadAllText index)
+
+            [ for item in document.RootElement.GetProperty("weight_map").EnumerateObject() -> Json.text item.Value ]
+            |> List.distinct
+            |> List.map (fun name ->
+                // A path here could lead out of the folder.
+                if name <> string (Path.GetFileName name) then
+                    userError $"{index} names the shard '{name}', which is no plain file name."
+
+                Path.Combine(folder, name))
+        with
+        | :? JsonException
+        | :? InvalidOperationException
+        | :? KeyNotFoundException -> userError $"{index} is not a readable index of shards."
+
+    let private weightFiles (folder: string) : string list =
+        let at name = Path.Combine(folder, name)
+
+        if File.Exists(at "model.safetensors") then
+            [ at "model.safetensors" ]
+        elif File.Exists(at "model.safetensors.index.json") then
+            shardFiles folder (at "model.safetensors.index.json")
+        elif File.Exists(at "pytorch_model.bin") then
+            userError $"{folder} holds pytorch_model.bin only, which is a Python pickle: convert it to model.safetensors."
+        else
+            userError $"{folder} holds no model.safetensors and no model.safetensors.index.json."
+
+    let private keepsFloat32 (name: string) =
+        name.EndsWith("norm.weight", StringComparison.Ordinal)
+        || name.EndsWith("relative_attention_bias.weight", StringComparison.Ordinal)
+
+    /// Loads a folder with every leaf frozen: matrices in `dtype` (float32 or bfloat16), norms and position biases in
+    /// float32. float32, float16 and bfloat16 on disk are accepted. `UserError` names the first tensor that is
+    /// missing, unknown or of another shape; nothing is half-loaded.
+    let load (device: torch.Device) (dtype: torch.ScalarType) (folder: string) : T5 =
+        if not (Directory.Exists folder) then
+            userError $"the model folder {folder} does not exist."
+
+        let config = Config.load (Path.Combine(folder, "config.json"))
+        let tensors = Dictionary<string, torch.Tensor>()
+
+        for file in weightFiles folder do
+            for pair in Safetensors.readAll file do
+                tensors[pair.Key] <- pair.Value
+
+        let used = HashSet<string>()
+
+        let take (name: string) (shape: int64 list) =
+            used.Add name |> ignore
+
+            match tensors.TryGetValue name with
+            | false, _ -> userError $"{folder}: the checkpoint has no tensor {name}; config.json asks for one of shape {shape}."
+            | true, found when List.ofArray found.shape <> shape ->
+                userError $"{folder}: tensor {name} has shape {List.ofArray found.shape}; config.json asks for {shape}."
+            | true, found when not (found.is_floating_point ()) ->
+                userError $"{folder}: tensor {name} is {found.dtype}; weights are float32, float16 or bfloat16."
+            | true, found -> found.``to``((if keepsFloat32 name then torch.float32 else dtype), device)
+
+        let hasOwnHead =
+            match tensors.TryGetValue "lm_head.weight", tensors.TryGetValue "shared.weight" with
+            | (true, head), (true, shared) -> not (head.shape = shared.shape && head.eq(shared).all().item<bool> ())
+            | _ -> false
+
+        let model = build { config with IsTied = config.IsTied && not hasOwnHead } take
+        let unknown = tensors.Keys |> Seq.filter (fun name -> not (used.Contains name || ignorable.Contains name))
+
+        match Seq.tryHead unknown with
+        | Some name -> userError $"{folder}: tensor {name} does not belong to the T5 that config.json describes."
+        | None -> model
+
+    /// Writes a plain Hugging Face checkpoint with the weights in `dtype`. Adapters must have been merged.
+    let save (folder: string) (dtype: torch.ScalarType) (model: T5) : unit =
+        use _ = torch.NewDisposeScope()
+        Directory.CreateDirectory folder |> ignore
+        let tensors = T5.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.detach().``to`` dtype)
+        Safetensors.write (Path.Combine(folder, "model.safetensors")) (Map.ofList [ "format", "pt" ]) tensors
+        Files.writeAtomically (Path.Combine(folder, "config.json")) (Config.toJson model.Config)
+
+    /// A T5 with random float32 weights as Hugging Face initialises it (factor 1). The numbers follow from `seed`.
+    let random (config: Config) (seed: int) : T5 =
+        use generator = new torch.Generator(uint64 seed, torch.CPU)
+        let width, inner, hidden = float config.ModelWidth, float config.InnerWidth, float config.FeedForwardWidth
+
+        let deviation (name: string) =
+            let part = name.Split('.') |> Array.rev |> Array.item 1
+
+            match part with
+            | "shared"
+            | "lm_head" -> 1.0
+            | "q" -> (width * float config.KeyWidth) ** -0.5
+            | "o" -> inner ** -0.5
+            | "wo" -> hidden ** -0.5
+            | _ -> width ** -0.5
+
+        build config (fun name shape ->
+            if name.EndsWith("norm.weight", StringComparison.Ordinal) then
+                torch.ones(List.toArray shape, dtype = torch.float32)
+            else
+                torch.randn(List.toArray shape, dtype = torch.float32, generator = generator).mul_ ((deviation name).ToScalar()))
+
+    /// Sixteen hexadecimal digits that tell one base model from another: configuration, and each tensor's name, shape
+    /// and sum of squares in float64.
+    let fingerprint (model: T5) : string =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let text = StringBuilder(Config.toJson model.Config)
+
+        for name, leaf in T5.leaves model do
+            let square = leaf.Value.``to``(torch.float64).square().sum().item<float> ()
+            text.Append($"{name}{List.ofArray leaf.Value.shape}{square:R}") |> ignore
+
+        Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(string text))).Substring(0, 16).ToLowerInvariant()

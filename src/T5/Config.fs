@@ -1,0 +1,148 @@
+namespace Peft.T5
+
+open System
+open System.IO
+open System.Text.Json
+open Peft
+
+/// The activation inside a feed-forward layer.
+type Activation =
+    | Relu
+    /// The tanh approximation of GELU that Hugging Face calls `gelu_new`.
+    | GeluNew
+
+/// The shape and constants of a T5, as `config.json` states them.
+type Config =
+    {
+        VocabularySize: int
+        ModelWidth: int
+        KeyWidth: int
+        FeedForwardWidth: int
+        EncoderLayers: int
+        DecoderLayers: int
+        Heads: int
+        Buckets: int
+        MaxDistance: int
+        DropoutRate: float
+        Epsilon: float
+        Activation: Activation
+        IsGated: bool
+        /// T5 v1.0: the head is the embedding, and the decoder's output is scaled by d_model^-0.5 before it.
+        IsTied: bool
+        PadId: int
+        EosId: int
+        StartId: int
+    }
+
+    /// Heads · d_kv: the width between q, k, v and o; not always d_model.
+    member config.InnerWidth: int = config.Heads * config.KeyWidth
+
+[<RequireQualifiedAccess>]
+module Config =
+    let private number (path: string) (json: JsonElement) (key: string) (fallback: float option) : float =
+        match json.TryGetProperty key, fallback with
+        | (true, value), _ when value.ValueKind = JsonValueKind.Number -> value.GetDouble()
+        | (true, value), Some default' when value.ValueKind = JsonValueKind.Null -> default'
+        | (true, value), _ -> userError $"{path}: {key} is {value.GetRawText()}, and should be a number."
+        | (false, _), Some default' -> default'
+        | (false, _), None -> userError $"{path} has no {key}: it is not a T5 configuration."
+
+    let private activation path (projection: string) =
+        match projection with
+        | "relu" -> Relu, false
+        | "gated-gelu" -> GeluNew, true
+        | "gated-relu" -> Relu, true
+        | "gelu_new" -> GeluNew, false
+        | other -> userError $"{path}: feed_forward_proj '{other}' is not supported: relu, gated-relu, gelu_new or gated-gelu."
+
+    /// transformers 5 always writes `tie_word_embeddings: true` and says `scale_decoder_outputs: false` where the head
+    /// is its own; transformers 4 says it with `tie_word_embeddings` alone.
+    let private isTied (json: JsonElement) =
+        let flag (key: string) =
+            match json.TryGetProperty key with
+            | true, value when value.ValueKind = JsonValueKind.True -> Some true
+            | true, value when value.ValueKind = JsonValueKind.False -> Some false
+            | _ -> None
+
+        match flag "scale_decoder_outputs", flag "tie_word_embeddings" with
+        | Some scales, _ -> scales
+        | None, Some tied -> tied
+        | None, None -> true
+
+    /// Reads `config.json` as transformers 4 and 5 write it; `path` is for messages.
+    let ofJson (path: string) (json: JsonElement) : Config =
+        let need key = int (number path json key None)
+        let give key fallback = int (number path json key (Some(float fallback)))
+
+        let projection =
+            match json.TryGetProperty "feed_forward_proj" with
+            | true, value -> Json.text value
+            | false, _ -> "relu"
+
+        let activation, isGated = activation path projection
+        let layers = need "num_layers"
+
+        { VocabularySize = need "vocab_size"
+          ModelWidth = need "d_model"
+          KeyWidth = need "d_kv"
+          FeedForwardWidth = need "d_ff"
+          EncoderLayers = layers
+          DecoderLayers = give "num_decoder_layers" layers
+          Heads = need "num_heads"
+          Buckets = give "relative_attention_num_buckets" 32
+          MaxDistance = give "relative_attention_max_distance" 128
+          DropoutRate = number path json "dropout_rate" (Some 0.1)
+          Epsilon = number path json "layer_norm_epsilon" (Some 1e-6)
+          Activation = activation
+          IsGated = isGated
+          IsTied = isTied json
+          PadId = give "pad_token_id" 0
+          EosId = give "eos_token_id" 1
+          StartId = give "decoder_start_token_id" 0 }
+
+    /// Reads a `config.json` file.
+    let load (path: string) : Config =
+        if not (File.Exists path) then
+            userError $"{path} does not exist: a model folder holds config.json, model.safetensors and spiece.model."
+
+        try
+            use document = JsonDocument.Parse(File.ReadAllText path)
+            ofJson path document.RootElement
+        with
+        | :? JsonException
+        | :? InvalidOperationException
+        | :? FormatException -> userError $"{path} is not a readable JSON configuration."
+
+    /// The configuration in the layout of the published FLAN-T5 files.
+    let toJson (config: Config) : string =
+        let projection =
+            match config.Activation, config.IsGated with
+            | Relu, false -> "relu"
+            | Relu, true -> "gated-relu"
+            | GeluNew, false -> "gelu_new"
+            | GeluNew, true -> "gated-gelu"
+
+        let values: (string * obj) list =
+            [ "architectures", [| "T5ForConditionalGeneration" |]
+              "d_ff", config.FeedForwardWidth
+              "d_kv", config.KeyWidth
+              "d_model", config.ModelWidth
+              "decoder_start_token_id", config.StartId
+              "dropout_rate", config.DropoutRate
+              "eos_token_id", config.EosId
+              "feed_forward_proj", projection
+              "initializer_factor", 1.0
+              "is_encoder_decoder", true
+              "layer_norm_epsilon", config.Epsilon
+              "model_type", "t5"
+              "num_decoder_layers", config.DecoderLayers
+              "num_heads", config.Heads
+              "num_layers", config.EncoderLayers
+              "pad_token_id", config.PadId
+              "relative_attention_max_distance", config.MaxDistance
+              "relative_attention_num_buckets", config.Buckets
+              "tie_word_embeddings", config.IsTied
+              "use_cache", true
+              "vocab_size", config.VocabularySize ]
+
+        JsonSerializer.Serialize(dict values, Json.options) + "\n"
