@@ -6,44 +6,55 @@ open TorchSharp
 /// One row as token ids; both end with `</s>`.
 type EncodedRow = { Input: int[]; Target: int[] }
 
-/// Rows padded to the longest of them: ids and mask [rows, input length] int64, labels [rows, target length] int64
-/// with -100 where there is no label. Disposing it frees the three tensors.
-type Batch(inputIds: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) =
-    member _.InputIds = inputIds
-    member _.Mask = mask
-    member _.Labels = labels
+/// Rows padded on the right to the longest of them. Disposing it frees its tensors.
+[<ReferenceEquality>]
+type Batch =
+    {
+        /// [rows, input length] int64.
+        InputIds: torch.Tensor
+        /// [rows, input length] int64, 1 where there is a token; none where every row fills its length.
+        Mask: torch.Tensor option
+        /// [rows, target length] int64, -100 where there is no label.
+        Labels: torch.Tensor
+    }
 
-    interface System.IDisposable with
-        member _.Dispose() =
-            inputIds.Dispose()
-            mask.Dispose()
-            labels.Dispose()
+    interface IDisposable with
+        member batch.Dispose() =
+            batch.InputIds.Dispose()
+            batch.Mask |> Option.iter _.Dispose()
+            batch.Labels.Dispose()
 
 [<RequireQualifiedAccess>]
 module Batch =
-    let private ignored = -100L
+    /// The label that the loss ignores.
+    let ignoredLabel = -100L
 
-    let private matrix (fill: int64) (rows: int[][]) (value: int -> int64) (device: torch.Device) =
+    let private matrix (fill: int64) (device: torch.Device) (rows: int64[][]) =
         let width = rows |> Array.map Array.length |> Array.max
         let cells = Array.create (rows.Length * width) fill
-
-        rows
-        |> Array.iteri (fun row ids -> ids |> Array.iteri (fun column id -> cells[row * width + column] <- value id))
+        rows |> Array.iteri (fun row ids -> ids.CopyTo(cells, row * width))
 
         torch.tensor(cells, dtype = Nullable torch.int64, device = device).view (int64 rows.Length, int64 width)
 
-    /// Pads rows on the right to a batch on `device`.
+    let private isRagged (rows: int64[][]) =
+        rows |> Array.exists (fun row -> row.Length <> rows[0].Length)
+
+    /// Pads rows to a batch on `device`. There must be at least one row.
     let ofRows (padId: int) (device: torch.Device) (rows: EncodedRow[]) : Batch =
-        let inputs = rows |> Array.map _.Input
+        let inputs = rows |> Array.map (_.Input >> Array.map int64)
 
-        new Batch(
-            matrix (int64 padId) inputs int64 device,
-            matrix 0L inputs (fun _ -> 1L) device,
-            matrix ignored (rows |> Array.map _.Target) int64 device
-        )
+        {
+            InputIds = matrix (int64 padId) device inputs
+            Mask =
+                if isRagged inputs then
+                    inputs |> Array.map (Array.map (fun _ -> 1L)) |> matrix 0L device |> Some
+                else
+                    None
+            Labels = rows |> Array.map (_.Target >> Array.map int64) |> matrix ignoredLabel device
+        }
 
-    /// Rows in batches of at most `size`, nearest in length first, so that little is padded; each row comes with its
-    /// place in `rows`. For evaluation, where order does not matter.
+    /// Rows in batches of at most `size`, longest first and nearest in length together, so that little is padded; each
+    /// row comes with its place in `rows`. For evaluation, where order does not matter.
     let byLength (size: int) (rows: EncodedRow[]) : (int * EncodedRow)[][] =
         rows
         |> Array.indexed

@@ -69,7 +69,7 @@ module Gradients =
 [<RequireQualifiedAccess>]
 module Optimizer =
     let private zeros (parameter: Modules.Parameter) =
-        torch.zeros_like(parameter.detach ()).DetachFromDisposeScope()
+        torch.zeros_like (parameter.detach ())
 
     /// AdamW (Loshchilov and Hutter 2019, algorithm 2) with PyTorch's order of operations: decay first, then the
     /// moments, bias-corrected. State: `<name>.m` and `<name>.v`, shaped like the parameter, float32.
@@ -126,7 +126,7 @@ module Optimizer =
             parameters
             |> List.map (fun (name: string, parameter: Modules.Parameter) ->
                 let like (shape: int64 array) =
-                    torch.zeros(shape, dtype = torch.float32, device = parameter.device).DetachFromDisposeScope()
+                    torch.zeros (shape, dtype = torch.float32, device = parameter.device)
 
                 if parameter.dim () >= 2L then
                     let row = Array.sub parameter.shape 0 (parameter.shape.Length - 1)

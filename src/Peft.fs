@@ -75,7 +75,7 @@ module Adapter =
         drawn.mul(deviation.ToScalar()).``to``(device).MoveToOuterDisposeScope()
 
     let private shape (projection: Projection) =
-        let weight = Projection.weight projection
+        let weight = (Projection.weight projection).Value
         weight.shape[1], weight.shape[0], weight.device
 
     /// Full fine-tuning: every tensor becomes a trained float32 copy; the model given stays as it is.

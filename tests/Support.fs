@@ -37,9 +37,9 @@ let sharedOrSkip (parts: string list) : string =
 
     path
 
-/// A JSON file, parsed.
+/// A JSON file, parsed. Python writes -Infinity, which is not JSON: it becomes a number that reads as minus infinity.
 let json (path: string) : JsonElement =
-    use document = JsonDocument.Parse(File.ReadAllText path)
+    use document = JsonDocument.Parse((File.ReadAllText path).Replace("-Infinity", "-1e999"))
     document.RootElement.Clone()
 
 /// Every tensor of a safetensors file.

@@ -13,7 +13,7 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Checkpoint =
     /// The model's structure over tensors given by name and shape.
-    let build (config: Config) (tensor: string -> int64 list -> torch.Tensor) : T5 =
+    let build (config: Config) (precision: torch.ScalarType) (tensor: string -> int64 list -> torch.Tensor) : T5 =
         let width, inner, hidden =
             int64 config.ModelWidth, int64 config.InnerWidth, int64 config.FeedForwardWidth
 
@@ -63,6 +63,7 @@ module Checkpoint =
               FinalNorm = norm $"{name}.final_layer_norm" }
 
         { Config = config
+          Precision = precision
           Embedding = leaf "shared.weight" [ vocabulary; width ]
           Prompt = None
           Encoder = tower Stack.Encoder config.EncoderLayers
@@ -106,10 +107,6 @@ module Checkpoint =
         else
             userError $"{folder} holds no model.safetensors and no model.safetensors.index.json."
 
-    let private keepsFloat32 (name: string) =
-        name.EndsWith("norm.weight", StringComparison.Ordinal)
-        || name.EndsWith("relative_attention_bias.weight", StringComparison.Ordinal)
-
     /// Loads a folder with every leaf frozen: matrices in `dtype` (float32 or bfloat16), norms and position biases in
     /// float32. float32, float16 and bfloat16 on disk are accepted. `UserError` names the first tensor that is
     /// missing, unknown or of another shape; nothing is half-loaded.
@@ -135,14 +132,14 @@ module Checkpoint =
                 userError $"{folder}: tensor {name} has shape {List.ofArray found.shape}; config.json asks for {shape}."
             | true, found when not (found.is_floating_point ()) ->
                 userError $"{folder}: tensor {name} is {found.dtype}; weights are float32, float16 or bfloat16."
-            | true, found -> found.``to``((if keepsFloat32 name then torch.float32 else dtype), device)
+            | true, found -> found.``to``((if Leaf.isFloat32 name then torch.float32 else dtype), device)
 
         let hasOwnHead =
             match tensors.TryGetValue "lm_head.weight", tensors.TryGetValue "shared.weight" with
             | (true, head), (true, shared) -> not (head.shape = shared.shape && head.eq(shared).all().item<bool> ())
             | _ -> false
 
-        let model = build { config with IsTied = config.IsTied && not hasOwnHead } take
+        let model = build { config with IsTied = config.IsTied && not hasOwnHead } dtype take
         let unknown = tensors.Keys |> Seq.filter (fun name -> not (used.Contains name || ignorable.Contains name))
 
         match Seq.tryHead unknown with
@@ -173,7 +170,7 @@ module Checkpoint =
             | "wo" -> hidden ** -0.5
             | _ -> width ** -0.5
 
-        build config (fun name shape ->
+        build config torch.float32 (fun name shape ->
             if name.EndsWith("norm.weight", StringComparison.Ordinal) then
                 torch.ones(List.toArray shape, dtype = torch.float32)
             else

@@ -2,59 +2,6 @@ namespace Peft.T5
 
 open TorchSharp
 
-/// The two halves of T5.
-type Stack =
-    | Encoder
-    | Decoder
-
-/// The four linear maps of one attention.
-type AttentionPart =
-    | Q
-    | K
-    | V
-    | O
-
-/// The linear maps of a feed-forward layer: `Wi` and `Wo` in T5 v1.0; `Wi0` (gate), `Wi1` and `Wo` in v1.1 and FLAN-T5.
-type FeedForwardPart =
-    | Wi
-    | Wi0
-    | Wi1
-    | Wo
-
-/// What a linear map does in its block.
-type Role =
-    | SelfAttention of AttentionPart
-    | CrossAttention of AttentionPart
-    | FeedForward of FeedForwardPart
-
-/// The address of one linear map in T5.
-type Site =
-    { Stack: Stack; Block: int; Role: Role }
-
-/// A tensor of the model, and whether a run may change it.
-[<ReferenceEquality>]
-type Leaf =
-    | Frozen of torch.Tensor
-    | Trained of Modules.Parameter
-
-    /// The tensor itself.
-    member leaf.Value: torch.Tensor =
-        match leaf with
-        | Frozen tensor -> tensor
-        | Trained parameter -> parameter
-
-/// What a site computes. Adapters wrap: the base weight stays inside, untouched.
-[<ReferenceEquality>]
-type Projection =
-    /// y = W x, with `weight` of shape [out, in].
-    | Dense of weight: Leaf
-    /// y = inner x + scale · B (A dropout(x)), with `a` [rank, in] and `b` [out, rank] (LoRA, Hu et al. 2021, eq. 3).
-    | LowRank of inner: Projection * a: Leaf * b: Leaf * scale: float * dropout: float
-    /// y = output ∘ inner(input ∘ x), with `input` [in] and `output` [out] ((IA)3; T-Few's LoRALinear).
-    | Rescaled of inner: Projection * input: Leaf option * output: Leaf option
-    /// y = inner x + bias, with `bias` [out] (BitFit, Ben Zaken et al. 2022).
-    | Shifted of inner: Projection * bias: Leaf
-
 /// Root-mean-square norm without mean or bias: y = scale ∘ x / sqrt(mean(x²) + epsilon), `scale` [d_model].
 [<ReferenceEquality>]
 type Norm = { Scale: Leaf; Epsilon: float }
@@ -103,6 +50,8 @@ type Tower =
 type T5 =
     {
         Config: Config
+        /// The dtype of activations and frozen matrices: float32 or bfloat16.
+        Precision: torch.ScalarType
         /// [vocabulary, d_model], used by both stacks.
         Embedding: Leaf
         /// [tokens, d_model]: soft tokens before the encoder's input (prompt tuning, Lester et al. 2021).
@@ -112,76 +61,6 @@ type T5 =
         /// [vocabulary, d_model]; none where the head is the embedding (T5 v1.0).
         Head: Leaf option
     }
-
-[<RequireQualifiedAccess>]
-module Site =
-    let private attentionPart =
-        function
-        | Q -> "q"
-        | K -> "k"
-        | V -> "v"
-        | O -> "o"
-
-    let private feedForwardPart =
-        function
-        | Wi -> "wi"
-        | Wi0 -> "wi_0"
-        | Wi1 -> "wi_1"
-        | Wo -> "wo"
-
-    /// The folder of a stack in Hugging Face's names.
-    let stackName (stack: Stack) : string =
-        match stack with
-        | Encoder -> "encoder"
-        | Decoder -> "decoder"
-
-    /// The module's name in a Hugging Face checkpoint, for example `decoder.block.3.layer.1.EncDecAttention.q`.
-    let name (site: Site) : string =
-        let layer =
-            match site.Role with
-            | SelfAttention part -> $"0.SelfAttention.{attentionPart part}"
-            | CrossAttention part -> $"1.EncDecAttention.{attentionPart part}"
-            | FeedForward part ->
-                let position = if site.Stack = Encoder then 1 else 2
-                $"{position}.DenseReluDense.{feedForwardPart part}"
-
-        $"{stackName site.Stack}.block.{site.Block}.layer.{layer}"
-
-[<RequireQualifiedAccess>]
-module Leaf =
-    /// A leaf that a run trains, from a copy of `tensor` in float32.
-    let trained (tensor: torch.Tensor) : Leaf =
-        Trained(new Modules.Parameter(tensor.detach().``to``(torch.float32, copy = true)))
-
-    /// The tensor without gradient, sharing its storage.
-    let freeze (leaf: Leaf) : Leaf =
-        match leaf with
-        | Frozen _ -> leaf
-        | Trained parameter -> Frozen(parameter.detach ())
-
-[<RequireQualifiedAccess>]
-module Projection =
-    /// The base weight [out, in] at the centre of all wrappers.
-    let rec weight (projection: Projection) : torch.Tensor =
-        match projection with
-        | Dense weight -> weight.Value
-        | LowRank(inner = inner)
-        | Rescaled(inner = inner)
-        | Shifted(inner = inner) -> weight inner
-
-    /// Applies `f name leaf` to every leaf, from the inside out. The suffixes are the names in adapter files.
-    let rec mapLeaves (f: string -> Leaf -> Leaf) (name: string) (projection: Projection) : Projection =
-        match projection with
-        | Dense weight -> Dense(f $"{name}.weight" weight)
-        | LowRank(inner, a, b, scale, dropout) ->
-            LowRank(mapLeaves f name inner, f $"{name}.lora_a" a, f $"{name}.lora_b" b, scale, dropout)
-        | Rescaled(inner, input, output) ->
-            Rescaled(
-                mapLeaves f name inner,
-                input |> Option.map (f $"{name}.multi_lora_a"),
-                output |> Option.map (f $"{name}.multi_lora_b")
-            )
-        | Shifted(inner, bias) -> Shifted(mapLeaves f name inner, f $"{name}.bias" bias)
 
 [<RequireQualifiedAccess>]
 module T5 =
@@ -317,6 +196,19 @@ module T5 =
 
     /// Stops training everywhere; storage is shared.
     let freeze (model: T5) : T5 = mapLeaves (fun _ -> Leaf.freeze) model
+
+    /// The same function with nothing to train and adapters folded into the weights: for evaluation, where adapters
+    /// then cost nothing. A soft prompt stays, and so do biases.
+    let merge (model: T5) : T5 =
+        let kept name =
+            if Leaf.isFloat32 name then torch.float32 else model.Precision
+
+        model
+        |> rewrite (fun _ -> Projection.merge model.Precision)
+        |> mapLeaves (fun name leaf ->
+            match leaf with
+            | Frozen _ -> leaf
+            | Trained parameter -> Frozen(parameter.detach().``to`` (kept name)))
 
     /// The number of trained elements.
     let countTrained (model: T5) : int64 =
