@@ -10,7 +10,12 @@ open System.Text.Json
 module Json =
     /// The one way this project writes JSON: stable order, indented, text kept readable.
     let options: JsonSerializerOptions =
-        JsonSerializerOptions(WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
+        JsonSerializerOptions(
+            WriteIndented = true,
+            Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+            RespectNullableAnnotations = true,
+            RespectRequiredConstructorParameters = true
+        )
 
     /// The string that an element holds; "" for JSON's null. Other kinds raise `InvalidOperationException`.
     let text (element: JsonElement) : string =
@@ -18,12 +23,31 @@ module Json =
         | null -> ""
         | text -> text
 
+    /// Reads a file that must hold one value of this type; `UserError` where it does not.
+    let read<'T when 'T: not null and 'T: not struct> (options: JsonSerializerOptions) (path: string) : 'T =
+        try
+            match JsonSerializer.Deserialize<'T>(File.ReadAllText path, options) with
+            | null -> userError $"{path} holds nothing."
+            | value -> value
+        with
+        | :? JsonException as error -> userError $"{path} is not readable: {error.Message.ReplaceLineEndings(string ' ')}"
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> userError $"{path} cannot be read: {error.Message}"
+
     /// One line, for JSON Lines.
     let line: JsonSerializerOptions =
         JsonSerializerOptions(WriteIndented = false, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping)
 
 [<RequireQualifiedAccess>]
 module Files =
+    /// Makes a folder and those above it; `UserError` where that is not allowed.
+    let createFolder (path: string) : unit =
+        try
+            Directory.CreateDirectory path |> ignore
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> userError $"the folder {path} cannot be made: {error.Message}"
+
     /// Writes a file through a temporary neighbour and a rename: readers see the old file or the whole new one.
     let writeAtomically (path: string) (text: string) : unit =
         let temporary = $"{path}.{Environment.ProcessId}.tmp"
@@ -38,4 +62,4 @@ module Files =
         with
         | :? IOException
         | :? UnauthorizedAccessException as error ->
-            userError $"{path} cannot be written: {error.Message} Choose another folder with --results."
+            userError $"{path} cannot be written: {error.Message}"

@@ -88,7 +88,7 @@ module Optimizer =
             if decay <> 0.0 then
                 parameter.mul_ ((1.0 - rate * decay).ToScalar()) |> ignore
 
-            m.lerp_ (gradient, (1.0 - beta1).ToScalar()) |> ignore
+            m.mul_(beta1.ToScalar()).add_ (gradient, (1.0 - beta1).ToScalar()) |> ignore
 
             v.mul_(beta2.ToScalar()).addcmul_(gradient, gradient, (1.0 - beta2).ToScalar())
             |> ignore

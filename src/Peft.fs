@@ -1,5 +1,6 @@
 namespace Peft
 
+open System.Text.RegularExpressions
 open TorchSharp
 open Peft.T5
 
@@ -54,6 +55,73 @@ type Technique =
     | BitFit
     /// This many soft tokens before the encoder's input.
     | PromptTuning of tokens: int
+
+[<RequireQualifiedAccess>]
+module Technique =
+    /// LoRA's rank in the paper.
+    let paperRank = 2
+
+    /// The number of soft tokens in the paper.
+    let paperTokens = 100
+
+    /// The paper's techniques with the paper's settings, in the order of its Table 1.
+    let all: Technique list =
+        [ FullFineTuning; Ia3; Lora paperRank; BitFit; PromptTuning paperTokens ]
+
+    /// The short name: `full`, `lora`, `ia3`, `bitfit`, `prompt`.
+    let name (technique: Technique) : string =
+        match technique with
+        | FullFineTuning -> "full"
+        | Lora _ -> "lora"
+        | Ia3 -> "ia3"
+        | BitFit -> "bitfit"
+        | PromptTuning _ -> "prompt"
+
+    /// The canonical words, which `parse` reads back: `lora(rank=2)`.
+    let text (technique: Technique) : string =
+        match technique with
+        | Lora rank -> $"lora(rank={rank})"
+        | PromptTuning tokens -> $"prompt(tokens={tokens})"
+        | plain -> name plain
+
+    let private pattern = Regex(@"^\s*([a-z0-9]+)\s*(?:\(\s*(?:([a-z]+)\s*=\s*)?(\d{1,6})\s*\))?\s*$", RegexOptions.IgnoreCase)
+
+    /// Reads `lora`, `lora(8)`, `lora(rank=8)` and so on; a number left out is the paper's. `UserError` names the
+    /// techniques there are.
+    let parse (text: string) : Technique =
+        let refuse (problem: string) =
+            userError $"{problem}: the techniques are full, lora(rank=2), ia3, bitfit and prompt(tokens=100)."
+
+        let found = pattern.Match text
+
+        if not found.Success then
+            refuse $"'{text}' is no technique"
+
+        let group (index: int) = found.Groups[index].Value.ToLowerInvariant()
+
+        let number key (fallback: int) =
+            match group 2, group 3 with
+            | _, "" -> fallback
+            | "", digits -> int digits
+            | given, digits when given = key -> int digits
+            | given, _ -> refuse $"{group 1} has no setting '{given}'"
+
+        let plain technique =
+            if group 3 <> "" then refuse $"{group 1} has no setting" else technique
+
+        match group 1 with
+        | "full" -> plain FullFineTuning
+        | "ia3" -> plain Ia3
+        | "bitfit" -> plain BitFit
+        | "lora" ->
+            match number "rank" paperRank with
+            | 0 -> refuse "a rank of 0 trains nothing"
+            | rank -> Lora rank
+        | "prompt" ->
+            match number "tokens" paperTokens with
+            | 0 -> refuse "a prompt of 0 tokens trains nothing"
+            | tokens -> PromptTuning tokens
+        | other -> refuse $"'{other}' is no technique"
 
 [<RequireQualifiedAccess>]
 module Adapter =
@@ -117,6 +185,14 @@ module Adapter =
                         (normal generator deviation [| fanIn |] device).add_(1.0.ToScalar())
 
                 Rescaled(inner, Some(Leaf.trained a), Some(Leaf.trained (ones fanOut))))
+
+    /// (IA)3 as published (Liu et al. 2022, §3.3): only the output's vector, from one, so that keys, values and the inner
+    /// activation are rescaled.
+    let ia3OutputOnly (where: Selector) : Adapter =
+        wrap where (fun _ inner ->
+            let _, fanOut, device = shape inner
+            let ones = torch.ones ([| fanOut |], dtype = torch.float32, device = device)
+            Rescaled(inner, None, Some(Leaf.trained ones)))
 
     /// The paper's LoRA: rank 2 with scale 1/rank and no alpha, and scaling rank 1 on the same sites (T-Few's
     /// LoRALinear): y = b ∘ (W (a ∘ x)) + B A x / rank. The vector `a` starts at 1 + N(0, 0.01²) as T-Few's does.

@@ -1,0 +1,93 @@
+namespace Peft
+
+open System.Collections.Generic
+open System.IO
+open System.Text.Json
+open Peft.T5
+open TorchSharp
+
+/// What an adapter folder says of itself.
+type AdapterDescription =
+    {
+        /// The layout of the folder.
+        Format: string
+        /// The technique in its canonical words, for example `lora(rank=2)`.
+        Technique: string
+        /// The fingerprint of the base checkpoint; another base is refused.
+        Base: string
+        /// The base's folder when the adapter was written, for people.
+        BaseFolder: string
+        TrainableParameters: int64
+    }
+
+/// Adapter folders in this project's own format: `adapter.json` and `adapter.safetensors`, whose tensors carry the
+/// names of `T5.trained`.
+[<RequireQualifiedAccess>]
+module AdapterFile =
+    /// The layout that this version writes and reads.
+    let format = "peft-adapter-1"
+
+    let private descriptionPath folder = Path.Combine(folder, "adapter.json")
+    let private tensorPath folder = Path.Combine(folder, "adapter.safetensors")
+
+    /// Copies `values` into the trained parameters of `model`. Names and numbers of elements must agree exactly;
+    /// otherwise `UserError`, and nothing is changed. `source` is for the message.
+    let restore (source: string) (values: IReadOnlyDictionary<string, torch.Tensor>) (model: T5) : unit =
+        use _ = torch.no_grad ()
+        let parameters = T5.trained model
+        let names = parameters |> List.map fst |> set
+
+        for name in values.Keys do
+            if not (names.Contains name) then
+                userError $"{source}: tensor {name} does not belong to this technique on this model."
+
+        for name, parameter in parameters do
+            match values.TryGetValue name with
+            | false, _ -> userError $"{source}: tensor {name} is missing."
+            | true, value when value.numel () <> parameter.numel () ->
+                userError
+                    $"{source}: tensor {name} has shape {List.ofArray value.shape}, the model needs {List.ofArray parameter.shape}."
+            | true, _ -> ()
+
+        for name, parameter in parameters do
+            parameter.copy_ (values[name].view parameter.shape) |> ignore
+
+    /// Writes the trained parameters of `model` and their description into a folder, which is made if need be.
+    let save (folder: string) (description: AdapterDescription) (model: T5) : unit =
+        Files.createFolder folder
+
+        T5.trained model
+        |> List.map (fun (name, parameter) -> name, (parameter: torch.Tensor))
+        |> Safetensors.write (tensorPath folder) (Map.ofList [ "format", "pt" ])
+
+        Files.writeAtomically (descriptionPath folder) (JsonSerializer.Serialize(description, Json.options) + "\n")
+
+    /// Whether a folder holds an adapter of this format.
+    let isAdapter (folder: string) : bool = File.Exists(descriptionPath folder)
+
+    /// Reads an adapter folder's description.
+    let describe (folder: string) : AdapterDescription =
+        let path = descriptionPath folder
+
+        if not (File.Exists path) then
+            userError $"{folder} is no adapter folder: it holds no adapter.json."
+
+        let found = Json.read<AdapterDescription> Json.options path
+
+        if found.Format <> format then
+            userError $"{path} has the format '{found.Format}'; this version reads '{format}'."
+
+        found
+
+    /// Applies the technique that an adapter folder names to `baseModel` and puts its tensors in. `baseFingerprint` must be
+    /// the one it was trained on.
+    let load (folder: string) (baseFingerprint: string) (baseModel: T5) : T5 =
+        let description = describe folder
+
+        if description.Base <> baseFingerprint then
+            userError
+                $"{folder} was trained on the base {description.Base} ({description.BaseFolder}), and this base is {baseFingerprint}."
+
+        let adapted = Adapter.ofTechnique (Technique.parse description.Technique) 0 baseModel
+        restore (tensorPath folder) (Safetensors.readAll (tensorPath folder)) adapted
+        adapted

@@ -1,0 +1,75 @@
+namespace Peft
+
+open System
+open Peft.T5
+open TorchSharp
+
+/// What one optimiser step saw.
+type StepLog =
+    {
+        /// The loss of each micro-batch, nats per token.
+        Losses: float list
+        /// The global norm of the gradient before clipping.
+        GradientNorm: float
+    }
+
+/// A loss or gradient that is not finite: the run cannot go on.
+exception NonFinite of cause: string with
+    override error.Message = error.cause
+
+/// The one place where weights change.
+[<RequireQualifiedAccess>]
+module Trainer =
+    let private checkFinite (rate: float) (what: string) (value: float) =
+        if not (Double.IsFinite value) then
+            raise (
+                NonFinite(
+                    $"the {what} is {value} at learning rate {rate:g4}: the training has diverged. "
+                    + "Lower the learning rate, or use --dtype float32 if it was bfloat16"
+                )
+            )
+
+        value
+
+    let private accumulate (pass: Pass) rate (model: T5) (share: float) (batch: Batch) : float =
+        use _ = torch.NewDisposeScope()
+        let loss = Forward.loss pass model batch
+        let value = loss.item<float32> () |> float |> checkFinite rate "loss"
+        loss.mul(share.ToScalar()).backward ()
+        value
+
+    /// One optimiser step on the mean of the micro-batches' losses: gradients add up over `batches`, are clipped to the
+    /// global norm `clip` (0: not), and move the parameters. A value that is not finite raises `NonFinite` before any
+    /// parameter has changed.
+    let step
+        (pass: Pass)
+        (clip: float)
+        (rate: float)
+        (optimizer: Optimizer)
+        (parameters: (string * Modules.Parameter) list)
+        (model: T5)
+        (batches: Batch list)
+        : StepLog =
+        Gradients.clear parameters
+        let losses = batches |> List.map (accumulate pass rate model (1.0 / float batches.Length))
+        let norm = Gradients.clip clip parameters |> checkFinite rate "gradient's norm"
+        optimizer.Step rate
+
+        {
+            Losses = losses
+            GradientNorm = norm
+        }
+
+    /// The mean loss per token over batches, in nats, without dropout.
+    let validationLoss (model: T5) (batches: Batch seq) : float =
+        use _ = torch.no_grad ()
+        let mutable total = 0.0
+        let mutable tokens = 0L
+
+        for batch in batches do
+            use _ = torch.NewDisposeScope()
+            let count = batch.Labels.ne(Batch.ignoredLabel.ToScalar()).sum().item<int64> ()
+            total <- total + float ((Forward.loss Pass.Evaluation model batch).item<float32> ()) * float count
+            tokens <- tokens + count
+
+        total / float tokens
