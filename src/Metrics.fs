@@ -1,6 +1,7 @@
 namespace Peft
 
 open System
+open System.Collections
 open System.Collections.Generic
 
 /// Scores of classification, as shares from 0 to 1 (Matthews: from -1).
@@ -145,7 +146,7 @@ module Rouge =
         ofCounts hits predicted.Length actual.Length
 
     /// The length of the longest common subsequence, in O(n m) time and the memory of the shorter side.
-    let private commonLength (left: string[]) (right: string[]) : int =
+    let private commonLength (left: int[]) (right: int[]) : int =
         let long, short =
             if left.Length < right.Length then
                 right, left
@@ -171,24 +172,37 @@ module Rouge =
         row[short.Length]
 
     /// The places in `reference` of one longest common subsequence with `prediction`. Which one, where there are
-    /// several, decides the union below: the walk is rouge_score's, from the ends, over the whole table.
-    let private commonPlaces (reference: string[]) (prediction: string[]) : int list =
-        let table = Array2D.zeroCreate<int> (reference.Length + 1) (prediction.Length + 1)
+    /// several, decides the union below: the walk is rouge_score's, from the ends. It asks of the table only which
+    /// neighbour is larger, so one bit for each cell is kept.
+    let private commonPlaces (reference: int[]) (prediction: int[]) : int list =
+        let row = Array.zeroCreate<int>(prediction.Length + 1)
 
-        for i in 1 .. reference.Length do
-            for j in 1 .. prediction.Length do
-                table[i, j] <-
-                    if reference[i - 1] = prediction[j - 1] then
-                        table[i - 1, j - 1] + 1
-                    else
-                        max table[i - 1, j] table[i, j - 1]
+        let isLeftLarger =
+            reference
+            |> Array.map (fun word ->
+                let bits = BitArray(prediction.Length + 1)
+                let mutable diagonal = 0
+
+                for j in 1 .. prediction.Length do
+                    let above = row[j]
+                    bits[j] <- row[j - 1] > above
+
+                    row[j] <-
+                        if word = prediction[j - 1] then
+                            diagonal + 1
+                        else
+                            max above row[j - 1]
+
+                    diagonal <- above
+
+                bits)
 
         let rec back i j places =
             if i = 0 || j = 0 then
                 places
             elif reference[i - 1] = prediction[j - 1] then
                 back (i - 1) (j - 1) (i - 1 :: places)
-            elif table[i, j - 1] > table[i - 1, j] then
+            elif isLeftLarger[i - 1][j] then
                 back i (j - 1) places
             else
                 back (i - 1) j places
@@ -197,7 +211,7 @@ module Rouge =
 
     /// ROUGE-L of summaries: each line of the reference is matched with every line of the prediction, and the union of
     /// the matched words counts, each word at most as often as both sides have it.
-    let private ofLines (predicted: string[][]) (actual: string[][]) : RougeScore =
+    let private ofLines (predicted: int[][]) (actual: int[][]) : RougeScore =
         let left, right = counts (Seq.concat predicted), counts (Seq.concat actual)
 
         let isTaken word =
@@ -223,16 +237,24 @@ module Rouge =
     /// The scores of a prediction against one reference, with Porter's stems of the words or the words themselves.
     /// ROUGE-Lsum takes each line of a text as a sentence. Texts without a word score 0.
     let score (stem: bool) (prediction: string) (reference: string) : RougeScores =
-        let predicted, actual = tokens stem prediction, tokens stem reference
+        // Numbers compare faster than strings, and all that counts is which tokens are equal.
+        let numbers = Dictionary<string, int>()
+
+        let number token =
+            numbers.TryAdd(token, numbers.Count) |> ignore
+            numbers[token]
 
         let lines (text: string) =
-            text.Split '\n' |> Array.map (tokens stem)
+            text.Split '\n' |> Array.map (tokens stem >> Array.map number)
+
+        let predictedLines, actualLines = lines prediction, lines reference
+        let predicted, actual = Array.concat predictedLines, Array.concat actualLines
 
         {
             Rouge1 = ofGrams predicted actual
             Rouge2 = ofGrams (Array.pairwise predicted) (Array.pairwise actual)
             RougeL = ofCounts (commonLength predicted actual) predicted.Length actual.Length
-            RougeLsum = ofLines (lines prediction) (lines reference)
+            RougeLsum = ofLines predictedLines actualLines
         }
 
     let private combine (choose: RougeScore list -> RougeScore) (scores: RougeScores list) : RougeScores =

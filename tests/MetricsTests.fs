@@ -211,10 +211,17 @@ let rougeLaws =
             testCase "without references all is 0"
             <| fun () -> Expect.equal (Rouge.best true "a" []) (Rouge.score true "" "") "zero"
 
-            testCase "long texts are scored"
+            testCase "texts of thousands of words are scored"
             <| fun () ->
-                let long = sentence [ 0..4999 ]
-                Expect.equal (Rouge.score false long long).RougeL.F 1.0 "itself"
+                let long = (sentence [ 0..4999 ]).Replace("\n", "")
+                Expect.all (kinds (Rouge.score true long long)) (fun (_, score) -> score.F = 1.0) "equal to itself"
+
+            testCase "a line of the reference is matched with every line of the prediction"
+            <| fun () ->
+                // "a c" and "b d" together cover the four words, which no single subsequence does.
+                let scores = Rouge.score false "b d\na c" "a b c d"
+                Expect.equal scores.RougeLsum.F 1.0 "by lines"
+                Expect.equal scores.RougeL.F 0.5 "as one text"
 
             testProperty "a text that has a word scores 1 with itself"
             <| fun (stem: bool) (numbers: int list) ->
