@@ -201,7 +201,9 @@ type internal CharacterMap(map: byte[]) =
     /// Whether the table lies inside the file's bytes and each replacement is closed.
     member _.IsWhole: bool =
         map.Length = 0
-        || (map.Length > 4 + 4 * units && units > 0 && map[map.Length - 1] = 0uy)
+        || (int64 map.Length > 4L + 4L * int64 units
+            && units > 0
+            && map[map.Length - 1] = 0uy)
 
     member _.Normalize(text: string) : string =
         let bytes = Encoding.UTF8.GetBytes text

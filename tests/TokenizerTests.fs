@@ -202,6 +202,19 @@ let laws =
                 && cut[.. kept - 2] = whole[.. kept - 2]
                 && cut[kept - 1] = english.Value.EosId
 
+            testProperty "words are encoded each for itself, whatever surrounds them"
+            <| fun (words: (byte * FsCheck.PositiveInt) list) ->
+                // Repeated syllables, where orders of the same pieces tie.
+                let words =
+                    words
+                    |> List.map (fun (kind, count) ->
+                        String.replicate count.Get [| "ab"; "ha"; "o"; "XD"; "{"; "wa " |].[int kind % 6])
+
+                let openIds (text: string) =
+                    english.Value.Encode text |> Array.filter ((<>) english.Value.EosId)
+
+                openIds (String.Join(" ", words)) = Array.collect openIds (Array.ofList words)
+
             testProperty "plain words survive encoding and decoding"
             <| fun (numbers: FsCheck.NonNegativeInt list) ->
                 let text = String.Join(" or ", numbers |> List.map _.Get)
@@ -264,6 +277,18 @@ let badModels =
             <| fun () ->
                 let bpe = Array.append model.Value [| 0x12uy; 2uy; 0x18uy; 2uy |]
                 Expect.stringContains (refusal bpe) "is not a Unigram model" "what"
+
+            // normalizer_spec { precompiled_charsmap: … } of one trie that is larger than the file.
+            testCase "a normalizer whose table does not fit"
+            <| fun () ->
+                for size in
+                    [
+                        [| 0xFFuy; 0xFFuy; 0xFFuy; 0xFFuy |]
+                        [| 8uy; 0uy; 0uy; 0uy |]
+                        [| 0uy; 0uy; 0uy; 0uy |]
+                    ] do
+                    let table = Array.concat [ [| 0x1Auy; 7uy; 0x12uy; 5uy |]; size; [| 0uy |] ]
+                    Expect.stringContains (refusal (Array.append model.Value table)) "table does not fit" "what"
 
             testCase "another layout of special pieces"
             <| fun () ->
