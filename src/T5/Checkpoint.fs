@@ -176,15 +176,18 @@ module Checkpoint =
             else
                 torch.randn(List.toArray shape, dtype = torch.float32, generator = generator).mul_ ((deviation name).ToScalar()))
 
-    /// Sixteen hexadecimal digits that tell one base model from another: configuration, and each tensor's name, shape
-    /// and sum of squares in float64.
-    let fingerprint (model: T5) : string =
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-        let text = StringBuilder(Config.toJson model.Config)
+    /// Sixteen hexadecimal digits that tell one base model from another, from its files alone: config.json, spiece.model
+    /// where there is one, and each tensor's name, dtype, shape and a sample of its bytes.
+    let fingerprint (folder: string) : string =
+        let config = Config.load (Path.Combine(folder, "config.json"))
+        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+        hash.AppendData(Encoding.UTF8.GetBytes(Config.toJson config))
+        let vocabulary = Path.Combine(folder, "spiece.model")
 
-        for name, leaf in T5.leaves model do
-            let square = leaf.Value.``to``(torch.float64).square().sum().item<float> ()
-            text.Append($"{name}{List.ofArray leaf.Value.shape}{square:R}") |> ignore
+        if File.Exists vocabulary then
+            hash.AppendData(File.ReadAllBytes vocabulary)
 
-        Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(string text))).Substring(0, 16).ToLowerInvariant()
+        for file in weightFiles folder do
+            Safetensors.sample file |> hash.AppendData
+
+        Convert.ToHexString(hash.GetHashAndReset()).Substring(0, 16).ToLowerInvariant()
