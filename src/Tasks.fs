@@ -2,6 +2,7 @@ namespace Peft
 
 open System
 open System.IO
+open System.Text.RegularExpressions
 
 /// The user's own data as a task.
 type CustomTask =
@@ -211,6 +212,13 @@ module TaskDefinition =
     /// The user's own rows as a task, read with the same checks as any other. With `accuracy` the labels are the
     /// distinct targets of the training rows, in ordinal order; a target of another portion outside them is refused.
     let custom (options: CustomTask) : TaskDefinition =
+        // The name becomes part of file names.
+        if not (Regex.IsMatch(options.Name, "^[a-z0-9][a-z0-9_-]*$")) then
+            userError $"\"{options.Name}\" cannot name a task. Use small letters, digits, - and _."
+
+        if all |> List.exists (fun task -> task.Name = options.Name) then
+            userError $"\"{options.Name}\" is the name of a task of this project. Choose another for your own."
+
         let whole = Path.GetFullPath options.Folder
 
         let named (file: string option) (usual: string list list) =

@@ -275,6 +275,43 @@ let tests =
 
                         Expect.stringContains message "t.parquet" $"{bytes.Length} bytes")
 
+            testProperty "a file of any content is read or refused by a UserError"
+            <| fun (bytes: byte[]) (text: string | null) ->
+                let text =
+                    match text with
+                    | null -> ""
+                    | text -> text
+
+                for name in [ "t.csv"; "t.tsv"; "t.json"; "t.parquet"; "t.csv.gz" ] do
+                    for content in
+                        [
+                            bytes
+                            Encoding.UTF8.GetBytes text
+                            Encoding.UTF8.GetBytes $"a,b\n{text},\"{text}\"\n"
+                        ] do
+                        Support.inTemporaryFolder (fun folder ->
+                            let path = Path.Combine(folder, name)
+                            File.WriteAllBytes(path, content)
+
+                            try
+                                Rows.read FirstRow path |> Seq.iter ignore
+                            with UserError message ->
+                                Expect.stringContains message name "the file is named")
+
+            testProperty "a parquet file with a changed byte is read or refused by a UserError"
+            <| fun (place: int) (value: byte) ->
+                Support.inTemporaryFolder (fun folder ->
+                    let path = Path.Combine(folder, "t.parquet")
+                    writeParquet path [ for number in 0..29 -> $"row {number % 7}", Nullable number, int64 number ]
+                    let bytes = File.ReadAllBytes path
+                    bytes[int (uint32 place * 2654435761u % uint32 bytes.Length)] <- value
+                    File.WriteAllBytes(path, bytes)
+
+                    try
+                        Expect.equal (Rows.read FirstRow path |> Seq.length) 30 "every row is there"
+                    with UserError message ->
+                        Expect.stringContains message "t.parquet" "the file is named")
+
             testCase "a missing file is refused"
             <| fun () ->
                 let message =

@@ -305,6 +305,16 @@ let tests =
 
                         Expect.isFalse (split.Source.Contains folder) "nor is it told")
 
+            testCase "the real sets overlap as their notes state"
+            <| fun () ->
+                let folder =
+                    Path.GetDirectoryName(Support.sharedOrSkip [ "data"; "cola" ]) |> string
+
+                for task, expected in [ TaskDefinition.cola, 6; TaskDefinition.e2e, 0; TaskDefinition.samsum, 47 ] do
+                    let pools = Pools.load folder task
+                    let overlap = Overlap.ofRows pools.Train.Examples pools.Validation.Examples [||]
+                    Expect.equal overlap.TrainValidation.Inputs expected task.Name
+
             testCase "the real sets split at every level, by the rules for their files"
             <| fun () ->
                 let folder =

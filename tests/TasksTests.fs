@@ -333,6 +333,8 @@ let tests =
                 withFiles [ "train.csv", "input,target\na,no\n" ] (fun folder ->
                     for options, part in
                         [
+                            { custom folder with Name = "cola" }, "Choose another"
+                            { custom folder with Name = "../x" }, "small letters"
                             { custom folder with Scoring = "bleu" }, "accuracy or rougeL"
                             { custom folder with
                                 Train = Some "my.csv"
