@@ -104,8 +104,8 @@ type Session(place: Place) =
             examples
             |> Array.map (fun example ->
                 {
-                    EncodedRow.Input = tokenizer.Encode(example.Input, inputLimit)
-                    Target = tokenizer.Encode(example.Target, targetLimit)
+                    Ids = tokenizer.Encode(example.Input, inputLimit)
+                    Labels = tokenizer.Encode(example.Target, targetLimit)
                 })
 
         let (train, validation, test), seconds =
