@@ -124,9 +124,11 @@ type Run =
     }
 
     /// Whether the run has scores.
+    [<JsonIgnore>]
     member run.IsFinished: bool = run.Status = "finished"
 
     /// The score that tables report; nan after a failure.
+    [<JsonIgnore>]
     member run.Score: float =
         match run.Scores.TryGetValue run.Metric with
         | true, score -> score

@@ -71,7 +71,17 @@ type Session(place: Place) =
         let result = work ()
         result, watch.Elapsed.TotalSeconds
 
-    let model = lazy timed (fun () -> Checkpoint.load device precision place.ModelFolder)
+    /// The model outlives the scope of the run that first needs it; what loading it left over does not.
+    let loadModel () =
+        use _ = torch.NewDisposeScope()
+        let model = Checkpoint.load device precision place.ModelFolder
+
+        for _, leaf in T5.leaves model do
+            leaf.Value.DetachFromDisposeScope() |> ignore
+
+        model
+
+    let model = lazy timed loadModel
     let tokenizer = lazy Tokenizer.Load place.ModelFolder
     let fingerprint = lazy Checkpoint.fingerprint place.ModelFolder
     let pools = Dictionary<string, Pools * float>()
