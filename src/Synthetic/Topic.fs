@@ -326,12 +326,13 @@ module Topic =
               The {stage} in {town} was sold out when the {player}{aside} {act}.
               The {group} that {name} {surname}{aside} founded in {town} {act}.""" ]
 
+    /// The shared rules with the words of the four topics, for text about other things.
+    let vocabulary: Rules =
+        Lexicon.rules
+        |> Rules.extend (List.concat [ sportsRules; weatherRules; cookingRules; musicRules ])
+
     let private rules =
-        lazy
-            (Lexicon.rules
-             |> Rules.extend (
-                 List.concat [ sportsRules; weatherRules; cookingRules; musicRules; asides; shared; headlines; bodies ]
-             ))
+        lazy (vocabulary |> Rules.extend (List.concat [ asides; shared; headlines; bodies ]))
 
     /// Row `index` of the endless stream of a seed.
     let row (seed: int) (index: int) : Row =
