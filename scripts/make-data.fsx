@@ -12,7 +12,13 @@ let folder, seed, sizes =
     match List.ofArray fsi.CommandLineArgs |> List.tail with
     | [] -> Path.Combine(__SOURCE_DIRECTORY__, "..", "data"), DataSets.seed, DataSets.sizes
     | [ folder; seed; train; validation; test ] ->
-        folder, int seed, { Train = int train; Validation = int validation; Test = int test }
+        folder,
+        int seed,
+        {
+            Train = int train
+            Validation = int validation
+            Test = int test
+        }
     | _ -> failwith "Give a folder, a seed and the numbers of training, validation and test rows, or nothing."
 
 DataSets.write folder seed sizes

@@ -4,25 +4,30 @@ open System
 
 /// What a museum is like, as the words of its meaning representation; `None` where nothing is said.
 type Museum =
-    { Name: string
-      Kind: string
-      Price: string option
-      Rating: string option
-      Near: string option
-      Area: string option
-      Children: string option }
+    {
+        Name: string
+        Kind: string
+        Price: string option
+        Rating: string option
+        Near: string option
+        Area: string option
+        Children: string option
+    }
 
 /// Meaning representations of museums and the sentences that say them.
 [<RequireQualifiedAccess>]
 module Attributes =
     let private names =
         lazy
-            ([| for first in
+            ([|
+                for first in
                     Rules.words
                         "Amber Arch Beacon Blue Canal Cedar Clock Copper Corner Crown Crystal Falcon Garden Glass Golden Granite Harbour Iron
                          Ivory Lantern Lighthouse Lion Marble Meadow Mill Moon Old Orchard Paper Pearl Pine Quarry Raven River Rose Sand
                          Silver Star Summer Sun Swan Tower Velvet Willow Winter" do
-                    for second in Rules.words "Barn Chamber Collection Gallery Hall House Pavilion Rooms Vault Yard" -> $"The {first} {second}" |])
+                    for second in Rules.words "Barn Chamber Collection Gallery Hall House Pavilion Rooms Vault Yard" ->
+                        $"The {first} {second}"
+            |])
 
     let private kinds =
         Rules.words
@@ -31,67 +36,99 @@ module Attributes =
 
     /// The value of a slot, and the wordings that count as saying it.
     let prices: (string * string[])[] =
-        [| "free", [| "free of charge"; "free"; "costs nothing" |]
-           "cheap", [| "cheap"; "low-priced"; "inexpensive" |]
-           "moderate", [| "moderately priced"; "mid-priced"; "moderate" |]
-           "expensive", [| "expensive"; "high-priced"; "costly" |]
-           "under £5", [| "less than £5"; "under £5" |]
-           "£10-15", [| "£10-15"; "between £10 and £15" |]
-           "over £20", [| "more than £20"; "over £20" |] |]
+        [|
+            "free", [| "free of charge"; "free"; "costs nothing" |]
+            "cheap", [| "cheap"; "low-priced"; "inexpensive" |]
+            "moderate", [| "moderately priced"; "mid-priced"; "moderate" |]
+            "expensive", [| "expensive"; "high-priced"; "costly" |]
+            "under £5", [| "less than £5"; "under £5" |]
+            "£10-15", [| "£10-15"; "between £10 and £15" |]
+            "over £20", [| "more than £20"; "over £20" |]
+        |]
 
     /// The value of a slot, and the wordings that count as saying it.
     let ratings: (string * string[])[] =
-        [| "low", [| "low"; "poor" |]
-           "average", [| "average"; "middling" |]
-           "high", [| "high"; "excellent" |]
-           "1 out of 5", [| "1 out of 5"; "one out of five" |]
-           "3 out of 5", [| "3 out of 5"; "three out of five" |]
-           "5 out of 5", [| "5 out of 5"; "five out of five" |] |]
+        [|
+            "low", [| "low"; "poor" |]
+            "average", [| "average"; "middling" |]
+            "high", [| "high"; "excellent" |]
+            "1 out of 5", [| "1 out of 5"; "one out of five" |]
+            "3 out of 5", [| "3 out of 5"; "three out of five" |]
+            "5 out of 5", [| "5 out of 5"; "five out of five" |]
+        |]
 
     /// The value of a slot, and the wordings that count as saying it.
     let areas: (string * string[])[] =
-        [| "riverside", [| "riverside"; "by the river" |]
-           "city centre", [| "city centre"; "centre of the city" |]
-           "harbour", [| "harbour" |]
-           "old town", [| "old town"; "old part of town" |]
-           "suburbs", [| "suburbs"; "edge of the city" |] |]
+        [|
+            "riverside", [| "riverside"; "by the river" |]
+            "city centre", [| "city centre"; "centre of the city" |]
+            "harbour", [| "harbour" |]
+            "old town", [| "old town"; "old part of town" |]
+            "suburbs", [| "suburbs"; "edge of the city" |]
+        |]
 
     /// The value of a slot, and the wordings that count as saying it.
     let children: (string * string[])[] =
-        [| "welcome", [| "child-friendly"; "welcomes children"; "children are welcome"; "good for families with children"; "family-friendly" |]
-           "not welcome", [| "not child-friendly"; "for adults only"; "children are not welcome"; "not family-friendly"; "does not admit children" |] |]
+        [|
+            "welcome",
+            [|
+                "child-friendly"
+                "welcomes children"
+                "children are welcome"
+                "good for families with children"
+                "family-friendly"
+            |]
+            "not welcome",
+            [|
+                "not child-friendly"
+                "for adults only"
+                "children are not welcome"
+                "not family-friendly"
+                "does not admit children"
+            |]
+        |]
 
     let private landmarks =
         lazy
             (Array.concat
-                [ [| for tree in Rules.words "Oak Elm Maple Chestnut Birch Hazel" do
-                         for place in Rules.words "Park Station Square Bridge" -> $"{tree} {place}" |]
-                  Rules.words
-                      "Saint_Ann's_Church King's_Theatre the_Old_Brewery the_Fish_Market the_Grand_Hotel the_Law_Courts Café_Miro Café_Lune
-                       Baker's_Corner the_Rose_Cinema the_Town_Hall the_Botanical_Garden Café_Verde the_Corn_Exchange" ])
+                [
+                    [|
+                        for tree in Rules.words "Oak Elm Maple Chestnut Birch Hazel" do
+                            for place in Rules.words "Park Station Square Bridge" -> $"{tree} {place}"
+                    |]
+                    Rules.words
+                        "Saint_Ann's_Church King's_Theatre the_Old_Brewery the_Fish_Market the_Grand_Hotel the_Law_Courts Café_Miro Café_Lune
+                       Baker's_Corner the_Rose_Cinema the_Town_Hall the_Botanical_Garden Café_Verde the_Corn_Exchange"
+                ])
 
     /// The museum behind row `index`: name, kind and one to five further slots.
     let private draw (chance: Chance) : Museum =
         let kept = chance.Sample(chance.Between(1, 5), [| 0..4 |])
-        let maybe slot value = if Array.contains slot kept then Some value else None
 
-        { Name = chance.Pick names.Value
-          Kind = chance.Pick kinds
-          Price = maybe 0 (fst (chance.Pick prices))
-          Rating = maybe 1 (fst (chance.Pick ratings))
-          Near = maybe 2 (chance.Pick landmarks.Value)
-          Area = maybe 3 (fst (chance.Pick areas))
-          Children = maybe 4 (fst (chance.Pick children)) }
+        let maybe slot value =
+            if Array.contains slot kept then Some value else None
+
+        {
+            Name = chance.Pick names.Value
+            Kind = chance.Pick kinds
+            Price = maybe 0 (fst (chance.Pick prices))
+            Rating = maybe 1 (fst (chance.Pick ratings))
+            Near = maybe 2 (chance.Pick landmarks.Value)
+            Area = maybe 3 (fst (chance.Pick areas))
+            Children = maybe 4 (fst (chance.Pick children))
+        }
 
     /// The meaning representation: `name[…], kind[…], price[…], …`, in a fixed order of slots.
     let represent (museum: Museum) : string =
-        [ "name", Some museum.Name
-          "kind", Some museum.Kind
-          "price", museum.Price
-          "rating", museum.Rating
-          "area", museum.Area
-          "children", museum.Children
-          "near", museum.Near ]
+        [
+            "name", Some museum.Name
+            "kind", Some museum.Kind
+            "price", museum.Price
+            "rating", museum.Rating
+            "area", museum.Area
+            "children", museum.Children
+            "near", museum.Near
+        ]
         |> List.choose (fun (slot, value) -> value |> Option.map (fun value -> $"{slot}[{value}]"))
         |> fun slots -> String.Join(", ", slots)
 
@@ -103,7 +140,10 @@ module Attributes =
     let private whereabouts (chance: Chance) (museum: Museum) : string option =
         let near =
             museum.Near
-            |> Option.map (fun place -> chance.Pick [| "near"; "close to"; "not far from"; "next to"; "opposite" |] + " " + place)
+            |> Option.map (fun place ->
+                chance.Pick [| "near"; "close to"; "not far from"; "next to"; "opposite" |]
+                + " "
+                + place)
 
         let area =
             museum.Area
@@ -116,7 +156,13 @@ module Attributes =
                 | _ -> chance.Pick [| "in the suburbs"; "on the edge of the city" |])
 
         match near, area with
-        | Some near, Some area -> Some(if chance.Odds 0.5 then $"{near} {area}" else $"{area} {near}")
+        | Some near, Some area ->
+            Some(
+                if chance.Odds 0.5 then
+                    $"{near} {area}"
+                else
+                    $"{area} {near}"
+            )
         | Some only, None
         | None, Some only -> Some only
         | None, None -> None
@@ -138,12 +184,23 @@ module Attributes =
             | _ -> chance.Pick [| "more than £20"; "over £20" |]
 
         if isAmount price then
-            chance.Pick [| $"charges {amount} for a ticket"; $"costs {amount}"; $"asks {amount} for admission" |]
+            chance.Pick
+                [|
+                    $"charges {amount} for a ticket"
+                    $"costs {amount}"
+                    $"asks {amount} for admission"
+                |]
         else
             match price with
             | "free" -> chance.Pick [| "is free of charge"; "is free to visit"; "costs nothing to visit" |]
             | "cheap" -> chance.Pick [| "is cheap to visit"; "is inexpensive"; "has low-priced tickets" |]
-            | "moderate" -> chance.Pick [| "is moderately priced"; "has moderately priced tickets"; "has mid-priced tickets" |]
+            | "moderate" ->
+                chance.Pick
+                    [|
+                        "is moderately priced"
+                        "has moderately priced tickets"
+                        "has mid-priced tickets"
+                    |]
             | _ -> chance.Pick [| "is expensive to visit"; "is costly"; "has high-priced tickets" |]
 
     let private ratingWords (chance: Chance) (rating: string) : string =
@@ -165,25 +222,56 @@ module Attributes =
         let words = ratingWords chance rating
 
         if rating.Contains "out of" then
-            chance.Pick [| $"is rated {words} by visitors"; $"has a customer rating of {words}"; $"gets {words} from visitors"; $"scores {words}" |]
+            chance.Pick
+                [|
+                    $"is rated {words} by visitors"
+                    $"has a customer rating of {words}"
+                    $"gets {words} from visitors"
+                    $"scores {words}"
+                |]
         else
             let phrase = article words
-            chance.Pick [| $"has {phrase} customer rating"; $"gets {phrase} rating from visitors"; $"enjoys {phrase} rating" |]
-            |> fun clause -> if rating = "high" then clause else clause.Replace("enjoys", "has")
+
+            chance.Pick
+                [|
+                    $"has {phrase} customer rating"
+                    $"gets {phrase} rating from visitors"
+                    $"enjoys {phrase} rating"
+                |]
+            |> fun clause ->
+                if rating = "high" then
+                    clause
+                else
+                    clause.Replace("enjoys", "has")
 
     let private childrenClause (chance: Chance) (value: string) : string =
         if value = "welcome" then
-            chance.Pick [| "is child-friendly"; "welcomes children"; "is good for families with children"; "is family-friendly" |]
+            chance.Pick
+                [|
+                    "is child-friendly"
+                    "welcomes children"
+                    "is good for families with children"
+                    "is family-friendly"
+                |]
         else
-            chance.Pick [| "is not child-friendly"; "is for adults only"; "is not family-friendly"; "does not admit children" |]
+            chance.Pick
+                [|
+                    "is not child-friendly"
+                    "is for adults only"
+                    "is not family-friendly"
+                    "does not admit children"
+                |]
 
-    let private extra (adjectives: string list) = adjectives |> List.map (fun adjective -> "is " + adjective)
+    let private extra (adjectives: string list) =
+        adjectives |> List.map (fun adjective -> "is " + adjective)
 
     let private joined (clauses: string list) = Inflect.series clauses
 
     let private also (clause: string) =
-        if clause.StartsWith "is " then "is also " + clause.Substring 3
-        else "also " + clause
+        if clause.StartsWith "is " then
+            "is also " + clause.Substring 3
+        else
+            "also " + clause
 
     let private placed (place: string option) =
         match place with
@@ -204,14 +292,23 @@ module Attributes =
             | value -> None, value
 
         let adjectives = [ before; beforeChildren ] |> List.choose id
-        let kind = String.Join(", ", adjectives) + (if adjectives.IsEmpty then "" else " ") + museum.Kind
+
+        let kind =
+            String.Join(", ", adjectives)
+            + (if adjectives.IsEmpty then "" else " ")
+            + museum.Kind
+
         let place = whereabouts chance museum
-        let atPlace = place |> Option.map (fun place -> " " + place) |> Option.defaultValue ""
+
+        let atPlace =
+            place |> Option.map (fun place -> " " + place) |> Option.defaultValue ""
 
         let clauses =
-            [ clausePrice |> Option.map (priceClause chance)
-              museum.Rating |> Option.map (ratingClause chance)
-              clauseChildren |> Option.map (childrenClause chance) ]
+            [
+                clausePrice |> Option.map (priceClause chance)
+                museum.Rating |> Option.map (ratingClause chance)
+                clauseChildren |> Option.map (childrenClause chance)
+            ]
             |> List.choose id
             |> Array.ofList
             |> chance.Shuffle
@@ -227,28 +324,42 @@ module Attributes =
             match place with
             | Some place ->
                 chance.Pick
-                    [| $"{isA} {place}."
-                       $"There is {article kind} called {museum.Name} {place}."
-                       $"{place}, you will find {museum.Name}, {article kind}."
-                       $"{isA}, and it can be found {place}."
-                       $"You can find {article kind} {place}: {museum.Name}."
-                       $"{article kind} {called} {museum.Name} is {stands} {place}." |]
-            | None -> chance.Pick [| $"{isA}."; $"There is {article kind} {called} {museum.Name}."; $"You can visit {article kind} {called} {museum.Name}." |]
+                    [|
+                        $"{isA} {place}."
+                        $"There is {article kind} called {museum.Name} {place}."
+                        $"{place}, you will find {museum.Name}, {article kind}."
+                        $"{isA}, and it can be found {place}."
+                        $"You can find {article kind} {place}: {museum.Name}."
+                        $"{article kind} {called} {museum.Name} is {stands} {place}."
+                    |]
+            | None ->
+                chance.Pick
+                    [|
+                        $"{isA}."
+                        $"There is {article kind} {called} {museum.Name}."
+                        $"You can visit {article kind} {called} {museum.Name}."
+                    |]
         | first :: rest ->
             let all = joined clauses
 
             let options =
-                [| yield $"{isA}{atPlace}. {it} {all}."
-                   yield $"{isA}{atPlace} that {all}."
-                   yield $"There is {article kind} {called} {museum.Name}{atPlace}. {it} {all}."
-                   yield $"{museum.Name}, {article kind}{atPlace}, {all}."
-                   if place.IsSome then
-                       yield $"{place.Value}, there is {article kind} {called} {museum.Name}. {it} {all}."
-                       yield $"{isA} that {all}. It is {stands}{atPlace}."
-                       yield $"{museum.Name} is {stands}{atPlace}. This {museum.Kind} {joined (clauses @ extra adjectives)}."
-                   if not rest.IsEmpty then
-                       yield $"{isA}{atPlace} that {first}. {it} {also (joined rest)}."
-                       yield $"{isA} that {joined (List.truncate (clauses.Length - 1) clauses)}. {it} {List.last clauses}{placed place}." |]
+                [|
+                    yield $"{isA}{atPlace}. {it} {all}."
+                    yield $"{isA}{atPlace} that {all}."
+                    yield $"There is {article kind} {called} {museum.Name}{atPlace}. {it} {all}."
+                    yield $"{museum.Name}, {article kind}{atPlace}, {all}."
+                    if place.IsSome then
+                        yield $"{place.Value}, there is {article kind} {called} {museum.Name}. {it} {all}."
+                        yield $"{isA} that {all}. It is {stands}{atPlace}."
+
+                        yield
+                            $"{museum.Name} is {stands}{atPlace}. This {museum.Kind} {joined (clauses @ extra adjectives)}."
+                    if not rest.IsEmpty then
+                        yield $"{isA}{atPlace} that {first}. {it} {also (joined rest)}."
+
+                        yield
+                            $"{isA} that {joined (List.truncate (clauses.Length - 1) clauses)}. {it} {List.last clauses}{placed place}."
+                |]
 
             chance.Pick options
 
@@ -261,5 +372,7 @@ module Attributes =
         let subject = museum seed index
         let text = say (Chance.ofRow "attributes wording" seed index) subject
 
-        { Input = represent subject
-          Target = Inflect.finish text }
+        {
+            Input = represent subject
+            Target = Inflect.finish text
+        }

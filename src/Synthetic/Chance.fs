@@ -44,7 +44,8 @@ type Chance(seed: uint64) =
         result
 
     /// `count` different items, or all of them where there are fewer.
-    member chance.Sample(count: int, items: 'a[]) : 'a[] = chance.Shuffle items |> Array.truncate count
+    member chance.Sample(count: int, items: 'a[]) : 'a[] =
+        chance.Shuffle items |> Array.truncate count
 
 [<RequireQualifiedAccess>]
 module Chance =

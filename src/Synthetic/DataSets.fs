@@ -20,34 +20,41 @@ type SyntheticTask =
 
 /// How many rows each split holds.
 type SplitSizes =
-    { Train: int
-      Validation: int
-      Test: int }
+    {
+        Train: int
+        Validation: int
+        Test: int
+    }
 
 /// The rows of a task.
 type Splits =
-    { Train: Row[]
-      Validation: Row[]
-      Test: Row[] }
+    {
+        Train: Row[]
+        Validation: Row[]
+        Test: Row[]
+    }
 
 /// What `data/README.md` says about one split.
 type SplitStatistics =
-    { Rows: int
-      /// Rows whose input another row of the split has too.
-      Duplicates: int
-      /// Rows whose input an earlier split has too.
-      Overlap: int
-      /// Whitespace-separated words: the median and the 95th percentile.
-      InputWords: int * int
-      TargetWords: int * int
-      /// Distinct targets, and the share of the most frequent one: the majority baseline of a labelled task.
-      Targets: int
-      Majority: float }
+    {
+        Rows: int
+        /// Rows whose input another row of the split has too.
+        Duplicates: int
+        /// Rows whose input an earlier split has too.
+        Overlap: int
+        /// Whitespace-separated words: the median and the 95th percentile.
+        InputWords: int * int
+        TargetWords: int * int
+        /// Distinct targets, and the share of the most frequent one: the majority baseline of a labelled task.
+        Targets: int
+        Majority: float
+    }
 
 [<RequireQualifiedAccess>]
 module SyntheticTask =
     /// All four.
-    let all: SyntheticTask list = [ Topics; Acceptabilities; MeaningRepresentations; Dialogues ]
+    let all: SyntheticTask list =
+        [ Topics; Acceptabilities; MeaningRepresentations; Dialogues ]
 
     /// The name of its folder.
     let name (task: SyntheticTask) : string =
@@ -97,9 +104,11 @@ module DataSets =
 
     /// The sizes of the embedded sets.
     let sizes: SplitSizes =
-        { Train = 1250
-          Validation = 500
-          Test = 500 }
+        {
+            Train = 1250
+            Validation = 500
+            Test = 500
+        }
 
     /// Three splits that share no input. The test rows come first in the stream, then the validation rows, so that a
     /// larger training split only grows at its end.
@@ -107,15 +116,19 @@ module DataSets =
         let rows =
             SyntheticTask.distinct task seed (sizes.Test + sizes.Validation + sizes.Train)
 
-        { Test = rows[.. sizes.Test - 1]
-          Validation = rows[sizes.Test .. sizes.Test + sizes.Validation - 1]
-          Train = rows[sizes.Test + sizes.Validation ..] }
+        {
+            Test = rows[.. sizes.Test - 1]
+            Validation = rows[sizes.Test .. sizes.Test + sizes.Validation - 1]
+            Train = rows[sizes.Test + sizes.Validation ..]
+        }
 
     /// Rows as JSON Lines: one object a line, each line ended by a line feed.
     let jsonLines (task: SyntheticTask) (rows: Row[]) : string =
         let input, target = SyntheticTask.columns task
         let text = StringBuilder()
-        let quoted (value: string) = JsonSerializer.Serialize(value, Json.line)
+
+        let quoted (value: string) =
+            JsonSerializer.Serialize(value, Json.line)
 
         for row in rows do
             text.Append($"{{\"{input}\": {quoted row.Input}, \"{target}\": {quoted row.Target}}}").Append '\n'
@@ -147,34 +160,43 @@ module DataSets =
         let known = HashSet(earlier |> Array.map _.Input)
         let targets = rows |> Array.countBy _.Target
 
-        { Rows = rows.Length
-          Duplicates = rows.Length - (Array.distinct inputs).Length
-          Overlap = inputs |> Array.filter known.Contains |> Array.length
-          InputWords = spread inputs
-          TargetWords = rows |> Array.map _.Target |> spread
-          Targets = targets.Length
-          Majority = float (targets |> Array.map snd |> Array.max) / float rows.Length }
+        {
+            Rows = rows.Length
+            Duplicates = rows.Length - (Array.distinct inputs).Length
+            Overlap = inputs |> Array.filter known.Contains |> Array.length
+            InputWords = spread inputs
+            TargetWords = rows |> Array.map _.Target |> spread
+            Targets = targets.Length
+            Majority = float (targets |> Array.map snd |> Array.max) / float rows.Length
+        }
 
     let private percent (share: float) =
-        (100.0 * share).ToString("0.0", Globalization.CultureInfo.InvariantCulture) + " %"
+        (100.0 * share).ToString("0.0", Globalization.CultureInfo.InvariantCulture)
+        + " %"
 
     /// The statistics of all four tasks as a Markdown table.
     let report (seed: int) (sizes: SplitSizes) : string =
         let header =
-            [ "| task | split | rows | input words (median, 95 %) | target words (median, 95 %) | duplicates | in an earlier split | distinct targets | most frequent target |"
-              "| --- | --- | --- | --- | --- | --- | --- | --- | --- |" ]
+            [
+                "| task | split | rows | input words (median, 95 %) | target words (median, 95 %) | duplicates | in an earlier split | distinct targets | most frequent target |"
+                "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+            ]
 
         let lines =
-            [ for task in SyntheticTask.all do
-                  let rows = splits task seed sizes
+            [
+                for task in SyntheticTask.all do
+                    let rows = splits task seed sizes
 
-                  for split, earlier, rows in
-                      [ "train", [||], rows.Train
-                        "validation", rows.Train, rows.Validation
-                        "test", Array.append rows.Train rows.Validation, rows.Test ] do
-                      let found = statistics earlier rows
-                      let pair (middle, high) = $"{middle}, {high}"
+                    for split, earlier, rows in
+                        [
+                            "train", [||], rows.Train
+                            "validation", rows.Train, rows.Validation
+                            "test", Array.append rows.Train rows.Validation, rows.Test
+                        ] do
+                        let found = statistics earlier rows
+                        let pair (middle, high) = $"{middle}, {high}"
 
-                      $"| {SyntheticTask.name task} | {split} | {found.Rows} | {pair found.InputWords} | {pair found.TargetWords} | {found.Duplicates} | {found.Overlap} | {found.Targets} | {percent found.Majority} |" ]
+                        $"| {SyntheticTask.name task} | {split} | {found.Rows} | {pair found.InputWords} | {pair found.TargetWords} | {found.Duplicates} | {found.Overlap} | {found.Targets} | {percent found.Majority} |"
+            ]
 
         String.Join("\n", header @ lines) + "\n"

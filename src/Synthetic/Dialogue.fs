@@ -7,7 +7,11 @@ open System
 [<RequireQualifiedAccess>]
 module Dialogue =
     /// The turns that matter, `A: …` and `B: …` (`?` marks one that may be left out), and the summaries that fit.
-    type private Scene = { Turns: string list; Summaries: string[] }
+    type private Scene =
+        {
+            Turns: string list
+            Summaries: string[]
+        }
 
     /// One scene a paragraph: turns, then summaries after `=`.
     let private scenes =
@@ -236,47 +240,54 @@ B: {doplease}
                      |> List.map _.Trim()
                      |> List.partition _.StartsWith("= ")
 
-                 { Turns = turns
-                   Summaries = summaries |> List.map _.Substring(2) |> Array.ofList }))
+                 {
+                     Turns = turns
+                     Summaries = summaries |> List.map _.Substring(2) |> Array.ofList
+                 }))
 
     // The answer stands on a line of its own, as the second speaker's turn.
-    let private exchanges (text: string) = Rules.lines text |> Array.map _.Replace("/", "\n{B}: ")
+    let private exchanges (text: string) =
+        Rules.lines text |> Array.map _.Replace("/", "\n{B}: ")
 
     let private rules =
         lazy
             (Lexicon.rules
              |> Rules.extend
-                 [ "sure", Rules.words "Sure! Of_course. Yes! With_pleasure. Okay! No_problem. Yeah,_sure. Absolutely!"
-                   "okay", Rules.words "Okay! All_right. Got_it. Fine. Will_do."
-                   "have", Rules.words "Yes,_I_do. Yes! I_do! Yeah,_it's_still_here."
-                   "havenot", Rules.words "No,_sorry. I'm_afraid_not. Sorry,_it's_gone. Too_late! Sadly_no."
-                   "doplease", Rules.words "Yes,_please! That_would_be_great! Would_you? Oh_yes! Please!"
-                   "apology", Rules.words "Sorry! So_sorry! Oh_no,_sorry! I'm_really_sorry! Nearly_there!"
-                   "pet",
-                   Rules.words
-                       """dog cat rabbit hamster parrot pony goat tortoise canary guinea_pig puppy kitten goose lizard horse hen
+                 [
+                     "sure",
+                     Rules.words "Sure! Of_course. Yes! With_pleasure. Okay! No_problem. Yeah,_sure. Absolutely!"
+                     "okay", Rules.words "Okay! All_right. Got_it. Fine. Will_do."
+                     "have", Rules.words "Yes,_I_do. Yes! I_do! Yeah,_it's_still_here."
+                     "havenot", Rules.words "No,_sorry. I'm_afraid_not. Sorry,_it's_gone. Too_late! Sadly_no."
+                     "doplease", Rules.words "Yes,_please! That_would_be_great! Would_you? Oh_yes! Please!"
+                     "apology", Rules.words "Sorry! So_sorry! Oh_no,_sorry! I'm_really_sorry! Nearly_there!"
+                     "pet",
+                     Rules.words
+                         """dog cat rabbit hamster parrot pony goat tortoise canary guinea_pig puppy kitten goose lizard horse hen
                        donkey duck"""
-                   "loan",
-                   Rules.words
-                       """bag camera lamp umbrella pillow blanket suitcase puzzle guitar violin drum hammer ladder bicycle scarf hat coat
+                     "loan",
+                     Rules.words
+                         """bag camera lamp umbrella pillow blanket suitcase puzzle guitar violin drum hammer ladder bicycle scarf hat coat
                        jacket radio laptop telescope kettle saucepan rug tent rucksack helmet drill spade car van cookbook tie
                        lawnmower sleeping_bag charger keyboard printer map basket whistle compass torch cake_tin"""
-                   "meal",
-                   Rules.words "soup pasta pizza curry pancakes noodles stew risotto lasagne a_pie an_omelette fish_pie roast_chicken dumplings"
-                   "snack", Rules.words "sandwich biscuit cake muffin sausage pancake apple banana piece_of_pizza"
-                   "chat snack", Rules.words "biscuit apple sandwich muffin cherry grape nut pancake"
-                   "gift",
-                   Rules.words
-                       """book bag ring lamp clock teapot umbrella notebook painting candle blanket cushion doll kite puzzle scarf hat
+                     "meal",
+                     Rules.words
+                         "soup pasta pizza curry pancakes noodles stew risotto lasagne a_pie an_omelette fish_pie roast_chicken dumplings"
+                     "snack", Rules.words "sandwich biscuit cake muffin sausage pancake apple banana piece_of_pizza"
+                     "chat snack", Rules.words "biscuit apple sandwich muffin cherry grape nut pancake"
+                     "gift",
+                     Rules.words
+                         """book bag ring lamp clock teapot umbrella notebook painting candle blanket cushion doll kite puzzle scarf hat
                        necklace bracelet diary calendar compass tent rucksack helmet mug vase cookbook plant board_game watch
                        jumper mirror rug football guitar camera record radio telescope box_of_chocolates bottle_of_wine"""
-                   "forgotten", Rules.words "keys phone ticket wallet umbrella glasses coat purse passport bag helmet shoes"
-                   "game", Rules.words "football tennis cricket hockey rugby basketball volleyball badminton"
-                   "line", Rules.words "bus train ferry coach plane boat night_train"
-                   "own", Rules.words "car bicycle van motorbike scooter tractor"
-                   "outing",
-                   Rules.lines
-                       """go to the cinema
+                     "forgotten",
+                     Rules.words "keys phone ticket wallet umbrella glasses coat purse passport bag helmet shoes"
+                     "game", Rules.words "football tennis cricket hockey rugby basketball volleyball badminton"
+                     "line", Rules.words "bus train ferry coach plane boat night_train"
+                     "own", Rules.words "car bicycle van motorbike scooter tractor"
+                     "outing",
+                     Rules.lines
+                         """go to the cinema
                        go to the beach
                        go swimming
                        go shopping
@@ -304,10 +315,10 @@ B: {doplease}
                        take the boat to {town}
                        paint the kitchen
                        drive to {town}"""
-                   "badminton game", Rules.words "badminton table_tennis basketball volleyball golf"
-                   "duty",
-                   Rules.lines
-                       """work
+                     "badminton game", Rules.words "badminton table_tennis basketball volleyball golf"
+                     "duty",
+                     Rules.lines
+                         """work
                        visit my {kin=relative}
                        study for an exam
                        go to the dentist
@@ -327,9 +338,9 @@ B: {doplease}
                        take the {pet} to the vet
                        write an essay
                        fly to {town}"""
-                   "goodnews",
-                   Rules.lines
-                       """pass the driving test
+                     "goodnews",
+                     Rules.lines
+                         """pass the driving test
                        win a baking prize in {town}
                        find a new job in {town}
                        buy a house in {town}
@@ -345,9 +356,9 @@ B: {doplease}
                        run a marathon
                        open a shop in {town}
                        get a rise"""
-                   "badnews",
-                   Rules.lines
-                       """miss the last bus
+                     "badnews",
+                     Rules.lines
+                         """miss the last bus
                        break a leg
                        lose the keys to the flat
                        fail the driving test
@@ -359,9 +370,9 @@ B: {doplease}
                        lock the keys in the car
                        spill tea on the laptop
                        flood the kitchen"""
-                   "fault",
-                   Rules.lines
-                       """forget the meeting
+                     "fault",
+                     Rules.lines
+                         """forget the meeting
                        break the {item=thing}
                        lose the {item=thing}
                        miss the concert
@@ -372,14 +383,14 @@ B: {doplease}
                        shout at {C}
                        arrive so late
                        eat the last {snack}"""
-                   "treat", Rules.words "lunch a_coffee an_ice_cream dinner a_drink a_cake breakfast a_new_one"
-                   "grocery",
-                   Rules.words
-                       """milk bread butter eggs cheese coffee tea sugar flour rice apples bananas onions potatoes juice soap
+                     "treat", Rules.words "lunch a_coffee an_ice_cream dinner a_drink a_cake breakfast a_new_one"
+                     "grocery",
+                     Rules.words
+                         """milk bread butter eggs cheese coffee tea sugar flour rice apples bananas onions potatoes juice soap
                        candles salt honey yoghurt tomatoes carrots lemons pasta chocolate olives paper_cups napkins a_salad"""
-                   "late",
-                   Rules.lines
-                       """The bus is late
+                     "late",
+                     Rules.lines
+                         """The bus is late
                        My {own} broke down
                        I missed the train
                        There's a lot of traffic
@@ -388,31 +399,44 @@ B: {doplease}
                        I had to wait for my {relative}
                        I'm still at work
                        I forgot my {forgotten}"""
-                   "minutes", [| for count in 10..5..60 -> Inflect.number count |]
-                   "recommended", Rules.words "dentist hairdresser restaurant bakery hotel bookshop café garage gym language_school tailor music_school"
-                   "praise", Rules.lines "Everyone loves it\nIt isn't expensive\nMy {kin=relative} goes there\nThe people are nice\nIt's worth the trip"
-                   "damaged", Rules.words "broken scratched the_wrong_colour too_small too_big missing_a_leg dirty"
-                   "exam", Rules.words "French history maths driving chemistry biology Spanish music geography physics first-aid"
-                   "soon", Rules.words "tomorrow tonight next_week this_evening at_the_weekend later_today after_work tomorrow_morning"
-                   "yes", Rules.words "Sure! Of_course. Yes! I'd_love_to! With_pleasure. Okay! No_problem. Yeah,_sure. Absolutely! Why_not?"
-                   "no", Rules.words "Sorry,_I_can't. No,_sorry. I'm_afraid_not. Oh,_sorry. Sadly_no. I_can't,_sorry."
-                   "fine", Rules.words "Great! Perfect. Sounds_good! All_right. Okay! Deal! Fine_with_me. Good_idea!"
-                   "pity", Rules.words "What_a_pity. Too_bad! Oh_well. Next_time,_then. That's_a_shame. Okay,_never_mind."
-                   "noworry", Rules.words "No_worries. Don't_worry. That's_okay. No_problem. It's_fine. Never_mind."
-                   "thanks", Rules.words "Thanks! Thank_you_so_much! You're_the_best! Great,_thanks. Thanks_a_lot! Cheers!"
-                   "please", Rules.words "I_need_help. Quick_question. Small_favour. One_more_thing. You_know_what?"
-                   "listen", Rules.words "Bad_news. Listen. Small_problem. I'm_so_sorry. Change_of_plan!"
-                   "think", Rules.words "Let_me_think. Hmm. Wait. I_think_so. Well..."
-                   "guess", Rules.words "Guess_what! You_won't_believe_it! Big_news! Listen_to_this! Hey,_guess_what."
-                   "wow", Rules.words "Wow! Amazing! No_way! Really? Oh! Interesting!"
-                   "congratulations", Rules.words "Congratulations! Wow! Well_done! That's_wonderful! Amazing! Hooray!"
-                   "sorry", Rules.words "Oh_no! I'm_so_sorry. That's_terrible. Oh_dear. Poor_you!"
-                   "great", Rules.words "Wonderful! Amazing! Too_hot,_but_lovely. Really_nice. Great!"
-                   "bad", Rules.words "Terrible. Not_good. Awful! Don't_ask. I_failed."
-                   // Two turns: the second speaker answers.
-                   "greeting",
-                   exchanges
-                       """Hi!/Hi there!
+                     "minutes", [| for count in 10..5..60 -> Inflect.number count |]
+                     "recommended",
+                     Rules.words
+                         "dentist hairdresser restaurant bakery hotel bookshop café garage gym language_school tailor music_school"
+                     "praise",
+                     Rules.lines
+                         "Everyone loves it\nIt isn't expensive\nMy {kin=relative} goes there\nThe people are nice\nIt's worth the trip"
+                     "damaged", Rules.words "broken scratched the_wrong_colour too_small too_big missing_a_leg dirty"
+                     "exam",
+                     Rules.words
+                         "French history maths driving chemistry biology Spanish music geography physics first-aid"
+                     "soon",
+                     Rules.words
+                         "tomorrow tonight next_week this_evening at_the_weekend later_today after_work tomorrow_morning"
+                     "yes",
+                     Rules.words
+                         "Sure! Of_course. Yes! I'd_love_to! With_pleasure. Okay! No_problem. Yeah,_sure. Absolutely! Why_not?"
+                     "no", Rules.words "Sorry,_I_can't. No,_sorry. I'm_afraid_not. Oh,_sorry. Sadly_no. I_can't,_sorry."
+                     "fine", Rules.words "Great! Perfect. Sounds_good! All_right. Okay! Deal! Fine_with_me. Good_idea!"
+                     "pity",
+                     Rules.words "What_a_pity. Too_bad! Oh_well. Next_time,_then. That's_a_shame. Okay,_never_mind."
+                     "noworry", Rules.words "No_worries. Don't_worry. That's_okay. No_problem. It's_fine. Never_mind."
+                     "thanks",
+                     Rules.words "Thanks! Thank_you_so_much! You're_the_best! Great,_thanks. Thanks_a_lot! Cheers!"
+                     "please", Rules.words "I_need_help. Quick_question. Small_favour. One_more_thing. You_know_what?"
+                     "listen", Rules.words "Bad_news. Listen. Small_problem. I'm_so_sorry. Change_of_plan!"
+                     "think", Rules.words "Let_me_think. Hmm. Wait. I_think_so. Well..."
+                     "guess", Rules.words "Guess_what! You_won't_believe_it! Big_news! Listen_to_this! Hey,_guess_what."
+                     "wow", Rules.words "Wow! Amazing! No_way! Really? Oh! Interesting!"
+                     "congratulations",
+                     Rules.words "Congratulations! Wow! Well_done! That's_wonderful! Amazing! Hooray!"
+                     "sorry", Rules.words "Oh_no! I'm_so_sorry. That's_terrible. Oh_dear. Poor_you!"
+                     "great", Rules.words "Wonderful! Amazing! Too_hot,_but_lovely. Really_nice. Great!"
+                     "bad", Rules.words "Terrible. Not_good. Awful! Don't_ask. I_failed."
+                     // Two turns: the second speaker answers.
+                     "greeting",
+                     exchanges
+                         """Hi!/Hi there!
                        Hey!/Hey!
                        Hello!/Hello, {A}!
                        Hi {B}!/Hi {A}!
@@ -424,9 +448,9 @@ B: {doplease}
                        Hey {B}, do you have a minute?/Sure.
                        How are things?/A bit tired, but okay.
                        Are you at home?/Yes, why?"""
-                   "chat",
-                   exchanges
-                       """It's been raining since {chat clock=clock}./Same here.
+                     "chat",
+                     exchanges
+                         """It's been raining since {chat clock=clock}./Same here.
                        I'm so tired today./Oh, me too.
                        I've just had {chat meal=meal} for lunch./Lucky you!
                        My {chat relative=relative} says hello, by the way./That's nice! Hello back!
@@ -441,8 +465,9 @@ B: {doplease}
                        I saw your {chat relative=relative} at the {chat venue=venue} {chat time=time}./Really?
                        What are you doing?/Nothing, just watching TV.
                        Is it {chat day=day} already?/Time flies."""
-                   "bye", Rules.words "Bye! See_you! Take_care! Talk_later! See_you_then. Have_a_nice_day!"
-                   "bye back", Rules.words "Bye! See_you! You_too! Bye_bye! Take_care!" ])
+                     "bye", Rules.words "Bye! See_you! Take_care! Talk_later! See_you_then. Have_a_nice_day!"
+                     "bye back", Rules.words "Bye! See_you! You_too! Bye_bye! Take_care!"
+                 ])
 
     // Favours read differently in the summary ("help me move" becomes "help Ann move"): each is a pair.
     let private favours =
@@ -489,15 +514,29 @@ B: {doplease}
                 else None)
 
         let room = 7 - core.Length
-        let exchange slot isWanted = if isWanted then [ $"A: {slot}" ] else []
+
+        let exchange slot isWanted =
+            if isWanted then [ $"A: {slot}" ] else []
+
         let greeting = exchange "{greeting}" (chance.Odds 0.5)
         let chat = exchange "{chat}" (chance.Odds 0.5)
         let last = (List.last core)[0]
-        let ending = if last = 'A' then [ "B: {bye}"; "A: {bye back}" ] else [ "A: {bye}"; "B: {bye back}" ]
+
+        let ending =
+            if last = 'A' then
+                [ "B: {bye}"; "A: {bye back}" ]
+            else
+                [ "A: {bye}"; "B: {bye back}" ]
         // An exchange is two turns.
         let before = (greeting @ chat) |> List.truncate (room / 2)
         let left = room - 2 * before.Length
-        let after = if chance.Odds 0.4 || core.Length + before.Length < 3 then ending |> List.truncate (min left (chance.Between(1, 2))) else []
+
+        let after =
+            if chance.Odds 0.4 || core.Length + before.Length < 3 then
+                ending |> List.truncate (min left (chance.Between(1, 2)))
+            else
+                []
+
         before @ core @ after
 
     /// Row `index` of the endless stream of a seed.
@@ -509,7 +548,11 @@ B: {doplease}
         let cast = Character.cast 3 chance
 
         let dialogue =
-            String.Join('\n', turnsOf chance scene |> List.map (fun turn -> $"{{{turn[0]}}}" + turn.Substring 1))
+            String.Join(
+                '\n',
+                turnsOf chance scene
+                |> List.map (fun turn -> $"{{{turn[0]}}}" + turn.Substring 1)
+            )
 
         let both =
             (dialogue + "\t" + chance.Pick scene.Summaries)
@@ -520,8 +563,15 @@ B: {doplease}
             |> Template.expandKeeping rules.Value (Character.bindings cast) chance
 
         // A duty is told in the first person ("visit my aunt"): its owner is the one who declines.
-        let owner = if scene.Turns.Head.Contains "{listen}" then cast[0] else cast[1]
+        let owner =
+            if scene.Turns.Head.Contains "{listen}" then
+                cast[0]
+            else
+                cast[1]
+
         let parts = both.Split '\t'
 
-        { Input = String.Join('\n', parts[0].Split '\n' |> Array.map line)
-          Target = Inflect.capital (parts[1].Replace(" my ", $" {owner.Hers} ")) }
+        {
+            Input = String.Join('\n', parts[0].Split '\n' |> Array.map line)
+            Target = Inflect.capital (parts[1].Replace(" my ", $" {owner.Hers} "))
+        }

@@ -65,9 +65,12 @@ module Inflect =
         word.Length > 1 && word.EndsWith 'y' && not (isVowel word[word.Length - 2])
 
     let private withS (word: string) =
-        if endsInConsonantY word then word.Substring(0, word.Length - 1) + "ies"
-        elif sibilant word then word + "es"
-        else word + "s"
+        if endsInConsonantY word then
+            word.Substring(0, word.Length - 1) + "ies"
+        elif sibilant word then
+            word + "es"
+        else
+            word + "s"
 
     let private onLastWord (change: string -> string) (phrase: string) =
         let at = phrase.LastIndexOf ' ' + 1
@@ -85,10 +88,14 @@ module Inflect =
             | _ -> regular verb)
 
     let private regularPast (verb: string) =
-        if verb.EndsWith 'e' then verb + "d"
-        elif endsInConsonantY verb then verb.Substring(0, verb.Length - 1) + "ied"
-        elif doubling.Contains verb then verb + string verb[verb.Length - 1] + "ed"
-        else verb + "ed"
+        if verb.EndsWith 'e' then
+            verb + "d"
+        elif endsInConsonantY verb then
+            verb.Substring(0, verb.Length - 1) + "ied"
+        elif doubling.Contains verb then
+            verb + string verb[verb.Length - 1] + "ed"
+        else
+            verb + "ed"
 
     /// The plural of a noun phrase whose last word is the noun.
     let plural: string -> string =
@@ -110,34 +117,51 @@ module Inflect =
     /// The -ing form of a verb phrase.
     let ing: string -> string =
         onFirstWord (fun verb ->
-            if verb.EndsWith "ie" then verb.Substring(0, verb.Length - 2) + "ying"
-            elif verb.EndsWith 'e' && not (verb.EndsWith "ee") && verb <> "be" then verb.Substring(0, verb.Length - 1) + "ing"
-            elif doubling.Contains verb then verb + string verb[verb.Length - 1] + "ing"
-            else verb + "ing")
+            if verb.EndsWith "ie" then
+                verb.Substring(0, verb.Length - 2) + "ying"
+            elif verb.EndsWith 'e' && not (verb.EndsWith "ee") && verb <> "be" then
+                verb.Substring(0, verb.Length - 1) + "ing"
+            elif doubling.Contains verb then
+                verb + string verb[verb.Length - 1] + "ing"
+            else
+                verb + "ing")
 
     /// True where the past tense and the participle of a verb phrase differ: `wrote`, `written`.
     let isIrregular (phrase: string) : bool = past phrase <> participle phrase
 
     let private startsWithAny (starts: string list) (word: string) =
-        starts |> List.exists (fun (start: string) -> word.StartsWith(start, StringComparison.Ordinal))
+        starts
+        |> List.exists (fun (start: string) -> word.StartsWith(start, StringComparison.Ordinal))
 
     /// `a` or `an`, by the sound that `word` begins with.
     let article (word: string) : string =
         let lower = word.ToLowerInvariant().TrimStart('"', '\'', '(')
 
-        if lower |> startsWithAny [ "hour"; "honest"; "honour"; "heir"; "8"; "11"; "18" ] then "an"
+        if lower |> startsWithAny [ "hour"; "honest"; "honour"; "heir"; "8"; "11"; "18" ] then
+            "an"
         elif lower |> startsWithAny [ "uni"; "use"; "euro"; "one"; "ukulele"; "usual" ] then
-            if lower |> startsWithAny [ "unin"; "unim" ] then "an" else "a"
-        elif lower <> "" && isVowel lower[0] then "an"
-        else "a"
+            if lower |> startsWithAny [ "unin"; "unim" ] then
+                "an"
+            else
+                "a"
+        elif lower <> "" && isVowel lower[0] then
+            "an"
+        else
+            "a"
 
     /// The text with a capital first letter.
     let capital (text: string) : string =
-        if text = "" then text else string (Char.ToUpperInvariant text[0]) + text.Substring 1
+        if text = "" then
+            text
+        else
+            string (Char.ToUpperInvariant text[0]) + text.Substring 1
 
     /// The text with a small first letter.
     let small (text: string) : string =
-        if text = "" then text else string (Char.ToLowerInvariant text[0]) + text.Substring 1
+        if text = "" then
+            text
+        else
+            string (Char.ToLowerInvariant text[0]) + text.Substring 1
 
     /// A list in words: `one`, `one and two`, `one, two and three`.
     let series (items: string list) : string =
@@ -151,16 +175,25 @@ module Inflect =
          seventeen eighteen nineteen"
             .Split([| ' '; '\n' |], StringSplitOptions.RemoveEmptyEntries)
 
-    let private tens = "- - twenty thirty forty fifty sixty seventy eighty ninety".Split ' '
+    let private tens =
+        "- - twenty thirty forty fifty sixty seventy eighty ninety".Split ' '
 
     /// A whole number below a million in words: `forty-two`, `three hundred and five`.
     let rec number (value: int) : string =
-        if value < 20 then numbers[value]
+        if value < 20 then
+            numbers[value]
         elif value < 100 then
-            if value % 10 = 0 then tens[value / 10] else $"{tens[value / 10]}-{numbers[value % 10]}"
+            if value % 10 = 0 then
+                tens[value / 10]
+            else
+                $"{tens[value / 10]}-{numbers[value % 10]}"
         elif value < 1000 then
             let hundreds = $"{numbers[value / 100]} hundred"
-            if value % 100 = 0 then hundreds else $"{hundreds} and {number (value % 100)}"
+
+            if value % 100 = 0 then
+                hundreds
+            else
+                $"{hundreds} and {number (value % 100)}"
         else
             let thousands = $"{number (value / 1000)} thousand"
 
@@ -193,7 +226,12 @@ module Inflect =
             if start && Char.IsLetterOrDigit letter then
                 result[place] <- Char.ToUpperInvariant letter
                 start <- false
-            elif letter = '\n' || ((letter = '.' || letter = '?' || letter = '!') && place + 1 < result.Length && result[place + 1] = ' ') then
+            elif
+                letter = '\n'
+                || ((letter = '.' || letter = '?' || letter = '!')
+                    && place + 1 < result.Length
+                    && result[place + 1] = ' ')
+            then
                 start <- true
 
         result.ToString()
@@ -239,7 +277,13 @@ module Template =
         | "cap" -> Inflect.capital
         | other -> invalidArg (nameof name) $"{other} is no form; they are s, third, past, part, ing and cap"
 
-    let private run (keeps: bool) (rules: Rules) (bindings: (string * string) list) (chance: Chance) (template: string) =
+    let private run
+        (keeps: bool)
+        (rules: Rules)
+        (bindings: (string * string) list)
+        (chance: Chance)
+        (template: string)
+        =
         let bound = Dictionary<string, string>()
         let used = HashSet<string>()
 
@@ -253,7 +297,11 @@ module Template =
             | true, options ->
                 let rec attempt left =
                     let option = chance.Pick options
-                    if used.Add option || left = 0 then option else attempt (left - 1)
+
+                    if used.Add option || left = 0 then
+                        option
+                    else
+                        attempt (left - 1)
 
                 attempt 12
 

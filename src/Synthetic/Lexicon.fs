@@ -46,9 +46,12 @@ module Lexicon =
 
     /// Towns, most of them invented from common parts.
     let towns: string[] =
-        [| for first in
-               Rules.words "Ash Black Bright Clay Cold East Elm Fair Green Hazel High Long Mill North Oak Red Stone West White Wood" do
-               for second in Rules.words "bridge bury field ford ham ton wick" -> first + second |]
+        [|
+            for first in
+                Rules.words
+                    "Ash Black Bright Clay Cold East Elm Fair Green Hazel High Long Mill North Oak Red Stone West White Wood" do
+                for second in Rules.words "bridge bury field ford ham ton wick" -> first + second
+        |]
         |> Array.append (
             Rules.words
                 """Amsterdam Athens Berlin Bristol Brussels Cairo Chicago Copenhagen Delhi Dublin Edinburgh Geneva Glasgow Lagos
@@ -73,7 +76,8 @@ module Lexicon =
             """duck goose hen owl eagle hawk crow pigeon sparrow robin swan parrot penguin seagull swallow woodpecker ostrich
             peacock falcon stork heron turkey"""
 
-    let insects: string[] = Rules.words "ant bee beetle butterfly cricket fly moth wasp mosquito dragonfly"
+    let insects: string[] =
+        Rules.words "ant bee beetle butterfly cricket fly moth wasp mosquito dragonfly"
 
     let fruits: string[] =
         Rules.words
@@ -90,7 +94,8 @@ module Lexicon =
             """soup stew bread cheese rice pasta salad pizza porridge pancake sandwich omelette curry pie cake biscuit pudding
             burger noodle sausage toast muffin jam yoghurt chocolate"""
 
-    let drinks: string[] = Rules.words "water tea coffee milk juice lemonade cocoa cider"
+    let drinks: string[] =
+        Rules.words "water tea coffee milk juice lemonade cocoa cider"
 
     let vehicles: string[] =
         Rules.words
@@ -103,7 +108,8 @@ module Lexicon =
             file broom bucket hoe pump"""
 
     let furniture: string[] =
-        Rules.words "table chair bed sofa desk shelf cupboard wardrobe bench stool armchair bookcase drawer lamp mirror cradle"
+        Rules.words
+            "table chair bed sofa desk shelf cupboard wardrobe bench stool armchair bookcase drawer lamp mirror cradle"
 
     let clothes: string[] =
         Rules.words
@@ -118,7 +124,8 @@ module Lexicon =
         Rules.words
             "football tennis cricket hockey rugby basketball volleyball golf swimming rowing boxing cycling skiing athletics badminton judo"
 
-    let colours: string[] = Rules.words "red blue green yellow black white brown grey orange purple pink"
+    let colours: string[] =
+        Rules.words "red blue green yellow black white brown grey orange purple pink"
 
     /// Things that a person can carry, own, lose and find.
     let things: string[] =
@@ -145,7 +152,8 @@ module Lexicon =
             journalist photographer musician actor builder cleaner mechanic reporter scientist vet"""
 
     let relatives: string[] =
-        Rules.words "mother father sister brother aunt uncle grandmother grandfather cousin neighbour friend daughter son"
+        Rules.words
+            "mother father sister brother aunt uncle grandmother grandfather cousin neighbour friend daughter son"
 
     let sizes: string[] = Rules.words "big small large tiny huge little tall enormous"
 
@@ -155,7 +163,8 @@ module Lexicon =
             careless friendly generous greedy stubborn wise young old tired hungry lonely famous rich poor strong busy happy sad
             angry nervous calm sleepy funny serious helpful"""
 
-    let moods: string[] = Rules.words "happy sad angry tired nervous proud surprised worried hungry bored excited calm lonely afraid"
+    let moods: string[] =
+        Rules.words "happy sad angry tired nervous proud surprised worried hungry bored excited calm lonely afraid"
 
     let qualities: string[] =
         Rules.words
@@ -169,16 +178,19 @@ module Lexicon =
             garden forest beach river lake farm village shop office kitchen zoo airport hotel café playground post_office
             swimming_pool town_hall sports_hall bus_stop hill factory square"""
 
-    let days: string[] = Rules.words "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
+    let days: string[] =
+        Rules.words "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"
 
     let months: string[] =
         Rules.words "January February March April May June July August September October November December"
 
     let clockTimes: string[] =
-        [| for hour in Rules.words "one two three four five six seven eight nine ten eleven" do
-               yield hour + " o'clock"
-               yield "half past " + hour
-               yield "quarter past " + hour |]
+        [|
+            for hour in Rules.words "one two three four five six seven eight nine ten eleven" do
+                yield hour + " o'clock"
+                yield "half past " + hour
+                yield "quarter past " + hour
+        |]
 
     let smallNumbers: string[] = [| 2..12 |] |> Array.map Inflect.number
 
@@ -276,16 +288,18 @@ module Lexicon =
 
     /// The classes that facts and quizzes are about: what a member is, in the singular.
     let kinds: (string * string[])[] =
-        [| "animal", animals
-           "bird", birds
-           "insect", insects
-           "fruit", fruits
-           "vegetable", vegetables
-           "vehicle", vehicles
-           "tool", tools
-           "piece of furniture", furniture
-           "piece of clothing", clothes
-           "musical instrument", instruments |]
+        [|
+            "animal", animals
+            "bird", birds
+            "insect", insects
+            "fruit", fruits
+            "vegetable", vegetables
+            "vehicle", vehicles
+            "tool", tools
+            "piece of furniture", furniture
+            "piece of clothing", clothes
+            "musical instrument", instruments
+        |]
 
     /// What workers do, with the worker.
     let work: (string * string)[] =
@@ -327,54 +341,58 @@ module Lexicon =
     /// The shared rules.
     let rules: Rules =
         Rules.extend
-            [ "girl", girls
-              "boy", boys
-              "name", Array.append girls boys
-              "surname", surnames
-              "town", towns
-              "country", countries
-              "animal", animals
-              "bird", birds
-              "insect", insects
-              "creature", Array.concat [ animals; birds ]
-              "fruit", fruits
-              "vegetable", vegetables
-              "dish", dishes
-              "drink", drinks
-              "vehicle", vehicles
-              "tool", tools
-              "furniture", furniture
-              "clothing", clothes
-              "instrument", instruments
-              "sport", sports
-              "colour", colours
-              "thing", things
-              "person", people
-              "job", jobs
-              "relative", relatives
-              "size", sizes
-              "trait", traits
-              "mood", moods
-              "quality", qualities
-              "venue", venues
-              "day", days
-              "month", months
-              "clock", clockTimes
-              "few", smallNumbers
-              "transitive", transitive
-              "intransitive", intransitive
-              "activity", activities
-              "time", times
-              "manner", manners ]
+            [
+                "girl", girls
+                "boy", boys
+                "name", Array.append girls boys
+                "surname", surnames
+                "town", towns
+                "country", countries
+                "animal", animals
+                "bird", birds
+                "insect", insects
+                "creature", Array.concat [ animals; birds ]
+                "fruit", fruits
+                "vegetable", vegetables
+                "dish", dishes
+                "drink", drinks
+                "vehicle", vehicles
+                "tool", tools
+                "furniture", furniture
+                "clothing", clothes
+                "instrument", instruments
+                "sport", sports
+                "colour", colours
+                "thing", things
+                "person", people
+                "job", jobs
+                "relative", relatives
+                "size", sizes
+                "trait", traits
+                "mood", moods
+                "quality", qualities
+                "venue", venues
+                "day", days
+                "month", months
+                "clock", clockTimes
+                "few", smallNumbers
+                "transitive", transitive
+                "intransitive", intransitive
+                "activity", activities
+                "time", times
+                "manner", manners
+            ]
             (System.Collections.Generic.Dictionary<string, string[]>())
 
 /// A character of a text: a name with the pronouns that go with it.
 type Character =
-    { Name: string
-      She: string
-      Her: string
-      Hers: string
-      Herself: string }
+    {
+        Name: string
+        She: string
+        Her: string
+        Hers: string
+        Herself: string
+    }
 
 [<RequireQualifiedAccess>]
 module Character =
@@ -390,9 +408,27 @@ module Character =
                 if chosen |> List.exists (fun other -> other.Name[0] = name[0]) then
                     add chosen
                 elif isGirl then
-                    add ({ Name = name; She = "she"; Her = "her"; Hers = "her"; Herself = "herself" } :: chosen)
+                    add (
+                        {
+                            Name = name
+                            She = "she"
+                            Her = "her"
+                            Hers = "her"
+                            Herself = "herself"
+                        }
+                        :: chosen
+                    )
                 else
-                    add ({ Name = name; She = "he"; Her = "him"; Hers = "his"; Herself = "himself" } :: chosen)
+                    add (
+                        {
+                            Name = name
+                            She = "he"
+                            Her = "him"
+                            Hers = "his"
+                            Herself = "himself"
+                        }
+                        :: chosen
+                    )
 
         add []
 
@@ -403,9 +439,11 @@ module Character =
         |> List.mapi (fun place character ->
             let key = string (char (int 'A' + place))
 
-            [ key, character.Name
-              key + ".she", character.She
-              key + ".her", character.Her
-              key + ".hers", character.Hers
-              key + ".self", character.Herself ])
+            [
+                key, character.Name
+                key + ".she", character.She
+                key + ".her", character.Her
+                key + ".hers", character.Hers
+                key + ".self", character.Herself
+            ])
         |> List.concat
