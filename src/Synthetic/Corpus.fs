@@ -127,7 +127,7 @@ module Corpus =
 
             $"a(n) {chance.Pick members} is a(n) {kind}, but a(n) {chance.Pick others} is not."
 
-    let private topicWords (key: string) = Topic.vocabulary[key]
+    let private topicWords (key: string) = TopicWords.rules[key]
 
     // Words of every topic side by side: what they mean can be learnt, but not which topic a text has.
     let private others =
@@ -227,7 +227,7 @@ module Corpus =
         ]
 
     let private rules =
-        lazy (Topic.vocabulary |> Rules.extend (List.concat [ stories; descriptions; others ]))
+        lazy (TopicWords.rules |> Rules.extend (List.concat [ stories; descriptions; others ]))
 
     let private kinds =
         [|

@@ -1,183 +1,11 @@
 namespace Peft.Synthetic
 
-/// One row of a generated task: what the model reads and what it should write.
-type Row = { Input: string; Target: string }
-
 /// A short news text and its topic. Most texts borrow words of a second topic, so that one keyword does not decide:
 /// what happens decides.
 [<RequireQualifiedAccess>]
 module Topic =
     /// The answers, each as likely as the others.
     let labels: string[] = [| "sports"; "weather"; "cooking"; "music" |]
-
-    let private sportsRules =
-        [
-            "team",
-            Rules.words
-                """Rovers Wanderers Tigers Eagles Falcons Lions Rangers Wolves Bears Comets Dragons Foxes Hawks Kings
-              Pirates Royals Sharks Stags"""
-            "athlete",
-            Rules.words
-                """striker goalkeeper defender midfielder sprinter hurdler swimmer cyclist rower boxer wrestler fencer skier skater
-              gymnast archer bowler batsman golfer jockey captain substitute winger marathon_runner diver climber
-              tennis_player high_jumper javelin_thrower weightlifter"""
-            "contest",
-            Rules.words
-                """final semi-final quarter-final league_match cup_tie derby friendly relay marathon sprint tournament championship
-              regatta play-off replay decathlon triathlon qualifier test_match grand_prix"""
-            "arena",
-            Rules.words
-                "stadium pitch court velodrome race_track ring rink gymnasium golf_course running_track arena swimming_pool"
-            "injury",
-            Rules.words
-                "sprained_ankle torn_muscle broken_finger sore_knee strained_back bruised_shoulder twisted_wrist"
-            "feat",
-            Rules.lines
-                """scored twice in the second half
-              saved a late penalty
-              set a new national record
-              won by a single point
-              missed a penalty
-              came from behind to win
-              was sent off after a foul
-              took the lead on the last lap
-              lost in straight sets
-              scored in extra time
-              finished two seconds ahead of the field
-              cleared two metres at the first attempt
-              threw the ball away in the closing minutes
-              won the bronze medal
-              was disqualified for a false start
-              equalised just before half-time
-              kept a clean sheet
-              hit the post three times
-              retired from the race with a(n) {injury}
-              beat the champion on points"""
-        ]
-
-    // What hot and what cold or wet weather is, and does.
-    let private hot =
-        Rules.words "heatwave drought sandstorm warm_spell dry_spell hot_wind run_of_sunny_days desert_wind",
-        Rules.lines
-            """pushed the temperature above {degrees} degrees
-            has dried out the reservoirs
-            is expected to last until {day}
-            broke a record that had stood since 1976
-            will give way to {calm}
-            drove {few} thousand people to the beaches of {country}
-            is moving slowly towards the {region}
-            has turned the fields of the {region} brown
-            should end on {day}"""
-
-    let private cold =
-        Rules.words
-            """thunderstorm hailstorm blizzard cold_front downpour gale hurricane tornado snowstorm bank_of_fog shower_of_sleet
-            night_of_drizzle ground_frost band_of_rain sea_mist cloudburst ice_storm low-pressure_system""",
-        Rules.lines
-            """will bring heavy showers to the {region}
-            will clear by the evening
-            should ease before dawn
-            is moving slowly towards the {region}
-            left {few} villages without power
-            caused delays on the low-lying roads
-            kept the ferries of {town} in port
-            is expected to last until {day}
-            drifted in from the sea overnight
-            caught many people without umbrellas
-            will give way to {calm}
-            sent the thermometer below zero
-            broke a record that had stood since 1976
-            soaked the {region} for {few} days"""
-
-    let private weatherRules =
-        [
-            "sky", Array.append (fst hot) (fst cold)
-            "change", snd cold
-            "calm",
-            Rules.words "sunshine clear_skies light_winds mild_air scattered_clouds gentle_breezes sunny_intervals"
-            "forecaster",
-            Rules.words
-                "forecaster meteorologist weather_service climate_expert weather_station met_office storm_watcher"
-            "region",
-            Rules.words "coast north south valley mountains islands plains lowlands hills west east moors lake_district"
-            "degrees", [| 26..38 |] |> Array.map string
-        ]
-
-    let private cookingRules =
-        [
-            "chef",
-            Rules.words
-                """chef baker cook pastry_chef butcher caterer restaurant_owner food_writer cheesemaker kitchen_apprentice
-              sous-chef grill_master confectioner chocolate_maker head_cook"""
-            "plate",
-            Rules.words
-                """risotto lasagne goulash paella ratatouille shepherd's_pie onion_soup lentil_curry fish_stew apple_tart
-              cheesecake lemon_sponge sourdough_loaf mushroom_omelette roast_lamb pumpkin_soup rice_pudding potato_gratin
-              vegetable_broth ginger_biscuits plum_crumble stuffed_peppers bean_chilli garlic_bread beef_casserole
-              noodle_salad cinnamon_buns chicken_pie"""
-            "seasoning",
-            Rules.words
-                "garlic ginger nutmeg thyme rosemary saffron basil cinnamon paprika mustard parsley cumin vanilla vinegar butter honey"
-            "pan",
-            Rules.words "oven frying_pan saucepan casserole wok grill mixing_bowl baking_tray pressure_cooker stove"
-            "method",
-            Rules.lines
-                """simmers for {few} hours with {seasoning}
-              tastes best with fresh {seasoning}
-              needs nothing but {seasoning} and patience
-              is baked slowly in a hot oven
-              should be stirred all the time
-              is fried in butter until golden
-              goes well with roasted {vegetable:s}
-              burned because the oven was too hot
-              is served with a(n) {seasoning} sauce
-              rises twice before it is baked
-              is made with {few} eggs and a pinch of salt
-              has too much {seasoning}, critics say
-              can be prepared in {few} minutes
-              is back on the menu in {town}
-              uses up leftover {vegetable:s}
-              took first prize for its crust"""
-        ]
-
-    let private musicRules =
-        [
-            "player",
-            Rules.words
-                """pianist violinist cellist drummer guitarist singer tenor soprano conductor composer songwriter trumpeter harpist
-              organist flautist rapper folk_singer bass_player choirmaster jazz_trio string_quartet brass_band youth_choir
-              rock_band orchestra"""
-            "group",
-            Rules.words
-                "jazz_trio string_quartet brass_band youth_choir rock_band orchestra folk_duo wind_ensemble gospel_choir"
-            "piece",
-            Rules.words
-                """symphony sonata concerto ballad opera waltz album single lullaby overture song_cycle requiem serenade hymn
-              string_quartet love_song musical film_score debut_album march"""
-            "stage",
-            Rules.words
-                "concert_hall opera_house jazz_club festival_stage recording_studio bandstand chapel ballroom music_school"
-            "act",
-            Rules.lines
-                """played {few} encores
-              recorded a(n) {piece} in {few} days
-              forgot the words of the second verse
-              sang without a microphone
-              tuned up for {few} minutes before the first note
-              released a(n) {piece} about {town}
-              will tour {few} countries
-              topped the charts with a(n) {piece}
-              performed a forgotten {piece}
-              broke a string in the slow movement
-              received a standing ovation
-              swapped the {instrument} for the {inst2=instrument}
-              came in a bar too early
-              wrote a(n) {piece} for the town's anniversary
-              moved the audience to tears with a(n) {piece}
-              cancelled the second half because of a sore throat
-              rehearsed the chorus all night
-              filled the {stage} with soft harmonies"""
-        ]
 
     /// Clauses of one topic that can hang on a text about another.
     let private asides =
@@ -352,13 +180,10 @@ module Topic =
               The {group} that {name} {surname}{aside} founded in {town} {act}."""
         ]
 
-    /// The shared rules with the words of the four topics, for text about other things.
-    let vocabulary: Rules =
-        Lexicon.rules
-        |> Rules.extend (List.concat [ sportsRules; weatherRules; cookingRules; musicRules ])
-
     let private rules =
-        lazy (vocabulary |> Rules.extend (List.concat [ asides; shared; headlines; bodies ]))
+        lazy
+            (TopicWords.rules
+             |> Rules.extend (List.concat [ asides; shared; headlines; bodies ]))
 
     /// Row `index` of the endless stream of a seed.
     let row (seed: int) (index: int) : Row =
@@ -389,7 +214,7 @@ module Topic =
 
         let season =
             if label = "weather" then
-                let skies, changes = if chance.Odds 0.3 then hot else cold
+                let skies, changes = if chance.Odds 0.3 then TopicWords.hot else TopicWords.cold
                 [ "sky", skies; "change", changes ]
             else
                 []
