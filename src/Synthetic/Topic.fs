@@ -12,7 +12,10 @@ module Topic =
         [
             "sports aside",
             Rules.lines
-                """, who once played in goal for the {team},
+                """, who {sports deed} in {month},
+              , who {sports deed} a year ago,
+              , whose {relative} {sports deed},
+              , who once played in goal for the {team},
               , a former {athlete},
               , who trains at the {arena} every {day},
               , a lifelong fan of the {team},
@@ -20,15 +23,20 @@ module Topic =
               , whose brother is a(n) {athlete},"""
             "weather aside",
             Rules.lines
-                """, who had driven through a(n) {sky},
+                """, who was at home when {weather story},
+              , whose flight was late because {weather story},
+              , who had driven through a(n) {sky},
               , undeterred by the {sky},
               , still wet from the {sky},
-              , who used to work as a(n) {forecaster},
+              , who used to work for a weather service,
               , glad of the {calm},
               , who had waited for {calm},"""
             "cooking aside",
             Rules.lines
-                """, who also runs a bakery,
+                """, who {cooking deed} in {month},
+              , who {cooking deed} a year ago,
+              , whose {relative} {cooking deed},
+              , who also runs a bakery,
               , a trained {chef},
               , known for a fine {plate},
               , fresh from a plate of {plate},
@@ -36,7 +44,10 @@ module Topic =
               , who gave up a job as a(n) {chef},"""
             "music aside",
             Rules.lines
-                """, who plays the {instrument} at weekends,
+                """, who {music deed} in {month},
+              , who {music deed} a year ago,
+              , whose {relative} {music deed},
+              , who plays the {instrument} at weekends,
               , a trained {player},
               , humming a(n) {piece},
               , whose sister is a(n) {player},
@@ -150,12 +161,12 @@ module Topic =
               The {team} have sold their {athlete}{aside} to a club in {town}."""
             "weather body",
             Rules.lines
-                """A(n) {sky} {change}, said {name} {surname}{aside} on {day}.
-              The {forecaster} in {town} expects {calm} after {day}, {name} {surname}{aside} reported {place}.
+                """A(n) {sky} {change}, said {name} {surname}{named aside} on {day}.
+              The {forecaster} in {town} expects {calm} after {day}, {name} {surname}{named aside} reported {place}.
               The {sky} that reached {town} {place} {change}.
               {place:cap}, a(n) {sky} {change}.
               Temperatures in {town} will change by {few} degrees, and a(n) {sky} {change}.
-              {name} {surname}{aside} warned that the {sky} {change}.
+              {name} {surname}{named aside} warned that the {sky} {change}.
               The {region} of {country} can look forward to {calm}, although a(n) {sky} {change}.
               The {sky} started {place} and {change}."""
             "cooking body",
@@ -180,10 +191,59 @@ module Topic =
               The {group} that {name} {surname}{aside} founded in {town} {act}."""
         ]
 
+    // One sentence for every topic: who did it and what was done tell the topics apart, and both may be borrowed in a
+    // clause that does not count.
+    let private frames =
+        [
+            "frame",
+            Rules.lines
+                """{who}{aside} {deed} {place}.
+                {place:cap}, {who}{aside} {deed}.
+                Everybody in {town} knows by now that {who}{aside} {deed} {place}.
+                {name} {surname} reports that {who}{aside} {deed} {place}.
+                According to {name} {surname}{named aside}, {who} {deed} {place}.
+                {name} {surname}{named aside} could not believe that {who} {deed}.
+                Nobody in {town} was surprised when {who}{aside} {deed}.
+                For the first time in {few} years, {who}{aside} {deed} {place}.
+                While {other story}, {who} {deed} {place}.
+                {who}{aside} {deed} before {other story}.
+                It took {few} days until {town} noticed that {who}{aside} {deed}.
+                Last {month}, {who}{aside} {deed}, and {town} still speaks of it."""
+            "sports who",
+            Rules.lines
+                """{name} {surname}
+                {name} {surname}
+                the {athlete}
+                a(n) {athlete} from {town}
+                the {athlete} of the {team}"""
+            "weather who",
+            Rules.lines
+                """a(n) {sky}
+                the {sky}
+                the worst {sky} since 1976
+                a(n) {sky} from the {region}"""
+            "cooking who",
+            Rules.lines
+                """{name} {surname}
+                {name} {surname}
+                the {chef}
+                a(n) {chef} from {town}"""
+            "music who",
+            Rules.lines
+                """{name} {surname}
+                {name} {surname}
+                the {player}
+                a(n) {player} from {town}"""
+            "sports story", [| "{sports who} {sports deed}" |]
+            "weather story", [| "{weather who} {weather deed}" |]
+            "cooking story", [| "{cooking who} {cooking deed}" |]
+            "music story", [| "{music who} {music deed}" |]
+        ]
+
     let private rules =
         lazy
             (TopicWords.rules
-             |> Rules.extend (List.concat [ asides; shared; headlines; bodies ]))
+             |> Rules.extend (List.concat [ asides; shared; headlines; bodies; frames ]))
 
     /// Row `index` of the endless stream of a seed.
     let row (seed: int) (index: int) : Row =
@@ -219,22 +279,32 @@ module Topic =
             else
                 []
 
+        // A storm is not a person: clauses with "who" can only follow a name.
+        let aside = borrowed "aside" other 0.75 [| "" |]
+
         let rules =
             rules.Value
             |> Rules.extend season
             |> Rules.extend
                 [
-                    "aside", borrowed "aside" other 0.65 [| "" |]
-                    "place", borrowed "place" third 0.5 plainPlaces
+                    "named aside", aside
+                    "aside", (if label = "weather" then [| "" |] else aside)
+                    "place", borrowed "place" third 0.6 plainPlaces
+                    "who", [| $"{{{label} who}}" |]
+                    "deed", [| $"{{{label} deed}}" |]
+                    "other story", [| $"{{{other} story}}" |]
                 ]
 
         let headline =
-            if chance.Odds 0.4 then
+            if chance.Odds 0.2 then
                 $"{{{label} headline}}"
             else
                 "{dull headline}"
 
+        let body = if chance.Odds 0.75 then "{frame}" else $"{{{label} body}}"
+
         {
-            Input = Template.expand rules [] chance $"{headline}. {{{label} body}}"
+            // An aside brings its own closing comma.
+            Input = (Template.expand rules [] chance $"{headline}. {body}").Replace(",,", ",")
             Target = label
         }

@@ -173,7 +173,97 @@ module TopicWords =
               filled the {stage} with soft harmonies"""
         ]
 
+    // What each topic's people and storms did, as predicates in the past: the same sentence frames hold all of them.
+    let private deeds =
+        [
+            "sports deed",
+            Rules.lines
+                """{feat}
+                broke the record of the {contest}
+                was carried off with a(n) {injury}
+                left the {team} for {country}
+                signed for the {team}
+                won the {contest}
+                lost the {contest} by {few} points
+                dropped out of the {contest}
+                trained at the {arena} until midnight
+                was booed by the fans of the {team}
+                beat a(n) {athlete} from {country}
+                was named {athlete} of the year
+                became captain of the {team}
+                returned after a(n) {injury}
+                ran, jumped and threw better than ever
+                argued with the referee
+                reached the last round of the {contest}"""
+            "weather deed",
+            Rules.lines
+                """{change past}
+                surprised the {region}
+                reached {town} before dawn
+                turned towards {country}
+                lost its strength over the {region}
+                was stronger than the {forecaster} had said
+                put an end to the {calm}
+                stayed away from the {region}
+                kept {town} awake
+                passed over {country} in {few} hours
+                arrived earlier than in other years
+                gave way to {calm}
+                covered the {region}
+                came back after {few} quiet days"""
+            "cooking deed",
+            Rules.lines
+                """baked {few} trays of {plate}
+                burned the {plate}
+                seasoned the {plate} with {seasoning}
+                forgot the {seasoning} in the {plate}
+                opened a kitchen in {town}
+                served {plate} to {few} hundred guests
+                replaced the {seasoning} with {seas2=seasoning}
+                won a prize for {plate}
+                revealed the recipe for {plate}
+                stirred the {plate} for {few} hours
+                dropped the {pan} on the floor
+                took {plate} off the menu
+                turned old {vegetable:s} into {plate}
+                peeled {few} hundred {vegetable:s}
+                tasted {few} kinds of {plate}
+                wrote a book about {seasoning}
+                showed children how to make {plate}
+                let the dough rest for {few} hours
+                fried {vegetable:s} in a(n) {pan}"""
+            "music deed",
+            Rules.lines
+                """{act}
+                wrote a(n) {piece}
+                sang {few} verses of a(n) {piece}
+                gave a lesson on the {instrument}
+                lost the notes of the {piece}
+                played the {piece} too fast
+                opened the season with a(n) {piece}
+                learned the {instrument} in {few} months
+                shared the stage with a(n) {player}
+                dedicated the {piece} to {country}
+                practised the {piece} until midnight
+                joined the {group}
+                left the {group}
+                missed the rehearsal of the {group}
+                bought a(n) {instrument} for the {group}
+                applauded after the first movement"""
+            "change past",
+            Rules.lines
+                """brought heavy showers to the {region}
+                cleared by the evening
+                eased before dawn
+                left {few} villages without power
+                caused delays on the low-lying roads
+                kept the ferries of {town} in port
+                drifted in from the sea overnight
+                caught many people without umbrellas
+                broke a record that had stood since 1976"""
+        ]
+
     /// The shared rules with the words of the four topics, for text about other things.
     let rules: Rules =
         Lexicon.rules
-        |> Rules.extend (List.concat [ sportsRules; weatherRules; cookingRules; musicRules ])
+        |> Rules.extend (List.concat [ sportsRules; weatherRules; cookingRules; musicRules; deeds ])
