@@ -8,6 +8,7 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<SweepOption>
     | [<CliPrefix(CliPrefix.None)>] Evaluate of ParseResults<ModelOption>
     | [<CliPrefix(CliPrefix.None)>] Generate of ParseResults<ModelOption>
+    | [<CliPrefix(CliPrefix.None)>] Pretrain of ParseResults<PretrainOption>
     | [<CliPrefix(CliPrefix.None)>] Table of ParseResults<TableOption>
 
     interface IArgParserTemplate with
@@ -17,6 +18,7 @@ type Command =
             | Train _ -> "Train one technique on one task and keep the adapter."
             | Evaluate _ -> "Score a model, with or without an adapter, on a task's test rows."
             | Generate _ -> "Answer texts with a model, with or without an adapter."
+            | Pretrain _ -> "Train a small T5 from random weights: span corruption, then instructions."
             | Table _ -> "Print Table 1 of a folder of results."
 
 [<EntryPoint>]
@@ -30,4 +32,5 @@ let main arguments =
         | Train options -> Commands.train options
         | Evaluate options -> Commands.evaluate options
         | Generate options -> Commands.generate options
+        | Pretrain options -> Commands.pretrain options
         | Table options -> Commands.table options)

@@ -242,6 +242,16 @@ module Commands =
 
         0
 
+    /// Trains a small T5 from random weights.
+    let pretrain (options: ParseResults<PretrainOption>) : int =
+        try
+            PretrainCommand.run options (stopOnCtrlC ())
+        with
+        | NonFinite cause -> userError cause
+        | :? OperationCanceledException ->
+            eprintfn "Stopped. The same command goes on from the last checkpoint."
+            interrupted
+
     /// Prints Table 1 of a folder of results.
     let table (options: ParseResults<TableOption>) : int =
         let results = options.GetResult(TableOption.Results, "results")

@@ -154,7 +154,8 @@ module Checkpoint =
         Safetensors.write (Path.Combine(folder, "model.safetensors")) (Map.ofList [ "format", "pt" ]) tensors
         Files.writeAtomically (Path.Combine(folder, "config.json")) (Config.toJson model.Config)
 
-    /// A T5 with random float32 weights as Hugging Face initialises it (factor 1). The numbers follow from `seed`.
+    /// A T5 with random float32 weights as Hugging Face initialises it (factor 1), but for a head of its own, which starts
+    /// at d_model^-0.5 instead of 1, so that the first losses are near ln(vocabulary). The numbers follow from `seed`.
     let random (config: Config) (seed: int) : T5 =
         use generator = new torch.Generator(uint64 seed, torch.CPU)
         let width, inner, hidden = float config.ModelWidth, float config.InnerWidth, float config.FeedForwardWidth
@@ -163,8 +164,7 @@ module Checkpoint =
             let part = name.Split('.') |> Array.rev |> Array.item 1
 
             match part with
-            | "shared"
-            | "lm_head" -> 1.0
+            | "shared" -> 1.0
             | "q" -> (width * float config.KeyWidth) ** -0.5
             | "o" -> inner ** -0.5
             | "wo" -> hidden ** -0.5
