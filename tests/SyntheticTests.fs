@@ -299,6 +299,11 @@ let private dataSets =
                                 (written.AsSpan().SequenceEqual(ReadOnlySpan committed))
                                 $"{file} is equal byte for byte")
 
+            testCase "the table of data/README.md is what the statistics say"
+            <| fun () ->
+                let readme = File.ReadAllText(Path.Combine(Support.root, "data", "README.md"))
+                Expect.stringContains readme (DataSets.report DataSets.seed DataSets.sizes) "make-data.fsx prints it"
+
             testCase "splits share no input"
             <| forTasks (fun task ->
                 let found =

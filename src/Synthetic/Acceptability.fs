@@ -15,50 +15,49 @@ module Acceptability =
     /// The share of acceptable rows; CoLA's is about 70 %.
     let acceptableShare = 0.68
 
+    // How often each construction comes: mistakes that show in neighbouring words are common,
+    // so that ten thousand rows teach most of them, and mistakes over a distance are rare.
     let private constructions: (Source -> MinimalPair)[] =
         [|
-            agreement
-            agreement
-            distantAgreement
-            distantAgreement
-            relativeAgreement
-            existential
-            determinerNumber
-            article
-            missingArticle
-            doubleDeterminer
-            adjectiveOrder
-            objectOrder
-            modalForm
-            perfectForm
-            progressiveForm
-            doSupport
-            doSupport
-            questionOrder
-            missingObject
-            extraObject
-            missingSubject
-            missingVerb
-            reflexive
-            reflexive
-            pronounCase
-            infinitive
-            gerund
-            preposition
-            comparative
-            passive
-            massNoun
-            tagQuestion
-            dative
-            coordination
-            adverbForm
+            1, agreement
+            1, distantAgreement
+            1, relativeAgreement
+            2, existential
+            2, determinerNumber
+            3, article
+            1, missingArticle
+            3, doubleDeterminer
+            1, adjectiveOrder
+            1, objectOrder
+            3, modalForm
+            1, perfectForm
+            2, progressiveForm
+            4, doSupport
+            2, questionOrder
+            1, missingObject
+            1, extraObject
+            1, missingSubject
+            1, missingVerb
+            2, reflexive
+            3, pronounCase
+            3, infinitive
+            2, gerund
+            1, preposition
+            3, comparative
+            1, passive
+            1, massNoun
+            1, tagQuestion
+            1, dative
+            2, coordination
+            1, adverbForm
         |]
+        |> Array.collect (fun (times, construction) -> Array.replicate times construction)
 
     /// A frame around the sentence that keeps it what it is, for variety.
     let private framed (source: Source) (sentences: MinimalPair) : MinimalPair =
         let isQuestion = sentences.Good.EndsWith '?'
 
-        if isQuestion || source.Chance.Odds 0.65 then
+        if isQuestion || source.Chance.Odds 0.75 then
             sentences
         else
             let name = source.Name()

@@ -52,7 +52,7 @@ module Inflect =
         HashSet(
             "stop plan chop drop hug clap shop pat tap grab skip slip trip plug wrap rob jog stir scrub nod beg chat
              hum knit mop rub trim zip swim run sit get put cut hit set let shut dig win begin forget spin strum pin
-             drag fit spot step"
+             drag fit spot step swap unwrap shrug grin travel label"
                 .Split([| ' '; '\n' |], StringSplitOptions.RemoveEmptyEntries)
         )
 

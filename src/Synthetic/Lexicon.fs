@@ -134,7 +134,15 @@ module Lexicon =
             ticket pencil notebook newspaper magazine postcard stamp picture painting vase candle torch rope blanket pillow
             towel suitcase parcel wallet purse doll kite ball puzzle toy guitar violin drum hammer ladder bicycle scarf hat coat
             glove jacket radio computer laptop telescope kettle saucepan knife jug teapot mirror rug flag whistle button
-            necklace bracelet diary calendar compass tent rucksack helmet chair stool jar tin comb"""
+            necklace bracelet diary calendar compass tent rucksack helmet chair stool jar tin comb
+            anchor barrel bead bell blade board bookmark broom bucket cart chessboard crate crown cushion
+            envelope fan folder fork globe handle harp hook hose jigsaw lantern leaflet lid locket mask
+            matchbox medal microphone mug napkin needle padlock pan paintbrush parachute pebble poster pot
+            puppet quilt raft razor ruler sack saucer scooter screw shell shovel sign sponge statue stick
+            stove sword tambourine thermometer token tray trophy trumpet tyre wheel wreath flute
+            pillowcase notepad teaspoon toolbox wristwatch keyring lampshade footstool hairbrush handbag
+            jewel lock magnet marble pocketknife pump scroll seat shield spade telephone toothbrush
+            tripod typewriter weight"""
 
     let people: string[] =
         Rules.words
@@ -143,7 +151,11 @@ module Lexicon =
             fisherman postman policeman journalist photographer musician actor artist builder cleaner clerk coach guard guide
             hunter king queen prince princess manager mayor mechanic miner neighbour poet porter priest reporter scientist
             secretary shepherd stranger tourist traveller twin uncle aunt visitor widow wizard woman man girl boy child
-            grandmother grandfather cousin"""
+            grandmother grandfather cousin
+            accountant acrobat architect astronaut banker barber beekeeper blacksmith chemist clown
+            detective diver duke editor florist goldsmith inspector inventor juggler knight landlord
+            lifeguard locksmith magician monk nun optician passenger pirate potter professor puppeteer
+            ranger roofer rider sculptor sheriff surgeon tenant translator weaver witness"""
 
     let jobs: string[] =
         Rules.words
@@ -161,7 +173,11 @@ module Lexicon =
         Rules.words
             """kind brave clever lazy shy proud gentle honest polite rude patient quiet noisy cheerful grumpy curious careful
             careless friendly generous greedy stubborn wise young old tired hungry lonely famous rich poor strong busy happy sad
-            angry nervous calm sleepy funny serious helpful"""
+            angry nervous calm sleepy funny serious helpful
+            anxious bald bold charming clumsy confident creative cruel daring dishonest eager elderly
+            fearless fierce forgetful foolish frail gifted graceful grateful handsome humble impatient
+            jealous jolly loyal merry modest nosy pale pleasant reliable restless selfish sensible sincere
+            slim sly strict talkative talented tough thoughtful trustworthy witty"""
 
     let moods: string[] =
         Rules.words "happy sad angry tired nervous proud surprised worried hungry bored excited calm lonely afraid"
@@ -169,7 +185,11 @@ module Lexicon =
     let qualities: string[] =
         Rules.words
             """old new broken heavy light expensive cheap beautiful ugly strange clean dirty wooden empty useful rusty shiny
-            plain lovely simple wet dry round square long short wide narrow thick thin soft hard smooth rough bright dark"""
+            plain lovely simple wet dry round square long short wide narrow thick thin soft hard smooth rough bright dark
+            ancient blunt bent bulky chipped colourful cracked crooked delicate dull dusty elegant faded
+            fake flat fragile glossy greasy hollow lost magnificent modern muddy ordinary ornate pointed
+            polished precious pretty rare ripped scratched secret shabby slippery spare spotless stained
+            sticky stolen striped sturdy torn traditional unusual valuable"""
 
     /// Where people go; each takes `the`.
     let venues: string[] =
@@ -199,13 +219,20 @@ module Lexicon =
         Rules.words
             """buy find lose break carry clean hide paint sell steal bring draw keep hold drop borrow repair want like need
             open choose take see notice wash wrap lift throw catch push pull examine describe remember forget mend order
-            photograph collect polish weigh touch miss admire burn check count"""
+            photograph collect polish weigh touch miss admire burn check count
+            arrange cover damage defend deliver design destroy display drag enjoy exchange fetch fix grab
+            guard inspect invent kick label mark measure mention move obtain offer pack post praise press
+            protect receive recognise reject remove rent replace rescue ruin save scratch seize select share
+            smash spoil squeeze store study swap test unpack unwrap use watch"""
 
     /// Verbs that need no object.
     let intransitive: string[] =
         Rules.words
             """sleep laugh smile cry run swim dance sing wait arrive shout whisper cough sneeze fall work rest travel walk
-            climb jump disappear listen leave return complain dream kneel yawn shiver hesitate wander vanish"""
+            climb jump disappear listen leave return complain dream kneel yawn shiver hesitate wander vanish
+            blush breathe chuckle collapse doze faint fidget frown gasp giggle grin groan grumble linger
+            march moan mumble pause pray relax scream shrug sigh snore stumble struggle tremble whistle wink
+            yell"""
 
     /// What people do, as verb phrases.
     let activities: string[] =

@@ -174,7 +174,7 @@ module SceneWords =
                          "tomorrow tonight next_week this_evening at_the_weekend later_today after_work tomorrow_morning"
                      "yes",
                      Rules.words
-                         "Sure! Of_course. Yes! I'd_love_to! With_pleasure. Okay! No_problem. Yeah,_sure. Absolutely! Why_not?"
+                         "Sure! Of_course. Yes! I'd_love_to! With_pleasure. Gladly! Good_idea. Yeah,_sure. Absolutely! Why_not?"
                      "no", Rules.words "Sorry,_I_can't. No,_sorry. I'm_afraid_not. Oh,_sorry. Sadly_no. I_can't,_sorry."
                      "fine", Rules.words "Great! Perfect. Sounds_good! All_right. Okay! Deal! Fine_with_me. Good_idea!"
                      "pity",

@@ -213,7 +213,7 @@ B: {havenot} I sold it to {C} on {day}.
 
 A: Let's {plan=outing} {soon}.
 B: I'd rather {plan2=outing}.
-A: {fine} I'll book for {clock}.
+A: {fine} Let's meet at {clock}.
 = {A} and {B} will {plan2} at {clock}.
 = {B} would rather {plan2} than {plan}, and {A} agrees.
 

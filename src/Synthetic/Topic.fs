@@ -134,7 +134,7 @@ module Topic =
               {surname} opens a kitchen
               {plate:cap} in {few} steps
               What to do with {vegetable:s}
-              {plate:cap} returns"""
+              The return of {plate}"""
             "music headline",
             Rules.lines
                 """{player:cap} back on stage

@@ -231,7 +231,7 @@ module TopicWords =
                 wrote a book about {seasoning}
                 showed children how to make {plate}
                 let the dough rest for {few} hours
-                fried {vegetable:s} in a(n) {pan}"""
+                fried {few} {vegetable:s} in {seasoning} butter"""
             "music deed",
             Rules.lines
                 """{act}
