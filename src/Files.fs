@@ -30,7 +30,8 @@ module Json =
             | null -> userError $"{path} holds nothing."
             | value -> value
         with
-        | :? JsonException as error -> userError $"{path} is not readable: {error.Message.ReplaceLineEndings(string ' ')}"
+        | :? JsonException as error ->
+            userError $"{path} is not readable: {error.Message.ReplaceLineEndings(string ' ')}"
         | :? IOException
         | :? UnauthorizedAccessException as error -> userError $"{path} cannot be read: {error.Message}"
 
@@ -48,18 +49,31 @@ module Files =
         | :? IOException
         | :? UnauthorizedAccessException as error -> userError $"the folder {path} cannot be made: {error.Message}"
 
-    /// Writes a file through a temporary neighbour and a rename: readers see the old file or the whole new one.
-    let writeAtomically (path: string) (text: string) : unit =
+    /// Writes a file through a temporary neighbour and a rename: readers see the old file or the whole new one, and a full
+    /// disk leaves the old one. `UserError` where it cannot be written.
+    let replace (path: string) (write: Stream -> unit) : unit =
         let temporary = $"{path}.{Environment.ProcessId}.tmp"
 
         try
-            do
-                use stream = new FileStream(temporary, FileMode.Create, FileAccess.Write)
-                stream.Write(ReadOnlySpan(UTF8Encoding(false).GetBytes text))
-                stream.Flush true
+            try
+                do
+                    use stream = new FileStream(temporary, FileMode.Create, FileAccess.Write)
+                    write stream
+                    stream.Flush true
 
-            File.Move(temporary, path, overwrite = true)
-        with
-        | :? IOException
-        | :? UnauthorizedAccessException as error ->
-            userError $"{path} cannot be written: {error.Message}"
+                File.Move(temporary, path, overwrite = true)
+            with
+            | :? IOException
+            | :? UnauthorizedAccessException as error ->
+                userError
+                    $"{path} cannot be written: {error.Message} Make room or name another folder; the same command then goes on."
+        finally
+            try
+                File.Delete temporary
+            with
+            | :? IOException
+            | :? UnauthorizedAccessException -> ()
+
+    /// Writes a text file, whole or not at all.
+    let writeAtomically (path: string) (text: string) : unit =
+        replace path (fun stream -> stream.Write(ReadOnlySpan(UTF8Encoding(false).GetBytes text)))

@@ -21,9 +21,11 @@ type TensorEntry =
 
 /// The checked header of a safetensors file.
 type SafetensorsHeader =
-    { Path: string
-      Entries: Map<string, TensorEntry>
-      Metadata: Map<string, string> }
+    {
+        Path: string
+        Entries: Map<string, TensorEntry>
+        Metadata: Map<string, string>
+    }
 
 /// The safetensors format: 8 bytes header length (little endian), a JSON header, then the tensors' bytes.
 /// Everything the header claims is checked against the file before anything is allocated.
@@ -31,20 +33,44 @@ type SafetensorsHeader =
 module Safetensors =
     let private largestHeader = 100_000_000L
 
+    /// libtorch's own limit for most operations.
+    let private mostDimensions = 64
+
+    /// In the order in which the reference library lays tensors out: falling alignment.
     let private dtypes =
-        [ "F64", torch.ScalarType.Float64, 8L
-          "F32", torch.ScalarType.Float32, 4L
-          "F16", torch.ScalarType.Float16, 2L
-          "BF16", torch.ScalarType.BFloat16, 2L
-          "I64", torch.ScalarType.Int64, 8L
-          "I32", torch.ScalarType.Int32, 4L
-          "I16", torch.ScalarType.Int16, 2L
-          "I8", torch.ScalarType.Int8, 1L
-          "U8", torch.ScalarType.Byte, 1L
-          "BOOL", torch.ScalarType.Bool, 1L ]
+        [
+            "I64", torch.ScalarType.Int64, 8L
+            "F64", torch.ScalarType.Float64, 8L
+            "F32", torch.ScalarType.Float32, 4L
+            "I32", torch.ScalarType.Int32, 4L
+            "BF16", torch.ScalarType.BFloat16, 2L
+            "F16", torch.ScalarType.Float16, 2L
+            "I16", torch.ScalarType.Int16, 2L
+            "I8", torch.ScalarType.Int8, 1L
+            "U8", torch.ScalarType.Byte, 1L
+            "BOOL", torch.ScalarType.Bool, 1L
+        ]
 
     let private refuse (path: string) (problem: string) =
         userError $"{path} is not a usable safetensors file: {problem}. Fetch or write it again."
+
+    /// A file's own words, fit for a place in one line of a message.
+    let shown (words: string) : string =
+        let plain =
+            words
+            |> String.map (fun letter ->
+                if Char.IsControl letter || Char.IsSurrogate letter then
+                    '?'
+                else
+                    letter)
+
+        let cut =
+            if plain.Length > 80 then
+                plain.Substring(0, 80) + "…"
+            else
+                plain
+
+        cut.ReplaceLineEndings "?"
 
     let private readFully (handle: SafeFileHandle) (path: string) (target: Span<byte>) (offset: int64) =
         let mutable filled = 0
@@ -57,7 +83,24 @@ module Safetensors =
 
             filled <- filled + got
 
-    let private entry path (dataStart: int64) (fileLength: int64) (name: string) (value: JsonElement) : TensorEntry =
+    /// The bytes of a shape; None where there is no such tensor. An extent of zero does not excuse the others.
+    let private bytesOf (shape: int64 array) (size: int64) : int64 option =
+        try
+            let product extents =
+                extents |> Array.fold (fun total extent -> Checked.(*) total extent) size
+
+            product (shape |> Array.map (max 1L)) |> ignore
+
+            if shape.Length > mostDimensions || Array.exists (fun extent -> extent < 0L) shape then
+                None
+            else
+                Some(product shape)
+        with :? OverflowException ->
+            None
+
+    let private entry path (dataStart: int64) (fileLength: int64) (key: string) (value: JsonElement) : TensorEntry =
+        let name = shown key
+
         let property (key: string) =
             match value.TryGetProperty key with
             | true, found -> found
@@ -68,19 +111,23 @@ module Safetensors =
         let dtype, size =
             match dtypes |> List.tryFind (fun (known, _, _) -> known = code) with
             | Some(_, dtype, size) -> dtype, size
-            | None -> refuse path $"tensor {name} has the unknown dtype {code}"
+            | None -> refuse path $"tensor {name} has the unknown dtype {shown code}"
 
-        let shape = [| for extent in (property "shape").EnumerateArray() -> extent.GetInt64() |]
-        let range = [| for bound in (property "data_offsets").EnumerateArray() -> bound.GetInt64() |]
+        let shape =
+            [| for extent in (property "shape").EnumerateArray() -> extent.GetInt64() |]
 
-        if shape |> Array.exists (fun extent -> extent < 0L) || range.Length <> 2 then
-            refuse path $"tensor {name} has an impossible shape or range"
+        let range =
+            [|
+                for bound in (property "data_offsets").EnumerateArray() -> bound.GetInt64()
+            |]
+
+        if range.Length <> 2 then
+            refuse path $"tensor {name} has {range.Length} data_offsets, and two belong there"
 
         let bytes =
-            try
-                shape |> Array.fold (fun total extent -> Checked.(*) total extent) size
-            with :? OverflowException ->
-                refuse path $"tensor {name} has an impossible shape"
+            match bytesOf shape size with
+            | Some bytes -> bytes
+            | None -> refuse path $"tensor {name} has an impossible shape"
 
         if range[0] < 0L || range[1] < range[0] || range[1] > fileLength - dataStart then
             refuse path $"the bytes of tensor {name} lie outside the file"
@@ -88,11 +135,13 @@ module Safetensors =
         if range[1] - range[0] <> bytes then
             refuse path $"tensor {name} takes {bytes} bytes by its shape and {range[1] - range[0]} by its range"
 
-        { Name = name
-          Dtype = dtype
-          Shape = shape
-          Offset = dataStart + range[0]
-          Bytes = bytes }
+        {
+            Name = key
+            Dtype = dtype
+            Shape = shape
+            Offset = dataStart + range[0]
+            Bytes = bytes
+        }
 
     /// The bytes of all tensors must fill the file from the header on, without holes and overlaps.
     let private checkLayout path (dataStart: int64) (fileLength: int64) (entries: TensorEntry list) =
@@ -102,7 +151,7 @@ module Safetensors =
             |> List.fold
                 (fun expected entry ->
                     if entry.Offset <> expected then
-                        refuse path $"tensor {entry.Name} overlaps another or leaves a hole before it"
+                        refuse path $"tensor {shown entry.Name} overlaps another or leaves a hole before it"
 
                     expected + entry.Bytes)
                 dataStart
@@ -112,21 +161,34 @@ module Safetensors =
 
     let private parse path (dataStart: int64) (fileLength: int64) (json: byte[]) : SafetensorsHeader =
         use document = JsonDocument.Parse(UTF8Encoding(false, true).GetString json)
-        let properties = [ for property in document.RootElement.EnumerateObject() -> property.Name, property.Value ]
+
+        let properties =
+            [
+                for property in document.RootElement.EnumerateObject() -> property.Name, property.Value
+            ]
 
         if (properties |> List.distinctBy fst).Length <> properties.Length then
             refuse path "two tensors have one name"
 
-        let metadata, tensors = properties |> List.partition (fun (name, _) -> name = "__metadata__")
-        let entries = tensors |> List.map (fun (name, value) -> entry path dataStart fileLength name value)
+        let metadata, tensors =
+            properties |> List.partition (fun (name, _) -> name = "__metadata__")
+
+        let entries =
+            tensors
+            |> List.map (fun (name, value) -> entry path dataStart fileLength name value)
+
         checkLayout path dataStart fileLength entries
 
-        { Path = path
-          Entries = entries |> List.map (fun entry -> entry.Name, entry) |> Map.ofList
-          Metadata =
-            Map.ofList
-                [ for _, values in metadata do
-                      for item in values.EnumerateObject() -> item.Name, Json.text item.Value ] }
+        {
+            Path = path
+            Entries = entries |> List.map (fun entry -> entry.Name, entry) |> Map.ofList
+            Metadata =
+                Map.ofList
+                    [
+                        for _, values in metadata do
+                            for item in values.EnumerateObject() -> item.Name, Json.text item.Value
+                    ]
+        }
 
     let private readHeader (handle: SafeFileHandle) (path: string) : SafetensorsHeader =
         let fileLength = RandomAccess.GetLength handle
@@ -141,7 +203,7 @@ module Safetensors =
         if length < 2L || length > largestHeader || length > fileLength - 8L then
             refuse path $"its header would take {uint64 length} of {fileLength} bytes"
 
-        let json = Array.zeroCreate<byte> (int length)
+        let json = Array.zeroCreate<byte>(int length)
         readFully handle path (json.AsSpan()) 8L
 
         try
@@ -169,7 +231,7 @@ module Safetensors =
 
     let private readEntry handle path (entry: TensorEntry) : torch.Tensor =
         if entry.Bytes > int64 Int32.MaxValue then
-            refuse path $"tensor {entry.Name} is larger than 2 GiB"
+            userError $"{path}: tensor {shown entry.Name} is larger than 2 GiB, which is more than this program reads."
 
         let tensor = torch.empty (entry.Shape, dtype = entry.Dtype)
 
@@ -178,7 +240,11 @@ module Safetensors =
 
         tensor
 
-    /// Reads every tensor to the CPU in the dtype of the file, straight into its storage.
+    /// Reads one tensor of a checked file to the CPU in the dtype of the file, straight into its storage.
+    let read (header: SafetensorsHeader) (name: string) : torch.Tensor =
+        withFile header.Path (fun handle -> readEntry handle header.Path header.Entries[name])
+
+    /// Reads every tensor, as `read` does.
     let readAll (path: string) : IReadOnlyDictionary<string, torch.Tensor> =
         withFile path (fun handle ->
             let found = Dictionary<string, torch.Tensor>()
@@ -191,42 +257,40 @@ module Safetensors =
     /// The file's own key-value pairs.
     let readMetadata (path: string) : Map<string, string> = (header path).Metadata
 
-    /// Bytes that stand for the whole file: each tensor's name, dtype and shape, and up to 4 KiB from its beginning, middle
-    /// and end. Enough to tell files apart without reading gigabytes.
-    let sample (path: string) : byte[] =
-        withFile path (fun handle ->
+    /// Bytes that stand for a tensor: its name, dtype and shape, and up to 4 KiB from its beginning, middle and end. Enough
+    /// to tell checkpoints apart without reading gigabytes.
+    let sample (header: SafetensorsHeader) (name: string) : byte[] =
+        withFile header.Path (fun handle ->
             use collected = new MemoryStream()
             let add (bytes: byte[]) = collected.Write(bytes, 0, bytes.Length)
+            let entry = header.Entries[name]
+            let shape = String.Join(",", entry.Shape)
+            add (Encoding.UTF8.GetBytes $"{entry.Name} {entry.Dtype} {shape}\n")
+            let size = int (min 4096L entry.Bytes)
 
-            for pair in (readHeader handle path).Entries do
-                let entry = pair.Value
-                let shape = String.Join(",", entry.Shape)
-                add (Encoding.UTF8.GetBytes $"{entry.Name} {entry.Dtype} {shape}\n")
-                let size = int (min 4096L entry.Bytes)
-
-                for start in [ 0L; (entry.Bytes - int64 size) / 2L; entry.Bytes - int64 size ] do
-                    let piece = Array.zeroCreate<byte> size
-                    readFully handle path (piece.AsSpan()) (entry.Offset + start)
-                    add piece
+            for start in [ 0L; (entry.Bytes - int64 size) / 2L; entry.Bytes - int64 size ] do
+                let piece = Array.zeroCreate<byte> size
+                readFully handle header.Path (piece.AsSpan()) (entry.Offset + start)
+                add piece
 
             collected.ToArray())
 
-    let private describe (dtype: torch.ScalarType) =
-        match dtypes |> List.tryFind (fun (_, known, _) -> known = dtype) with
-        | Some(code, _, size) -> code, size
+    /// The place of a dtype in the layout, its name and the bytes of an element.
+    let private describe (dtype: torch.ScalarType) : int * string * int64 =
+        match dtypes |> List.tryFindIndex (fun (_, known, _) -> known = dtype) with
+        | Some place -> (let code, _, size = dtypes[place] in place, code, size)
         | None -> invalidArg (nameof dtype) $"{dtype} has no safetensors name"
 
-    /// Writes tensors in the reference library's layout (widest dtype first, then by name; header padded to 8 bytes),
-    /// through a temporary neighbour and a rename: the file is whole or the old one.
-    let write (path: string) (metadata: Map<string, string>) (tensors: (string * torch.Tensor) list) : unit =
-        use _ = torch.NewDisposeScope()
-        let ordered = tensors |> List.sortWith (fun (a, ta) (b, tb) ->
-            let size (tensor: torch.Tensor) = -(snd (describe tensor.dtype))
-            match compare (size ta) (size tb) with
-            | 0 -> String.CompareOrdinal(a, b)
-            | order -> order)
+    let private layoutOrder (name: string, tensor: torch.Tensor) (other: string, otherTensor: torch.Tensor) =
+        let place (tensor: torch.Tensor) =
+            (let place, _, _ = describe tensor.dtype in place)
 
-        let plain = ordered |> List.map (fun (name, tensor) -> name, tensor.detach().cpu().contiguous ())
+        match compare (place tensor) (place otherTensor) with
+        | 0 -> String.CompareOrdinal(name, other)
+        | order -> order
+
+    /// The header's JSON, padded so that the data begin at a multiple of 8.
+    let private headerBytes (metadata: Map<string, string>) (tensors: (string * torch.Tensor) list) : byte[] =
         let header = Dictionary<string, obj>()
 
         if not metadata.IsEmpty then
@@ -234,36 +298,37 @@ module Safetensors =
 
         let mutable offset = 0L
 
-        for name, tensor in plain do
-            let code, size = describe tensor.dtype
+        for name, tensor in tensors do
+            let _, code, size = describe tensor.dtype
             let next = offset + size * tensor.numel ()
-            header[name] <- {| dtype = code; shape = tensor.shape; data_offsets = [| offset; next |] |}
+
+            let item: (string * obj) list =
+                [ "dtype", code; "shape", tensor.shape; "data_offsets", [| offset; next |] ]
+
+            // In the reference library's order of keys.
+            header.Add(name, item |> List.map KeyValuePair |> Dictionary)
+
             offset <- next
 
         let json = JsonSerializer.SerializeToUtf8Bytes(header, Json.line)
-        let padding = (8 - json.Length % 8) % 8
-        let temporary = $"{path}.{Environment.ProcessId}.tmp"
+        Array.append json (Array.create ((8 - json.Length % 8) % 8) 32uy)
 
-        try
-            do
-                use stream = new FileStream(temporary, FileMode.Create, FileAccess.Write)
-                stream.Write(ReadOnlySpan(BitConverter.GetBytes(int64 (json.Length + padding))))
-                stream.Write(ReadOnlySpan json)
-                stream.Write(ReadOnlySpan(Array.create padding 32uy))
+    /// Writes tensors in the reference library's layout (widest dtype first, then by name; header padded to 8 bytes),
+    /// through a temporary neighbour and a rename: the file is whole or the old one.
+    let write (path: string) (metadata: Map<string, string>) (tensors: (string * torch.Tensor) list) : unit =
+        use _ = torch.NewDisposeScope()
 
-                for _, tensor in plain do
-                    if tensor.numel () > 0L then
-                        stream.Write(Span<byte>.op_Implicit tensor.bytes)
+        let plain =
+            tensors
+            |> List.sortWith layoutOrder
+            |> List.map (fun (name, tensor) -> name, tensor.detach().cpu().contiguous())
 
-                stream.Flush true
+        let header = headerBytes metadata plain
 
-            File.Move(temporary, path, overwrite = true)
-        with
-        | :? IOException
-        | :? UnauthorizedAccessException as error ->
-            try
-                File.Delete temporary
-            with _ ->
-                ()
+        Files.replace path (fun stream ->
+            stream.Write(ReadOnlySpan(BitConverter.GetBytes(int64 header.Length)))
+            stream.Write(ReadOnlySpan header)
 
-            userError $"{path} cannot be written: {error.Message}"
+            for _, tensor in plain do
+                if tensor.numel () > 0L then
+                    stream.Write(Span<byte>.op_Implicit tensor.bytes))

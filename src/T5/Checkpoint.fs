@@ -21,68 +21,95 @@ module Checkpoint =
         let leaf name shape = Frozen(tensor name shape)
 
         let norm name : Norm =
-            { Scale = leaf $"{name}.weight" [ width ]
-              Epsilon = config.Epsilon }
+            {
+                Scale = leaf $"{name}.weight" [ width ]
+                Epsilon = config.Epsilon
+            }
 
         let attention layer name : Attention =
-            let dense part shape = Projection.Dense(leaf $"{layer}.{name}.{part}.weight" shape)
+            let dense part shape =
+                Projection.Dense(leaf $"{layer}.{name}.{part}.weight" shape)
 
-            { Norm = norm $"{layer}.layer_norm"
-              Q = dense "q" [ inner; width ]
-              K = dense "k" [ inner; width ]
-              V = dense "v" [ inner; width ]
-              O = dense "o" [ width; inner ] }
+            {
+                Norm = norm $"{layer}.layer_norm"
+                Q = dense "q" [ inner; width ]
+                K = dense "k" [ inner; width ]
+                V = dense "v" [ inner; width ]
+                O = dense "o" [ width; inner ]
+            }
 
         let feedForward layer : FeedForward =
-            let dense part shape = Projection.Dense(leaf $"{layer}.DenseReluDense.{part}.weight" shape)
+            let dense part shape =
+                Projection.Dense(leaf $"{layer}.DenseReluDense.{part}.weight" shape)
 
-            { Norm = norm $"{layer}.layer_norm"
-              Gate = if config.IsGated then Some(dense "wi_0" [ hidden; width ]) else None
-              Input = dense (if config.IsGated then "wi_1" else "wi") [ hidden; width ]
-              Output = dense "wo" [ width; hidden ] }
+            {
+                Norm = norm $"{layer}.layer_norm"
+                Gate =
+                    if config.IsGated then
+                        Some(dense "wi_0" [ hidden; width ])
+                    else
+                        None
+                Input = dense (if config.IsGated then "wi_1" else "wi") [ hidden; width ]
+                Output = dense "wo" [ width; hidden ]
+            }
 
         let tower stack layers : Tower =
             let name = Site.stackName stack
 
             let block index : Block =
-                let layer position = $"{name}.block.{index}.layer.{position}"
+                let layer position =
+                    $"{name}.block.{index}.layer.{position}"
 
-                { SelfAttention = attention (layer 0) "SelfAttention"
-                  CrossAttention =
-                    if stack = Stack.Decoder then
-                        Some(attention (layer 1) "EncDecAttention")
-                    else
-                        None
-                  FeedForward = feedForward (layer (if stack = Stack.Decoder then 2 else 1)) }
+                {
+                    SelfAttention = attention (layer 0) "SelfAttention"
+                    CrossAttention =
+                        if stack = Stack.Decoder then
+                            Some(attention (layer 1) "EncDecAttention")
+                        else
+                            None
+                    FeedForward = feedForward (layer (if stack = Stack.Decoder then 2 else 1))
+                }
 
-            { RelativeBias =
-                leaf
-                    $"{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-                    [ int64 config.Buckets; int64 config.Heads ]
-              Blocks = List.init layers block
-              FinalNorm = norm $"{name}.final_layer_norm" }
+            {
+                RelativeBias =
+                    leaf
+                        $"{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+                        [ int64 config.Buckets; int64 config.Heads ]
+                Blocks = List.init layers block
+                FinalNorm = norm $"{name}.final_layer_norm"
+            }
 
-        { Config = config
-          Precision = precision
-          Embedding = leaf "shared.weight" [ vocabulary; width ]
-          Prompt = None
-          Encoder = tower Stack.Encoder config.EncoderLayers
-          Decoder = tower Stack.Decoder config.DecoderLayers
-          Head = if config.IsTied then None else Some(leaf "lm_head.weight" [ vocabulary; width ]) }
+        {
+            Config = config
+            Precision = precision
+            Embedding = leaf "shared.weight" [ vocabulary; width ]
+            Prompt = None
+            Encoder = tower Stack.Encoder config.EncoderLayers
+            Decoder = tower Stack.Decoder config.DecoderLayers
+            Head =
+                if config.IsTied then
+                    None
+                else
+                    Some(leaf "lm_head.weight" [ vocabulary; width ])
+        }
 
     /// Keys that published checkpoints carry besides the model: copies of the embedding and an unused bias.
     let private ignorable =
         set
-            [ "encoder.embed_tokens.weight"
-              "decoder.embed_tokens.weight"
-              "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
-              "lm_head.weight" ]
+            [
+                "encoder.embed_tokens.weight"
+                "decoder.embed_tokens.weight"
+                "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+                "lm_head.weight"
+            ]
 
     let private shardFiles (folder: string) (index: string) : string list =
         try
             use document = JsonDocument.Parse(File.ReadAllText index)
 
-            [ for item in document.RootElement.GetProperty("weight_map").EnumerateObject() -> Json.text item.Value ]
+            [
+                for item in document.RootElement.GetProperty("weight_map").EnumerateObject() -> Json.text item.Value
+            ]
             |> List.distinct
             |> List.map (fun name ->
                 // A path here could lead out of the folder.
@@ -103,54 +130,96 @@ module Checkpoint =
         elif File.Exists(at "model.safetensors.index.json") then
             shardFiles folder (at "model.safetensors.index.json")
         elif File.Exists(at "pytorch_model.bin") then
-            userError $"{folder} holds pytorch_model.bin only, which is a Python pickle: convert it to model.safetensors."
+            userError
+                $"{folder} holds pytorch_model.bin only, which is a Python pickle: convert it to model.safetensors."
         else
             userError $"{folder} holds no model.safetensors and no model.safetensors.index.json."
 
+    /// The checked header of the file that holds a tensor, by the tensor's name.
+    let private headers (folder: string) : Map<string, SafetensorsHeader> =
+        [
+            for file in weightFiles folder do
+                let header = Safetensors.header file
+                for name in header.Entries.Keys -> name, header
+        ]
+        |> Map.ofList
+
+    /// transformers 5 writes one and the same configuration for a tied head and an own one. The weights decide: an own head
+    /// differs from the embedding.
+    let private hasOwnHead (tensors: Map<string, SafetensorsHeader>) : bool =
+        match tensors.TryFind "lm_head.weight", tensors.TryFind "shared.weight" with
+        | Some headFile, Some sharedFile ->
+            use _ = torch.NewDisposeScope()
+            let head = Safetensors.read headFile "lm_head.weight"
+            let shared = Safetensors.read sharedFile "shared.weight"
+            not (head.shape = shared.shape && head.eq(shared).all().item<bool>())
+        | _ -> false
+
+    /// One tensor in the dtype and on the device that are asked for; the file's own copy is freed at once.
+    let private readAs (device: torch.Device) (dtype: torch.ScalarType) (header: SafetensorsHeader) (name: string) =
+        use _ = torch.NewDisposeScope()
+        (Safetensors.read header name).``to``(dtype, device).MoveToOuterDisposeScope()
+
+    let private isFloat (dtype: torch.ScalarType) =
+        List.contains dtype [ torch.float32; torch.float16; torch.bfloat16; torch.float64 ]
+
     /// Loads a folder with every leaf frozen: matrices in `dtype` (float32 or bfloat16), norms and position biases in
-    /// float32. float32, float16 and bfloat16 on disk are accepted. `UserError` names the first tensor that is
-    /// missing, unknown or of another shape; nothing is half-loaded.
+    /// float32. float32, float16 and bfloat16 on disk are accepted, and read tensor by tensor. `UserError` names the first
+    /// tensor that is missing, unknown or of another shape; the headers are checked before any weight is read.
     let load (device: torch.Device) (dtype: torch.ScalarType) (folder: string) : T5 =
         if not (Directory.Exists folder) then
             userError $"the model folder {folder} does not exist."
 
+        use _ = torch.NewDisposeScope()
         let config = Config.load (Path.Combine(folder, "config.json"))
-        let tensors = Dictionary<string, torch.Tensor>()
-
-        for file in weightFiles folder do
-            for pair in Safetensors.readAll file do
-                tensors[pair.Key] <- pair.Value
-
+        let tensors = headers folder
         let used = HashSet<string>()
+        let listed (shape: int64 seq) = String.Join(", ", shape)
 
         let take (name: string) (shape: int64 list) =
             used.Add name |> ignore
 
-            match tensors.TryGetValue name with
-            | false, _ -> userError $"{folder}: the checkpoint has no tensor {name}; config.json asks for one of shape {shape}."
-            | true, found when List.ofArray found.shape <> shape ->
-                userError $"{folder}: tensor {name} has shape {List.ofArray found.shape}; config.json asks for {shape}."
-            | true, found when not (found.is_floating_point ()) ->
-                userError $"{folder}: tensor {name} is {found.dtype}; weights are float32, float16 or bfloat16."
-            | true, found -> found.``to``((if Leaf.isFloat32 name then torch.float32 else dtype), device)
+            match tensors.TryFind name with
+            | None ->
+                userError
+                    $"{folder}: the checkpoint has no tensor {name}; config.json asks for one of shape [{listed shape}]."
+            | Some header ->
+                let entry = header.Entries[name]
 
-        let hasOwnHead =
-            match tensors.TryGetValue "lm_head.weight", tensors.TryGetValue "shared.weight" with
-            | (true, head), (true, shared) -> not (head.shape = shared.shape && head.eq(shared).all().item<bool> ())
-            | _ -> false
+                if List.ofArray entry.Shape <> shape then
+                    userError
+                        $"{folder}: tensor {name} has shape [{listed entry.Shape}], and config.json asks for [{listed shape}]: the two files do not belong together."
 
-        let model = build { config with IsTied = config.IsTied && not hasOwnHead } dtype take
-        let unknown = tensors.Keys |> Seq.filter (fun name -> not (used.Contains name || ignorable.Contains name))
+                if not (isFloat entry.Dtype) then
+                    userError $"{folder}: tensor {name} is {entry.Dtype}; weights are float32, float16 or bfloat16."
+
+                readAs device (if Leaf.isFloat32 name then torch.float32 else dtype) header name
+
+        let isTied = config.IsTied && not (hasOwnHead tensors)
+        let model = build { config with IsTied = isTied } dtype take
+
+        let unknown =
+            tensors.Keys
+            |> Seq.filter (fun name -> not (used.Contains name || ignorable.Contains name))
 
         match Seq.tryHead unknown with
-        | Some name -> userError $"{folder}: tensor {name} does not belong to the T5 that config.json describes."
-        | None -> model
+        | Some name ->
+            userError $"{folder}: tensor {Safetensors.shown name} does not belong to the T5 that config.json describes."
+        | None ->
+            for _, leaf in T5.leaves model do
+                leaf.Value.MoveToOuterDisposeScope() |> ignore
+
+            model
 
     /// Writes a plain Hugging Face checkpoint with the weights in `dtype`. Adapters must have been merged.
     let save (folder: string) (dtype: torch.ScalarType) (model: T5) : unit =
         use _ = torch.NewDisposeScope()
-        Directory.CreateDirectory folder |> ignore
-        let tensors = T5.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.detach().``to`` dtype)
+        Files.createFolder folder
+
+        let tensors =
+            T5.leaves model
+            |> List.map (fun (name, leaf) -> name, leaf.Value.detach().``to`` dtype)
+
         Safetensors.write (Path.Combine(folder, "model.safetensors")) (Map.ofList [ "format", "pt" ]) tensors
         Files.writeAtomically (Path.Combine(folder, "config.json")) (Config.toJson model.Config)
 
@@ -158,7 +227,9 @@ module Checkpoint =
     /// at d_model^-0.5 instead of 1, so that the first losses are near ln(vocabulary). The numbers follow from `seed`.
     let random (config: Config) (seed: int) : T5 =
         use generator = new torch.Generator(uint64 seed, torch.CPU)
-        let width, inner, hidden = float config.ModelWidth, float config.InnerWidth, float config.FeedForwardWidth
+
+        let width, inner, hidden =
+            float config.ModelWidth, float config.InnerWidth, float config.FeedForwardWidth
 
         let deviation (name: string) =
             let part = name.Split('.') |> Array.rev |> Array.item 1
@@ -172,9 +243,11 @@ module Checkpoint =
 
         build config torch.float32 (fun name shape ->
             if name.EndsWith("norm.weight", StringComparison.Ordinal) then
-                torch.ones(List.toArray shape, dtype = torch.float32)
+                torch.ones (List.toArray shape, dtype = torch.float32)
             else
-                torch.randn(List.toArray shape, dtype = torch.float32, generator = generator).mul_ ((deviation name).ToScalar()))
+                torch
+                    .randn(List.toArray shape, dtype = torch.float32, generator = generator)
+                    .mul_((deviation name).ToScalar()))
 
     /// Sixteen hexadecimal digits that tell one base model from another, from its files alone: config.json, spiece.model
     /// where there is one, and each tensor's name, dtype, shape and a sample of its bytes.
@@ -187,7 +260,7 @@ module Checkpoint =
         if File.Exists vocabulary then
             hash.AppendData(File.ReadAllBytes vocabulary)
 
-        for file in weightFiles folder do
-            Safetensors.sample file |> hash.AppendData
+        for pair in headers folder do
+            Safetensors.sample pair.Value pair.Key |> hash.AppendData
 
         Convert.ToHexString(hash.GetHashAndReset()).Substring(0, 16).ToLowerInvariant()

@@ -53,7 +53,8 @@ module Config =
         | "gated-gelu" -> GeluNew, true
         | "gated-relu" -> Relu, true
         | "gelu_new" -> GeluNew, false
-        | other -> userError $"{path}: feed_forward_proj '{other}' is not supported: relu, gated-relu, gelu_new or gated-gelu."
+        | other ->
+            userError $"{path}: feed_forward_proj '{other}' is not supported: relu, gated-relu, gelu_new or gated-gelu."
 
     /// transformers 5 always writes `tie_word_embeddings: true` and says `scale_decoder_outputs: false` where the head
     /// is its own; transformers 4 says it with `tie_word_embeddings` alone.
@@ -69,10 +70,37 @@ module Config =
         | None, Some tied -> tied
         | None, None -> true
 
+    /// Ids of special tokens must be rows of the embedding.
+    let private checked' (path: string) (config: Config) =
+        for key, id in
+            [
+                "pad_token_id", config.PadId
+                "eos_token_id", config.EosId
+                "decoder_start_token_id", config.StartId
+            ] do
+            if id >= config.VocabularySize then
+                userError $"{path}: {key} is {id}, and vocab_size is {config.VocabularySize}."
+
+        config
+
     /// Reads `config.json` as transformers 4 and 5 write it; `path` is for messages.
     let ofJson (path: string) (json: JsonElement) : Config =
-        let need key = int (number path json key None)
-        let give key fallback = int (number path json key (Some(float fallback)))
+        let whole least key value =
+            if value < float least || value > float Int32.MaxValue || value <> floor value then
+                userError $"{path}: {key} is {value}; it is a whole number from {least}."
+
+            int value
+
+        let need key =
+            number path json key None |> whole 1 key
+
+        let give least key (fallback: int) =
+            number path json key (Some(float fallback)) |> whole least key
+
+        let share key fallback =
+            match number path json key (Some fallback) with
+            | value when value >= 0.0 && value < 1.0 -> value
+            | value -> userError $"{path}: {key} is {value}; it is from 0 up to, not including, 1."
 
         let projection =
             match json.TryGetProperty "feed_forward_proj" with
@@ -82,23 +110,26 @@ module Config =
         let activation, isGated = activation path projection
         let layers = need "num_layers"
 
-        { VocabularySize = need "vocab_size"
-          ModelWidth = need "d_model"
-          KeyWidth = need "d_kv"
-          FeedForwardWidth = need "d_ff"
-          EncoderLayers = layers
-          DecoderLayers = give "num_decoder_layers" layers
-          Heads = need "num_heads"
-          Buckets = give "relative_attention_num_buckets" 32
-          MaxDistance = give "relative_attention_max_distance" 128
-          DropoutRate = number path json "dropout_rate" (Some 0.1)
-          Epsilon = number path json "layer_norm_epsilon" (Some 1e-6)
-          Activation = activation
-          IsGated = isGated
-          IsTied = isTied json
-          PadId = give "pad_token_id" 0
-          EosId = give "eos_token_id" 1
-          StartId = give "decoder_start_token_id" 0 }
+        {
+            VocabularySize = need "vocab_size"
+            ModelWidth = need "d_model"
+            KeyWidth = need "d_kv"
+            FeedForwardWidth = need "d_ff"
+            EncoderLayers = layers
+            DecoderLayers = give 1 "num_decoder_layers" layers
+            Heads = need "num_heads"
+            Buckets = give 1 "relative_attention_num_buckets" 32
+            MaxDistance = give 1 "relative_attention_max_distance" 128
+            DropoutRate = share "dropout_rate" 0.1
+            Epsilon = share "layer_norm_epsilon" 1e-6
+            Activation = activation
+            IsGated = isGated
+            IsTied = isTied json
+            PadId = give 0 "pad_token_id" 0
+            EosId = give 0 "eos_token_id" 1
+            StartId = give 0 "decoder_start_token_id" 0
+        }
+        |> checked' path
 
     /// Reads a `config.json` file.
     let load (path: string) : Config =
@@ -111,7 +142,9 @@ module Config =
         with
         | :? JsonException
         | :? InvalidOperationException
-        | :? FormatException -> userError $"{path} is not a readable JSON configuration."
+        | :? FormatException -> userError $"{path} is not a readable JSON configuration. Fetch it again."
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> userError $"{path} cannot be read: {error.Message}"
 
     /// The configuration in the layout of the published FLAN-T5 files.
     let toJson (config: Config) : string =
@@ -123,26 +156,28 @@ module Config =
             | GeluNew, true -> "gated-gelu"
 
         let values: (string * obj) list =
-            [ "architectures", [| "T5ForConditionalGeneration" |]
-              "d_ff", config.FeedForwardWidth
-              "d_kv", config.KeyWidth
-              "d_model", config.ModelWidth
-              "decoder_start_token_id", config.StartId
-              "dropout_rate", config.DropoutRate
-              "eos_token_id", config.EosId
-              "feed_forward_proj", projection
-              "initializer_factor", 1.0
-              "is_encoder_decoder", true
-              "layer_norm_epsilon", config.Epsilon
-              "model_type", "t5"
-              "num_decoder_layers", config.DecoderLayers
-              "num_heads", config.Heads
-              "num_layers", config.EncoderLayers
-              "pad_token_id", config.PadId
-              "relative_attention_max_distance", config.MaxDistance
-              "relative_attention_num_buckets", config.Buckets
-              "tie_word_embeddings", config.IsTied
-              "use_cache", true
-              "vocab_size", config.VocabularySize ]
+            [
+                "architectures", [| "T5ForConditionalGeneration" |]
+                "d_ff", config.FeedForwardWidth
+                "d_kv", config.KeyWidth
+                "d_model", config.ModelWidth
+                "decoder_start_token_id", config.StartId
+                "dropout_rate", config.DropoutRate
+                "eos_token_id", config.EosId
+                "feed_forward_proj", projection
+                "initializer_factor", 1.0
+                "is_encoder_decoder", true
+                "layer_norm_epsilon", config.Epsilon
+                "model_type", "t5"
+                "num_decoder_layers", config.DecoderLayers
+                "num_heads", config.Heads
+                "num_layers", config.EncoderLayers
+                "pad_token_id", config.PadId
+                "relative_attention_max_distance", config.MaxDistance
+                "relative_attention_num_buckets", config.Buckets
+                "tie_word_embeddings", config.IsTied
+                "use_cache", true
+                "vocab_size", config.VocabularySize
+            ]
 
         JsonSerializer.Serialize(dict values, Json.options) + "\n"
