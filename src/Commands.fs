@@ -15,10 +15,14 @@ module Commands =
     /// A command was stopped by Ctrl-C.
     let interrupted = 130
 
+    /// More than any machine has; OpenMP ends the process when it cannot start as many as it is told to.
+    let private mostThreads = 1024
+
     let private useThreads (count: int option) =
         match count with
         | None -> ()
-        | Some count when count < 1 -> userError $"--threads is {count}; the least is 1."
+        | Some count when count < 1 || count > mostThreads ->
+            userError $"--threads is {count}; it is a number from 1 to {mostThreads}."
         | Some count -> torch.set_num_threads count
 
     /// A token that Ctrl-C cancels; a second Ctrl-C ends the process at once.
@@ -34,24 +38,40 @@ module Commands =
     let private commandLine () =
         Environment.GetCommandLineArgs()
         |> Array.skip 1
-        |> Array.map (fun part -> if part.Contains ' ' || part.Contains '(' then $"'{part}'" else part)
+        |> Array.map (fun part ->
+            if part.Contains ' ' || part.Contains '(' then
+                $"'{part}'"
+            else
+                part)
         |> String.concat " "
 
     let private costs (session: Session) (plan: SweepPlan) experiments =
         experiments
         |> List.map (fun (task, experiment: Experiment) ->
             let level = experiment.Level |> Option.defaultValue High
-            let split = session.Split(task, level, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
+
+            let split =
+                session.Split(task, level, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
+
             Experiment.id experiment, Sweep.cost split experiment)
 
     /// Seconds for one unit of `Sweep.cost`, from one forward pass over validation rows of the first task.
     let private secondsPerUnit (session: Session) (plan: SweepPlan) (task: TaskDefinition) =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let split = session.Split(task, Low, plan.Seeds.Head, plan.ValidationLimit, plan.TestLimit)
-        let rows = session.Encoded(task, split, plan.InputLimit, plan.TargetLimit).Validation |> Array.truncate 16
+
+        let split =
+            session.Split(task, Low, plan.Seeds.Head, plan.ValidationLimit, plan.TestLimit)
+
+        let rows =
+            session.Encoded(task, split, plan.InputLimit, plan.TargetLimit).Validation
+            |> Array.truncate 16
+
         let batch = Batch.ofRows session.Model.Config.PadId session.Device rows
-        let pass () = (Forward.loss Pass.Evaluation session.Model batch).item<float32> () |> ignore
+
+        let pass () =
+            (Forward.loss Pass.Evaluation session.Model batch).item<float32>() |> ignore
+
         pass ()
         let watch = Stopwatch.StartNew()
         pass ()
@@ -59,12 +79,20 @@ module Commands =
 
     let private dryRun (session: Session) (plan: SweepPlan) results (experiments: (TaskDefinition * Experiment) list) =
         let costs = costs session plan experiments |> dict
-        let perTask = plan.Tasks |> List.map (fun task -> task.Name, secondsPerUnit session plan task) |> dict
+
+        let perTask =
+            plan.Tasks
+            |> List.map (fun task -> task.Name, secondsPerUnit session plan task)
+            |> dict
+
         let mutable total = 0.0
 
         for task, experiment in experiments do
             let level = experiment.Level |> Option.defaultValue High
-            let split = session.Split(task, level, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
+
+            let split =
+                session.Split(task, level, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
+
             let seconds = costs[Experiment.id experiment] * perTask[task.Name]
 
             let trained =
@@ -75,28 +103,40 @@ module Commands =
                 | _ -> 0L
 
             let state =
-                if (Pipeline.tryFinished results experiment).IsSome then "finished"
-                elif RunState.exists results experiment then "to be continued"
-                else "new"
+                if (Pipeline.tryFinished results experiment).IsSome then
+                    "finished"
+                elif RunState.exists results experiment then
+                    "to be continued"
+                else
+                    "new"
 
             if state <> "finished" then
                 total <- total + seconds
 
-            let rows = if Method.isBaseline experiment.Method then 0 else split.Train.Length
-            let text = trained.ToString("N0", CultureInfo.InvariantCulture)
-            printfn $"{experiment.Task}, {Experiment.rowName experiment}, seed {experiment.Seed}: {rows} training, {split.Test.Length} test rows, {text} trained parameters, about {Progress.duration seconds} ({state})"
+            let rows =
+                if Method.isBaseline experiment.Method then
+                    0
+                else
+                    split.Train.Length
 
-        printfn $"\n{experiments.Length} runs, about {Progress.duration total} of work left (from one forward pass; early stopping may shorten it)."
+            let text = trained.ToString("N0", CultureInfo.InvariantCulture)
+
+            printfn
+                $"{experiment.Task}, {Experiment.rowName experiment}, seed {experiment.Seed}: {rows} training, {split.Test.Length} test rows, {text} trained parameters, about {Progress.duration seconds} ({state})"
+
+        printfn
+            $"\n{experiments.Length} runs, about {Progress.duration total} of work left (from one forward pass; early stopping may shorten it)."
+
         0
 
-    let private workshop session (plan: SweepPlan) (options: ParseResults<SweepOption>) results report : Workshop =
+    let private workshop session (plan: SweepPlan) adapter results report : Workshop =
         {
             Session = session
             Results = results
             Report = report
             Stop = stopOnCtrlC ()
             Command = commandLine ()
-            Adapters = options.TryGetResult Adapters
+            Adapter = adapter
             ValidationLimit = plan.ValidationLimit
             TestLimit = plan.TestLimit
         }
@@ -116,6 +156,10 @@ module Commands =
         let session = Session plan.Place
         let experiments = Sweep.experiments session plan
 
+        let adapter experiment =
+            options.TryGetResult Adapters
+            |> Option.map (fun folder -> Path.Combine(folder, Experiment.name experiment))
+
         if options.Contains Dry_Run then
             dryRun session plan results experiments
         else
@@ -124,14 +168,19 @@ module Commands =
             try
                 let runs =
                     Progress.during (costs session plan experiments) (fun report ->
-                        Pipeline.sweep (workshop session plan options results report) experiments)
+                        Pipeline.sweep (workshop session plan adapter results report) experiments)
 
                 writeTables results runs
                 printfn $"\n{Tables.describe runs}"
-                printfn $"\n{runs.Length} runs in {Progress.duration watch.Elapsed.TotalSeconds}; results, predictions and this table (Markdown, CSV) are in {results}."
+
+                printfn
+                    $"\n{runs.Length} runs in {Progress.duration watch.Elapsed.TotalSeconds}; results, predictions and this table (Markdown, CSV) are in {results}."
+
                 if runs |> List.forall _.IsFinished then 0 else 1
             with :? OperationCanceledException ->
-                eprintfn $"Stopped. The same command goes on from the last finished epoch; finished runs are in {results}."
+                eprintfn
+                    $"Stopped. The same command goes on from the last finished epoch; finished runs are in {results}."
+
                 interrupted
 
     /// Trains one technique on one task and keeps the adapter.
@@ -140,7 +189,11 @@ module Commands =
             userError "train needs --output: the folder for the trained adapter."
 
         let plan = Options.plan options
-        let plan = { plan with Methods = plan.Methods |> List.filter (Method.isBaseline >> not) }
+
+        let plan =
+            { plan with
+                Methods = plan.Methods |> List.filter (Method.isBaseline >> not)
+            }
 
         match plan.Tasks, plan.Methods, plan.Levels, plan.Seeds with
         | [ _ ], [ _ ], [ _ ], [ _ ] ->
@@ -149,26 +202,43 @@ module Commands =
             let session = Session plan.Place
             let experiments = Sweep.experiments session plan
             let task, experiment = experiments.Head
+            let output = options.GetResult Adapters
             Files.createFolder results
+            Files.createFolder output
 
             try
                 let run =
                     Progress.during (costs session plan experiments) (fun report ->
-                        Pipeline.run (workshop session plan options results report) task 1 1 experiment)
+                        Pipeline.run (workshop session plan (fun _ -> Some output) results report) task 1 1 experiment)
 
                 let score = run.Score.ToString("F4", CultureInfo.InvariantCulture)
-                printfn $"{run.Metric} {score} on {run.TestRows} test rows; the adapter is in {options.GetResult Adapters}."
+                printfn $"{run.Metric} {score} on {run.TestRows} test rows; the adapter is in {output}."
                 0
             with
             | NonFinite cause -> userError cause
             | :? OperationCanceledException ->
                 eprintfn "Stopped. The same command goes on from the last finished epoch."
                 interrupted
-        | _ -> userError "train takes one task, one technique, one level and one seed: --task topic --technique lora --level low --seed 1."
+        | _ ->
+            userError
+                "train takes one task, one technique, one level and one seed: --task topic --technique lora --level low --seed 1."
 
     let private placeOf (options: ParseResults<ModelOption>) : Place =
+        for name, value in
+            [
+                "--test-limit", options.TryGetResult ModelOption.Test_Limit
+                "--input-limit", options.TryGetResult ModelOption.Input_Limit
+                "--target-limit", options.TryGetResult ModelOption.Target_Limit
+                "--beams", options.TryGetResult ModelOption.Beams
+            ] do
+            match value with
+            | Some value when value < 1 -> userError $"{name} is {value}; the least is 1."
+            | _ -> ()
+
         {
-            ModelFolder = options.TryGetResult ModelOption.Model |> Option.defaultWith Embedded.modelFolder
+            ModelFolder =
+                options.TryGetResult ModelOption.Model
+                |> Option.defaultWith Embedded.modelFolder
             DataFolder = options.TryGetResult ModelOption.Data |> Option.defaultWith Embedded.dataFolder
             Device = options.GetResult(ModelOption.Device, "cpu")
             Precision = options.GetResult(ModelOption.Dtype, "float32")
@@ -183,7 +253,6 @@ module Commands =
         let limit = options.GetResult(ModelOption.Target_Limit, 128)
 
         match options.GetResult(ModelOption.Beams, 1) with
-        | beams when beams < 1 -> userError $"--beams is {beams}; the least is 1."
         | 1 -> Decoding.Greedy limit
         | beams -> Decoding.Beam(beams, limit)
 
@@ -200,35 +269,51 @@ module Commands =
         let seed = options.GetResult(ModelOption.Seed, 1)
         let limit = options.GetResult(ModelOption.Test_Limit, Split.standardLimit)
         let split = session.Split(task, High, seed, Split.standardLimit, limit)
-        let inputLimit, targetLimit = options.GetResult(ModelOption.Input_Limit, 512), options.GetResult(ModelOption.Target_Limit, 128)
+
+        let inputLimit, targetLimit =
+            options.GetResult(ModelOption.Input_Limit, 512), options.GetResult(ModelOption.Target_Limit, 128)
+
         let rows = session.Encoded(task, split, inputLimit, targetLimit)
         let model = modelOf session options
         let watch = Stopwatch.StartNew()
 
         let predictions =
             rows.Test
-            |> Evaluation.generate (decodingOf options) model session.Tokenizer session.Device (Evaluation.batchSize 16) ignore
+            |> Evaluation.generate
+                (decodingOf options)
+                model
+                session.Tokenizer
+                session.Device
+                (Evaluation.batchSize 16)
+                ignore
             |> Evaluation.predictions task split.Test
 
         for score in Evaluation.scores task predictions do
             let value = score.Value.ToString("F4", CultureInfo.InvariantCulture)
-            printfn $"{score.Key,-10} {value}"
+            printfn $"{score.Key, -10} {value}"
 
         printfn $"{predictions.Length} test rows in {Progress.duration watch.Elapsed.TotalSeconds}"
-        options.TryGetResult Predictions |> Option.iter (fun file -> Evaluation.write file predictions)
+
+        options.TryGetResult Predictions
+        |> Option.iter (fun file -> Evaluation.write file predictions)
+
         0
 
     /// Answers texts from the command line, or lines of standard input.
     let generate (options: ParseResults<ModelOption>) : int =
         useThreads (options.TryGetResult ModelOption.Threads)
         let session = Session(placeOf options)
+        session.MakeReady()
         let model = modelOf session options
         let limit = options.GetResult(ModelOption.Input_Limit, 512)
 
         let inputs =
             match options.TryGetResult Text with
             | Some texts -> Seq.ofList texts
-            | None -> Seq.initInfinite (fun _ -> Console.In.ReadLine()) |> Seq.takeWhile (isNull >> not) |> Seq.choose Option.ofObj
+            | None ->
+                Seq.initInfinite (fun _ -> Console.In.ReadLine())
+                |> Seq.takeWhile (isNull >> not)
+                |> Seq.choose Option.ofObj
 
         for chunk in inputs |> Seq.chunkBySize 32 do
             chunk
@@ -244,6 +329,8 @@ module Commands =
 
     /// Trains a small T5 from random weights.
     let pretrain (options: ParseResults<PretrainOption>) : int =
+        useThreads (options.TryGetResult PretrainOption.Threads)
+
         try
             PretrainCommand.run options (stopOnCtrlC ())
         with
@@ -259,7 +346,11 @@ module Commands =
         match Run.readAll results with
         | [] -> userError $"{results} holds no result file: run a sweep first, or name its folder with --results."
         | runs ->
-            let frames () = runs |> List.filter _.IsFinished |> Tables.bySetting |> List.map (snd >> Tables.table1)
+            let frames () =
+                runs
+                |> List.filter _.IsFinished
+                |> Tables.bySetting
+                |> List.map (snd >> Tables.table1)
 
             match options.GetResult(Format, "text") with
             | "text" -> printfn $"{Tables.describe runs}"
@@ -273,7 +364,7 @@ module Commands =
     /// options that cannot be read.
     let guarded (command: unit -> int) : int =
         let tell (message: string) =
-            eprintfn $"peft: {message}"
+            eprintfn $"peft: {message.ReplaceLineEndings(string ' ').Trim()}"
             1
 
         try
@@ -288,7 +379,12 @@ module Commands =
             eprintfn $"peft: {problem.Trim()} (--help lists the options)"
             2
         | :? UnauthorizedAccessException
-        | :? IOException as error -> tell (error.Message.ReplaceLineEndings " ")
+        | :? IOException as error -> tell error.Message
+        | :? OutOfMemoryException ->
+            tell "the memory is used up. Use a smaller --batch-size, shorter limits, or --dtype bfloat16."
+        // Anything else is a fault of the program, and still no reason for a page of frames.
+        | error when String.IsNullOrEmpty(Environment.GetEnvironmentVariable "PEFT_TRACE") ->
+            tell $"{error.Message} ({error.GetType().Name}; PEFT_TRACE=1 shows where)"
 
     /// The sweep of a script: `argv` are its own arguments.
     let sweepScript (argv: string[]) : int =

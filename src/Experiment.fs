@@ -257,6 +257,7 @@ module Experiment =
             JsonSerializerOptions(
                 WriteIndented = isIndented,
                 Encoder = Json.options.Encoder,
+                RespectNullableAnnotations = true,
                 RespectRequiredConstructorParameters = true
             )
 
@@ -324,16 +325,28 @@ module Run =
             | true, version when version.ValueKind = JsonValueKind.Number && version.GetInt32() = schema ->
                 match document.RootElement.Deserialize<Run>(Experiment.json) with
                 | null -> refuse "is empty"
+                | run when run.Status <> "finished" && run.Status <> "failed" ->
+                    refuse "has a status that is neither finished nor failed"
+                | run when run.IsFinished && not (run.Scores.ContainsKey run.Metric) ->
+                    refuse "is finished, but has no score"
                 | run -> run
-            | true, version -> refuse $"has result schema {version.GetRawText()}, and this version reads schema {schema}"
+            | true, version ->
+                refuse $"has result schema {version.GetRawText()}, and this version reads schema {schema}"
             | false, _ -> refuse "is no result file: it states no Schema"
         with
-        | :? JsonException as error -> refuse $"is no readable result file ({error.Message.ReplaceLineEndings(string ' ')})"
-        | :? InvalidOperationException -> refuse "is no result file: it is no JSON object"
+        | :? JsonException as error ->
+            refuse $"is no readable result file ({error.Message.ReplaceLineEndings(string ' ')})"
+        | :? InvalidOperationException
+        | :? FormatException -> refuse "is no result file: it is no JSON object with a schema"
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> userError $"{file} cannot be read: {error.Message}"
 
     /// Every result in a folder, in order of file name.
     let readAll (results: string) : Run list =
         if Directory.Exists results then
-            Directory.GetFiles(results, "*.json") |> Array.sort |> Array.map read |> List.ofArray
+            Directory.GetFiles(results, "*.json")
+            |> Array.sort
+            |> Array.map read
+            |> List.ofArray
         else
             []

@@ -68,8 +68,7 @@ module Gradients =
 
 [<RequireQualifiedAccess>]
 module Optimizer =
-    let private zeros (parameter: Modules.Parameter) =
-        torch.zeros_like (parameter.detach ())
+    let private zeros (parameter: Modules.Parameter) = torch.zeros_like (parameter.detach ())
 
     /// AdamW (Loshchilov and Hutter 2019, algorithm 2) with PyTorch's order of operations: decay first, then the
     /// moments, bias-corrected. State: `<name>.m` and `<name>.v`, shaped like the parameter, float32.
@@ -88,7 +87,7 @@ module Optimizer =
             if decay <> 0.0 then
                 parameter.mul_ ((1.0 - rate * decay).ToScalar()) |> ignore
 
-            m.mul_(beta1.ToScalar()).add_ (gradient, (1.0 - beta1).ToScalar()) |> ignore
+            m.mul_(beta1.ToScalar()).add_(gradient, (1.0 - beta1).ToScalar()) |> ignore
 
             v.mul_(beta2.ToScalar()).addcmul_(gradient, gradient, (1.0 - beta2).ToScalar())
             |> ignore
@@ -190,7 +189,15 @@ module Optimizer =
                 and set value = steps <- value
         }
 
-    /// Puts a saved state back. Every tensor of the optimiser must be there.
+    /// Whether a saved state has every tensor of the optimiser in its shape.
+    let fits (optimizer: Optimizer) (saved: IReadOnlyDictionary<string, torch.Tensor>) : bool =
+        optimizer.State()
+        |> List.forall (fun (name, tensor) ->
+            match saved.TryGetValue name with
+            | true, found -> found.shape = tensor.shape
+            | false, _ -> false)
+
+    /// Puts a saved state back, which must fit.
     let restore (optimizer: Optimizer) (steps: int) (saved: IReadOnlyDictionary<string, torch.Tensor>) : unit =
         use _ = torch.no_grad ()
         optimizer.Steps <- steps

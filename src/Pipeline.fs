@@ -34,8 +34,8 @@ type Workshop =
         Stop: CancellationToken
         /// For the result file.
         Command: string
-        /// A folder for each run's adapter; none keeps no adapter.
-        Adapters: string option
+        /// The folder for a run's adapter; none where it is not kept.
+        Adapter: Experiment -> string option
         ValidationLimit: int
         TestLimit: int
     }
@@ -54,7 +54,8 @@ module Pipeline =
         }
 
     /// Distinct for every seed and epoch, so that a continued run draws what an undisturbed one would have drawn.
-    let private dropoutSeed (experiment: Experiment) (epoch: int) = int64 experiment.Seed * 1_000_003L + int64 epoch
+    let private dropoutSeed (experiment: Experiment) (epoch: int) =
+        int64 experiment.Seed * 1_000_003L + int64 epoch
 
     let private trainingBatches (bench: Bench) (epoch: int) : EncodedRow[][] =
         let rows = bench.Rows.Train
@@ -74,7 +75,14 @@ module Pipeline =
         |> Trainer.validationLoss (T5.merge model)
 
     /// One epoch of optimiser steps; gives the mean loss of its micro-batches.
-    let private trainEpoch (bench: Bench) (model: T5) parameters (optimizer: Optimizer) (rate: int -> float) (epoch: int) =
+    let private trainEpoch
+        (bench: Bench)
+        (model: T5)
+        parameters
+        (optimizer: Optimizer)
+        (rate: int -> float)
+        (epoch: int)
+        =
         let training, device = bench.Experiment.Training, bench.Shop.Session.Device
         let batches = trainingBatches bench epoch
         let pass = Pass.Training training.Dropout
@@ -83,8 +91,13 @@ module Pipeline =
         let inOneStep (group: EncodedRow[][]) =
             bench.Shop.Stop.ThrowIfCancellationRequested()
             use _ = torch.NewDisposeScope()
-            let micro = group |> Array.map (Batch.ofRows model.Config.PadId device) |> List.ofArray
-            let log = Trainer.step pass training.ClipNorm (rate optimizer.Steps) optimizer parameters model micro
+
+            let micro =
+                group |> Array.map (Batch.ofRows model.Config.PadId device) |> List.ofArray
+
+            let log =
+                Trainer.step pass training.ClipNorm (rate optimizer.Steps) optimizer parameters model micro
+
             losses.AddRange log.Losses
             let before = (epoch - 1) * batches.Length
             bench.Shop.Report(Stepped(before + losses.Count, training.Epochs * batches.Length, List.last log.Losses))
@@ -95,14 +108,19 @@ module Pipeline =
 
     let private hasConverged (training: Training) (standing: Standing) =
         let last = standing.Epochs.Length
-        last >= training.Epochs || (last > 0 && last - standing.BestEpoch >= training.Patience)
+
+        last >= training.Epochs
+        || (last > 0 && last - standing.BestEpoch >= training.Patience)
 
     /// Trains until the validation loss no longer falls; the model then holds the best epoch's parameters.
     let private train (bench: Bench) (model: T5) (begin': Standing -> unit) : Standing =
         let training, results = bench.Experiment.Training, bench.Shop.Results
         let parameters = T5.trained model
         let optimizer = Optimizer.adamW 0.9 0.999 1e-8 training.WeightDecay parameters
-        let steps = training.Epochs * Training.stepsPerEpoch training bench.Rows.Train.Length
+
+        let steps =
+            training.Epochs * Training.stepsPerEpoch training bench.Rows.Train.Length
+
         let rate = Schedule.ofTraining training steps
 
         let rec continue' (standing: Standing) =
@@ -116,7 +134,10 @@ module Pipeline =
                 let loss = validationLoss bench model
 
                 if not (Double.IsFinite loss) then
-                    raise (NonFinite $"the validation loss is {loss} after epoch {epoch}: the training has diverged. Lower the learning rate")
+                    raise (
+                        NonFinite
+                            $"the validation loss is {loss} after epoch {epoch}: the training has diverged. Lower the learning rate"
+                    )
 
                 let log =
                     {
@@ -150,7 +171,8 @@ module Pipeline =
             }
 
         let standing =
-            RunState.tryRestore results bench.Experiment optimizer model |> Option.defaultValue fresh
+            RunState.tryRestore results bench.Experiment optimizer model
+            |> Option.defaultValue fresh
 
         begin' standing
         let reached = continue' standing
@@ -180,7 +202,15 @@ module Pipeline =
 
         let size = Evaluation.batchSize bench.Experiment.Training.BatchSize
         let session = bench.Shop.Session
-        Evaluation.generate (decoding bench) (T5.merge model) session.Tokenizer session.Device size advance bench.Rows.Test
+
+        Evaluation.generate
+            (decoding bench)
+            (T5.merge model)
+            session.Tokenizer
+            session.Device
+            size
+            advance
+            bench.Rows.Test
 
     /// The most frequent training target for every test row; ties go to the first in ordinal order.
     let private majority (bench: Bench) : string[] =
@@ -227,8 +257,16 @@ module Pipeline =
             TrainableParameters = 0L
             TotalParameters = T5.count session.Model
             PeakMemoryMiB = 0.0
-            TrainRows = if Method.isBaseline bench.Experiment.Method then 0 else rows.Train.Length
-            ValidationRows = if Method.isBaseline bench.Experiment.Method then 0 else rows.Validation.Length
+            TrainRows =
+                if Method.isBaseline bench.Experiment.Method then
+                    0
+                else
+                    rows.Train.Length
+            ValidationRows =
+                if Method.isBaseline bench.Experiment.Method then
+                    0
+                else
+                    rows.Validation.Length
             TestRows = rows.Test.Length
             Source = rows.Split.Source
             Overlap = Overlap.describe rows.Split.Overlap
@@ -259,7 +297,7 @@ module Pipeline =
         run
 
     let private keepAdapter (bench: Bench) (technique: Technique) (model: T5) =
-        match bench.Shop.Adapters with
+        match bench.Shop.Adapter bench.Experiment with
         | None -> ()
         | Some folder ->
             let session = bench.Shop.Session
@@ -301,7 +339,10 @@ module Pipeline =
     /// The split that an experiment names; a baseline sees the largest level's training rows, for the majority.
     let private rowsOf (shop: Workshop) (task: TaskDefinition) (experiment: Experiment) =
         let level = experiment.Level |> Option.defaultValue High
-        let split = shop.Session.Split(task, level, experiment.Seed, shop.ValidationLimit, shop.TestLimit)
+
+        let split =
+            shop.Session.Split(task, level, experiment.Seed, shop.ValidationLimit, shop.TestLimit)
+
         shop.Session.Encoded(task, split, experiment.InputLimit, experiment.TargetLimit)
 
     /// One run, from experiment to result file. It goes on from the last finished epoch where an interrupted run left its
@@ -318,7 +359,8 @@ module Pipeline =
                 Rows = rowsOf shop task experiment
             }
 
-        let announce epochs = shop.Report(Started(experiment, place, count, epochs))
+        let announce epochs =
+            shop.Report(Started(experiment, place, count, epochs))
 
         let run =
             match experiment.Method with
@@ -378,12 +420,17 @@ module Pipeline =
         | :? InvalidOperationException -> Some(error.Message.ReplaceLineEndings " ")
         | _ -> None
 
-    /// Whether an experiment has its result already. A failed run is tried again.
+    /// The result that an experiment has already; none where it failed, since it is then tried again.
     let tryFinished (results: string) (experiment: Experiment) : Run option =
         let path = Run.path results experiment
 
         if IO.File.Exists path then
             let run = Run.read path
+
+            if run.Experiment <> experiment then
+                userError
+                    $"{path} holds the result of another experiment. Move it away or name another folder with --results."
+
             if run.IsFinished then Some run else None
         else
             None
@@ -394,9 +441,15 @@ module Pipeline =
         Files.createFolder shop.Results
         let count = experiments.Length
 
-        experiments
-        |> List.mapi (fun index (task, experiment) ->
-            match tryFinished shop.Results experiment with
+        // What stands in the way of all runs, or of writing the table in the end, is said before hours of work.
+        let standing = experiments |> List.map (snd >> tryFinished shop.Results)
+
+        if standing |> List.exists Option.isNone then
+            shop.Session.MakeReady()
+
+        List.zip experiments standing
+        |> List.mapi (fun index ((task, experiment), finished) ->
+            match finished with
             | Some finished ->
                 shop.Report(Skipped experiment)
                 finished

@@ -44,7 +44,9 @@ module PretrainCommand =
 
     /// Span corruption of generated text and files in equal parts, then mostly instructions.
     let private plan (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) : Pretraining =
-        let seed, length = options.GetResult(PretrainOption.Seed, 1), options.GetResult(PretrainOption.Length, 96)
+        let seed, length =
+            options.GetResult(PretrainOption.Seed, 1), options.GetResult(PretrainOption.Length, 96)
+
         let corpus = PretrainingText.corpus tokenizer seed length
         let instructions = PretrainingText.instructions tokenizer seed length
 
@@ -53,7 +55,8 @@ module PretrainCommand =
             | [] -> []
             | files -> [ PretrainingText.files tokenizer seed length files ]
 
-        let weighted weight sources = sources |> List.map (fun source -> source, weight)
+        let weighted weight sources =
+            sources |> List.map (fun source -> source, weight)
 
         {
             Phases =
@@ -77,15 +80,21 @@ module PretrainCommand =
             Every = options.GetResult(PretrainOption.Every, 500)
         }
 
-    let private number (format: string) (value: float) = value.ToString(format, CultureInfo.InvariantCulture)
+    let private number (format: string) (value: float) =
+        value.ToString(format, CultureInfo.InvariantCulture)
 
     let private tell (report: PretrainingReport) =
         match report with
         | PretrainingStep(step, steps, loss, speed, left) when step % 50 = 0 || step = 1 ->
-            printfn $"""step {step}/{steps}: loss {number "F4" loss}, {number "F0" speed} tokens/s, about {Progress.duration left} left"""
+            printfn
+                $"""step {step}/{steps}: loss {number "F4" loss}, {number "F0" speed} tokens/s, about {Progress.duration left} left"""
         | PretrainingStep _ -> ()
         | PretrainingValidation(step, losses, samples) ->
-            let told = losses |> List.map (fun (name, loss) -> $"""{name} {number "F4" loss}""") |> String.concat ", "
+            let told =
+                losses
+                |> List.map (fun (name, loss) -> $"""{name} {number "F4" loss}""")
+                |> String.concat ", "
+
             printfn $"validation after step {step}: {told}"
 
             for input, target, answer in samples do
@@ -101,9 +110,29 @@ module PretrainCommand =
         options.TryGetResult PretrainOption.Vocabulary
         |> Option.defaultWith (fun () -> Path.Combine(Embedded.modelFolder (), "spiece.model"))
 
+    let private check (options: ParseResults<PretrainOption>) =
+        let least name bound (value: int option) =
+            match value with
+            | Some value when value < bound -> userError $"{name} is {value}; the least is {bound}."
+            | _ -> ()
+
+        least "--steps" 0 (options.TryGetResult PretrainOption.Steps)
+        least "--instruction-steps" 0 (options.TryGetResult PretrainOption.Instruction_Steps)
+        least "--batch-size" 1 (options.TryGetResult PretrainOption.Batch_Size)
+        least "--length" 8 (options.TryGetResult PretrainOption.Length)
+        least "--warmup-steps" 1 (options.TryGetResult PretrainOption.Warmup_Steps)
+        least "--every" 1 (options.TryGetResult PretrainOption.Every)
+        least "--feed-forward" 1 (options.TryGetResult PretrainOption.Feed_Forward)
+        least "--layers" 1 (options.TryGetResult PretrainOption.Layers)
+
+        match options.TryGetResult PretrainOption.Rate with
+        | Some rate when not (rate > 0.0 && Double.IsFinite rate) ->
+            userError $"--rate is {rate}; it is a number above 0."
+        | _ -> ()
+
     /// Trains, and writes the finished model as a Hugging Face checkpoint in bfloat16.
     let run (options: ParseResults<PretrainOption>) (stop: CancellationToken) : int =
-        options.TryGetResult PretrainOption.Threads |> Option.iter torch.set_num_threads
+        check options
 
         match options.TryGetResult PretrainOption.Output with
         | None -> userError "pretrain needs --output: the folder for checkpoints and the model."
@@ -111,9 +140,16 @@ module PretrainCommand =
             let vocabulary = vocabularyFile options
             let tokenizer = Tokenizer.Load vocabulary
             let config, plan = config options tokenizer, plan options tokenizer
+
+            if plan.Steps = 0 then
+                userError "--steps and --instruction-steps are both 0: there is nothing to do."
+
             let device = Device.parse (options.GetResult(PretrainOption.Device, "cpu"))
             let precision = Precision.parse (options.GetResult(PretrainOption.Dtype, "float32"))
-            let model, losses = Pretraining.run plan (start config precision device plan.Seed) tokenizer device folder tell stop
+
+            let model, losses =
+                Pretraining.run plan (start config precision device plan.Seed) tokenizer device folder tell stop
+
             Checkpoint.save folder torch.bfloat16 (T5.freeze model)
             File.Copy(vocabulary, Path.Combine(folder, "spiece.model"), overwrite = true)
             printfn $"""{losses.Length} steps, last loss {number "F4" (List.last losses)}; the model is in {folder}."""

@@ -58,7 +58,13 @@ module Pretraining =
         let cooldown = int (plan.CooldownShare * float plan.Steps)
         let climb = min 1.0 (float (step + 1) / float plan.WarmupSteps)
         let fall = sqrt (float plan.WarmupSteps / float (max plan.WarmupSteps (step + 1)))
-        let ending = if cooldown = 0 then 1.0 else min 1.0 (float (plan.Steps - step) / float cooldown)
+
+        let ending =
+            if cooldown = 0 then
+                1.0
+            else
+                min 1.0 (float (plan.Steps - step) / float cooldown)
+
         plan.PeakRate * climb * fall * ending
 
     let private sourceOf (phase: Phase) (draw: uint64) : RowSource =
@@ -86,7 +92,8 @@ module Pretraining =
             |> Array.map snd
             |> Array.chunkBySize plan.BatchSize
 
-        Shuffle.order $"bucket/{plan.Seed}/{number}" batches.Length |> Array.map (fun place -> batches[place])
+        Shuffle.order $"bucket/{plan.Seed}/{number}" batches.Length
+        |> Array.map (fun place -> batches[place])
 
     /// Phase, bucket and batch of a step.
     let private locate (plan: Pretraining) (step: int) : Phase * int * int =
@@ -99,19 +106,26 @@ module Pretraining =
 
         find step plan.Phases, step / bucketSteps, step % bucketSteps
 
-    let private statePath folder = Path.Combine(folder, "pretraining.safetensors")
+    let private statePath folder =
+        Path.Combine(folder, "pretraining.safetensors")
+
     let private curvePath folder = Path.Combine(folder, "losses.csv")
 
     let private identity (plan: Pretraining) (config: Config) =
         let phases =
             plan.Phases
-            |> List.map (fun phase -> phase.Steps, phase.Mixture |> List.map (fun (source, weight) -> source.Name, weight))
+            |> List.map (fun phase ->
+                phase.Steps, phase.Mixture |> List.map (fun (source, weight) -> source.Name, weight))
 
         $"%A{phases} {plan.BatchSize} {plan.Seed} {plan.PeakRate} {plan.WarmupSteps} {plan.CooldownShare} {plan.WeightDecay} {plan.ClipNorm} {Config.toJson config}"
 
     let private save folder (plan: Pretraining) (model: T5) (optimizer: Optimizer) (losses: ResizeArray<float>) =
-        let parameters = T5.trained model |> List.map (fun (name, value) -> $"parameter {name}", (value: torch.Tensor))
-        let moments = optimizer.State() |> List.map (fun (name, value) -> $"optimizer {name}", value)
+        let parameters =
+            T5.trained model
+            |> List.map (fun (name, value) -> $"parameter {name}", (value: torch.Tensor))
+
+        let moments =
+            optimizer.State() |> List.map (fun (name, value) -> $"optimizer {name}", value)
 
         let metadata =
             Map.ofList
@@ -121,7 +135,10 @@ module Pretraining =
                 ]
 
         Safetensors.write (statePath folder) metadata (parameters @ moments)
-        let row index (loss: float) = $"{index + 1},{loss.ToString(CultureInfo.InvariantCulture)}"
+
+        let row index (loss: float) =
+            $"{index + 1},{loss.ToString(CultureInfo.InvariantCulture)}"
+
         let rows = losses |> Seq.mapi row |> String.concat "\n"
         Files.writeAtomically (curvePath folder) ("step,loss\n" + rows + "\n")
 
@@ -142,20 +159,30 @@ module Pretraining =
             let metadata = Safetensors.readMetadata path
 
             if metadata.TryFind "plan" <> Some(identity plan model.Config) then
-                userError $"{path} belongs to another plan or configuration. Name another --output folder, or move it away."
+                userError
+                    $"{path} belongs to another plan or configuration. Name another --output folder, or move it away."
 
             let losses =
-                match JsonSerializer.Deserialize<ResizeArray<float>> metadata["losses"] with
-                | null -> userError $"{path} holds no losses. Move it away and start again."
-                | losses -> losses
+                try
+                    metadata.TryFind "losses"
+                    |> Option.bind (JsonSerializer.Deserialize<ResizeArray<float>> >> Option.ofObj)
+                with :? JsonException ->
+                    None
 
             let tensors = Safetensors.readAll path
-            AdapterFile.restore path (selected "parameter " tensors) model
-            Optimizer.restore optimizer losses.Count (selected "optimizer " tensors)
-            losses
+            let moments = selected "optimizer " tensors
+
+            match losses with
+            | Some losses when Optimizer.fits optimizer moments ->
+                AdapterFile.restore path (selected "parameter " tensors) model
+                Optimizer.restore optimizer losses.Count moments
+                losses
+            | _ -> userError $"{path} is damaged. Move it away and start again."
 
     let private sources (plan: Pretraining) =
-        plan.Phases |> List.collect (_.Mixture >> List.map fst) |> List.distinctBy _.Name
+        plan.Phases
+        |> List.collect (_.Mixture >> List.map fst)
+        |> List.distinctBy _.Name
 
     /// Rows far from those that training reaches.
     let private heldOut = 1_000_000_000
@@ -170,14 +197,20 @@ module Pretraining =
                 let rows = Array.init 256 (fun place -> source.Row(heldOut + place))
 
                 let batches =
-                    Batch.byLength 64 rows |> Seq.map (Array.map snd >> Batch.ofRows model.Config.PadId device)
+                    Batch.byLength 64 rows
+                    |> Seq.map (Array.map snd >> Batch.ofRows model.Config.PadId device)
 
                 source.Name, Trainer.validationLoss fixed' batches)
 
         let shown = (List.last (sources plan)).Row
         let rows = Array.init 4 (fun place -> shown (heldOut + place))
-        let answers = Evaluation.generate (Decoding.Greedy 32) fixed' tokenizer device 4 ignore rows
-        let sample index (row: EncodedRow) = tokenizer.Decode row.Ids, tokenizer.Decode row.Labels, answers[index]
+
+        let answers =
+            Evaluation.generate (Decoding.Greedy 32) fixed' tokenizer device 4 ignore rows
+
+        let sample index (row: EncodedRow) =
+            tokenizer.Decode row.Ids, tokenizer.Decode row.Labels, answers[index]
+
         losses, rows |> Array.mapi sample |> List.ofArray
 
     /// Trains every tensor of `start` by the plan and gives the trained model; `folder` holds checkpoints, from which an
@@ -207,16 +240,25 @@ module Pretraining =
             let phase, number, place = locate plan step
 
             // A bucket may straddle two phases: what its batches are is decided by the step's own phase.
-            let key = number * 2 + List.findIndex (fun other -> obj.ReferenceEquals(other, phase)) plan.Phases
+            let key =
+                number * 2
+                + List.findIndex (fun other -> obj.ReferenceEquals(other, phase)) plan.Phases
 
             if fst cached <> key then
                 cached <- key, bucket plan phase number
 
             let rows = (snd cached)[place]
             let batch = Batch.ofRows model.Config.PadId device rows
-            let log = Trainer.step Pass.Evaluation plan.ClipNorm (rate plan step) optimizer parameters model [ batch ]
+
+            let log =
+                Trainer.step Pass.Evaluation plan.ClipNorm (rate plan step) optimizer parameters model [ batch ]
+
             losses.Add log.Losses.Head
-            tokens <- tokens + (rows |> Array.sumBy (fun row -> int64 (row.Ids.Length + row.Labels.Length)))
+
+            tokens <-
+                tokens
+                + (rows |> Array.sumBy (fun row -> int64 (row.Ids.Length + row.Labels.Length)))
+
             let elapsed = watch.Elapsed.TotalSeconds
             let left = elapsed / float (step + 1 - first) * float (plan.Steps - step - 1)
             report (PretrainingStep(step + 1, plan.Steps, log.Losses.Head, float tokens / elapsed, left))

@@ -28,11 +28,16 @@ type Standing =
 [<RequireQualifiedAccess>]
 module RunState =
     let private standingKey = "standing"
-    let private statePath results experiment = Path.Combine(results, Experiment.name experiment + ".state.safetensors")
-    let private bestPath results experiment = Path.Combine(results, Experiment.name experiment + ".best.safetensors")
+
+    let private statePath results experiment =
+        Path.Combine(results, Experiment.name experiment + ".state.safetensors")
+
+    let private bestPath results experiment =
+        Path.Combine(results, Experiment.name experiment + ".best.safetensors")
 
     let private parametersOf (model: T5) =
-        T5.trained model |> List.map (fun (name, parameter) -> name, (parameter: torch.Tensor))
+        T5.trained model
+        |> List.map (fun (name, parameter) -> name, (parameter: torch.Tensor))
 
     /// Keeps the present parameters as the best ones. Call it before `save`: should the process end in between, the epoch
     /// is repeated, and gives the same parameters again.
@@ -47,19 +52,28 @@ module RunState =
 
     /// Writes where the run stands, whole or not at all.
     let save (results: string) (experiment: Experiment) (standing: Standing) (optimizer: Optimizer) (model: T5) : unit =
-        let parameters = parametersOf model |> List.map (fun (name, tensor) -> $"parameter {name}", tensor)
-        let moments = optimizer.State() |> List.map (fun (name, tensor) -> $"optimizer {name}", tensor)
-        let metadata = Map.ofList [ standingKey, JsonSerializer.Serialize(standing, Json.line) ]
+        let parameters =
+            parametersOf model
+            |> List.map (fun (name, tensor) -> $"parameter {name}", tensor)
+
+        let moments =
+            optimizer.State()
+            |> List.map (fun (name, tensor) -> $"optimizer {name}", tensor)
+
+        let metadata =
+            Map.ofList [ standingKey, JsonSerializer.Serialize(standing, Json.line) ]
+
         Safetensors.write (statePath results experiment) metadata (parameters @ moments)
 
+    /// Where a state file stands; None where it belongs to another experiment or is damaged.
     let private readStanding path (experiment: Experiment) : Standing option =
-        match (Safetensors.readMetadata path).TryFind standingKey with
-        | None -> None
-        | Some text ->
-            match JsonSerializer.Deserialize<Standing>(text, Json.options) with
-            | null -> None
-            | standing when standing.Id <> Experiment.id experiment -> None
-            | standing -> Some standing
+        try
+            (Safetensors.readMetadata path).TryFind standingKey
+            |> Option.bind (fun text -> JsonSerializer.Deserialize<Standing>(text, Json.options) |> Option.ofObj)
+            |> Option.filter (fun standing -> standing.Id = Experiment.id experiment && not standing.Epochs.IsEmpty)
+        with
+        | UserError _
+        | :? JsonException -> None
 
     let private withPrefix (prefix: string) (tensors: IReadOnlyDictionary<string, torch.Tensor>) =
         tensors
@@ -67,23 +81,38 @@ module RunState =
         |> Seq.map (fun pair -> KeyValuePair(pair.Key.Substring prefix.Length, pair.Value))
         |> Dictionary
 
-    /// Puts a saved state into optimiser and model and tells where the run stood; None where there is none.
-    let tryRestore (results: string) (experiment: Experiment) (optimizer: Optimizer) (model: T5) : Standing option =
-        let path = statePath results experiment
+    /// Tensors of both files into optimiser and model. `UserError`, before anything has changed, where they do not fit.
+    let private putBack path best (standing: Standing) (optimizer: Optimizer) (model: T5) : Standing =
+        use _ = torch.NewDisposeScope()
+        let tensors = Safetensors.readAll path
+        let moments = withPrefix "optimizer " tensors
 
-        if not (File.Exists path && File.Exists(bestPath results experiment)) then
+        if not (Optimizer.fits optimizer moments) then
+            userError $"{path} does not fit this run."
+
+        Safetensors.header best |> ignore
+        AdapterFile.restore path (withPrefix "parameter " tensors) model
+        Optimizer.restore optimizer standing.Steps moments
+        standing
+
+    /// Puts a saved state into optimiser and model and tells where the run stood; None, with both as they were, where there
+    /// is no state or a damaged one: the run then starts anew.
+    let tryRestore (results: string) (experiment: Experiment) (optimizer: Optimizer) (model: T5) : Standing option =
+        let path, best = statePath results experiment, bestPath results experiment
+
+        if not (File.Exists path && File.Exists best) then
             None
         else
             readStanding path experiment
-            |> Option.map (fun standing ->
-                use _ = torch.NewDisposeScope()
-                let tensors = Safetensors.readAll path
-                AdapterFile.restore path (withPrefix "parameter " tensors) model
-                Optimizer.restore optimizer standing.Steps (withPrefix "optimizer " tensors)
-                standing)
+            |> Option.bind (fun standing ->
+                try
+                    Some(putBack path best standing optimizer model)
+                with UserError _ ->
+                    None)
 
     /// Whether an interrupted run of this experiment can be continued.
-    let exists (results: string) (experiment: Experiment) : bool = File.Exists(statePath results experiment)
+    let exists (results: string) (experiment: Experiment) : bool =
+        File.Exists(statePath results experiment)
 
     /// Removes the run's files.
     let remove (results: string) (experiment: Experiment) : unit =

@@ -100,7 +100,8 @@ type Session(place: Place) =
         cached pools task.Name (fun () -> timed (fun () -> Pools.load place.DataFolder task))
 
     let checkVocabulary () =
-        let tokens, rows = tokenizer.Value.VocabularySize, (fst model.Value).Config.VocabularySize
+        let tokens, rows =
+            tokenizer.Value.VocabularySize, (fst model.Value).Config.VocabularySize
 
         if tokens > rows then
             userError
@@ -129,9 +130,16 @@ type Session(place: Place) =
             LongestLabel =
                 match TaskDefinition.labels task with
                 | [] -> None
-                | labels -> labels |> List.map (fun label -> (tokenizer.Encode label).Length) |> List.max |> Some
+                | labels ->
+                    labels
+                    |> List.map (fun label -> (tokenizer.Encode label).Length)
+                    |> List.max
+                    |> Some
             Seconds = readSeconds + seconds
         }
+
+    /// Loads the base model and its tokenizer, if they are not yet loaded, and checks that they belong together.
+    member _.MakeReady() : unit = checkVocabulary ()
 
     member _.Place = place
     member _.Device = device

@@ -62,21 +62,30 @@ module Embedded =
 
     /// The repository's `data` folder: above the program, or above the current folder.
     let dataFolder () : string =
-        [ AppContext.BaseDirectory; string (Path.GetDirectoryName typeof<Place>.Assembly.Location); Environment.CurrentDirectory ]
+        [
+            AppContext.BaseDirectory
+            string (Path.GetDirectoryName typeof<Place>.Assembly.Location)
+            Environment.CurrentDirectory
+        ]
         |> List.filter (fun folder -> folder <> "")
         |> List.tryPick (DirectoryInfo >> above)
         |> Option.defaultWith (fun () ->
-            userError "the embedded data folder was not found: name --data and --model, or run inside a clone of the repository.")
+            userError
+                "the embedded data folder was not found: name --data and --model, or run inside a clone of the repository.")
 
     /// The small base model.
-    let modelFolder () : string = Path.Combine(dataFolder (), "models", "tiny")
+    let modelFolder () : string =
+        Path.Combine(dataFolder (), "models", "tiny")
 
 /// From a plan to its experiments.
 [<RequireQualifiedAccess>]
 module Sweep =
     let private training (overrides: Overrides) (dropout: float) (technique: Technique) (level: Level) : Training =
         let preset = Training.paper dropout technique level
-        let initial, peak, final = overrides.Rates |> Option.defaultValue (preset.InitialRate, preset.PeakRate, preset.FinalRate)
+
+        let initial, peak, final =
+            overrides.Rates
+            |> Option.defaultValue (preset.InitialRate, preset.PeakRate, preset.FinalRate)
 
         {
             Epochs = overrides.Epochs |> Option.defaultValue preset.Epochs
@@ -97,24 +106,53 @@ module Sweep =
             if value < 1 then
                 userError $"{name} is {value}; the least is 1."
 
-        [ "--input-limit", plan.InputLimit; "--target-limit", plan.TargetLimit; "--beams", plan.Beams ]
-        @ ([ "--epochs", plan.Overrides.Epochs
-             "--batch-size", plan.Overrides.BatchSize
-             "--accumulation", plan.Overrides.Accumulation
-             "--patience", plan.Overrides.Patience ]
+        [
+            "--input-limit", plan.InputLimit
+            "--target-limit", plan.TargetLimit
+            "--beams", plan.Beams
+        ]
+        @ [ "--validation-limit", plan.ValidationLimit; "--test-limit", plan.TestLimit ]
+        @ ([
+            "--epochs", plan.Overrides.Epochs
+            "--batch-size", plan.Overrides.BatchSize
+            "--accumulation", plan.Overrides.Accumulation
+            "--patience", plan.Overrides.Patience
+           ]
            |> List.choose (fun (name, value) -> value |> Option.map (fun value -> name, value)))
         |> List.iter (fun (name, value) -> positive name value)
 
-        match plan.Overrides.Dropout with
-        | Some rate when not (rate >= 0.0 && rate < 1.0) -> userError $"--dropout is {rate}; it is a share from 0 up to, not including, 1."
-        | _ -> ()
+        let inRange name (least: float) (most: float) value =
+            if not (value >= least && value <= most) then
+                userError $"{name} is {value}; it is a number from {least} to {most}."
+
+        let given name (value: float option) least most =
+            value |> Option.iter (inRange name least most)
+
+        given "--dropout" plan.Overrides.Dropout 0.0 0.99
+        given "--warmup" plan.Overrides.WarmupShare 0.0 1.0
+        given "--weight-decay" plan.Overrides.WeightDecay 0.0 1.0
+        given "--clip" plan.Overrides.ClipNorm 0.0 1e6
+
+        match plan.Overrides.Rates with
+        | Some(initial, peak, final) -> [ initial; peak; final ] |> List.iter (inRange "--rates" 0.0 1e30)
+        | None -> ()
+
+        let some name (values: 'a list) =
+            if values.IsEmpty then
+                userError $"{name} names nothing: give at least one, or leave it out for the default."
+
+        some "--tasks" plan.Tasks
+        some "--techniques" plan.Methods
+        some "--levels" plan.Levels
+        some "--seeds" plan.Seeds
 
     let private methodsFor (plan: SweepPlan) (task: TaskDefinition) =
         plan.Methods
         |> List.filter (fun method -> not (method = Majority && (TaskDefinition.labels task).IsEmpty))
 
     let private experiment (session: Session) (plan: SweepPlan) (task: TaskDefinition) method level seed : Experiment =
-        let split = session.Split(task, level |> Option.defaultValue High, seed, plan.ValidationLimit, plan.TestLimit)
+        let split =
+            session.Split(task, level |> Option.defaultValue High, seed, plan.ValidationLimit, plan.TestLimit)
 
         {
             Task = task.Name
@@ -130,7 +168,11 @@ module Sweep =
             Training =
                 match method, level with
                 | Tuned technique, Some level ->
-                    training plan.Overrides (Config.load (Path.Combine(plan.Place.ModelFolder, "config.json"))).DropoutRate technique level
+                    training
+                        plan.Overrides
+                        (Config.load (Path.Combine(plan.Place.ModelFolder, "config.json"))).DropoutRate
+                        technique
+                        level
                 | _ -> Training.none
         }
 
@@ -158,4 +200,9 @@ module Sweep =
     /// (it is generated token by token): what the time of a run is about proportional to.
     let cost (split: Split) (experiment: Experiment) : float =
         let rows = float split.Train.Length * 3.0 + float split.Validation.Length
-        float experiment.Training.Epochs * rows + (if experiment.Method = Majority then 0.0 else 4.0 * float split.Test.Length)
+
+        float experiment.Training.Epochs * rows
+        + (if experiment.Method = Majority then
+               0.0
+           else
+               4.0 * float split.Test.Length)
