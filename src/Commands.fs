@@ -342,6 +342,10 @@ module Commands =
     /// Prints Table 1 of a folder of results.
     let table (options: ParseResults<TableOption>) : int =
         let results = options.GetResult(TableOption.Results, "results")
+        let format = options.GetResult(Format, "text")
+
+        if not (List.contains format [ "text"; "markdown"; "csv" ]) then
+            userError $"'{format}' is no format: use text, markdown or csv."
 
         match Run.readAll results with
         | [] -> userError $"{results} holds no result file: run a sweep first, or name its folder with --results."
@@ -352,11 +356,10 @@ module Commands =
                 |> Tables.bySetting
                 |> List.map (snd >> Tables.table1)
 
-            match options.GetResult(Format, "text") with
-            | "text" -> printfn $"{Tables.describe runs}"
+            match format with
             | "markdown" -> frames () |> List.iter (Tables.toMarkdown >> printfn "%s\n")
             | "csv" -> frames () |> List.iter (Tables.toCsv >> printfn "%s")
-            | other -> userError $"'{other}' is no format: use text, markdown or csv."
+            | _ -> printfn $"{Tables.describe runs}"
 
             0
 

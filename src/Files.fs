@@ -66,7 +66,7 @@ module Files =
             | :? IOException
             | :? UnauthorizedAccessException as error ->
                 userError
-                    $"{path} cannot be written: {error.Message} Make room or name another folder; the same command then goes on."
+                    $"{path} cannot be written ({error.Message.TrimEnd '.'}). Make room or name another folder; the same command then goes on."
         finally
             try
                 File.Delete temporary

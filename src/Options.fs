@@ -49,10 +49,12 @@ type SweepOption =
             | Levels _ -> "Amounts of training data: low (100 rows), medium (1,000), high (10,000). Low if not given."
             | Seeds _ -> "Seeds; scores are averaged over them. 1 if not given."
             | No_Baselines -> "Leave out the zero-shot and majority rows."
-            | Model _ -> "Folder of a T5 checkpoint: config.json, model.safetensors, spiece.model. The embedded model if not given."
+            | Model _ ->
+                "Folder of a T5 checkpoint: config.json, model.safetensors, spiece.model. The embedded model if not given."
             | Data _ -> "Folder of the data sets. The embedded data if not given."
             | Results _ -> "Folder of result files; finished runs in it are skipped. 'results' if not given."
-            | Adapters _ -> "Folder in which every run's trained adapter is kept. None is kept if not given; train needs it."
+            | Adapters _ ->
+                "Folder in which every run's trained adapter is kept. None is kept if not given; train needs it."
             | Device _ -> "cpu, cuda or cuda:1. cpu if not given."
             | Dtype _ -> "Dtype of frozen weights and activations: float32 or bfloat16. float32 if not given."
             | Threads _ -> "Threads of libtorch. All cores if not given."
@@ -64,17 +66,20 @@ type SweepOption =
             | Epochs _ -> "The most epochs. The paper's 10, 5 and 1 by level if not given."
             | Batch_Size _ -> "Rows of a micro-batch. 16 if not given."
             | Accumulation _ -> "Micro-batches of an optimiser step. 4 if not given."
-            | Rates _ -> "Initial, peak and final learning rate of every technique. The paper's, by technique, if not given."
+            | Rates _ ->
+                "Initial, peak and final learning rate of every technique. The paper's, by technique, if not given."
             | Warmup _ -> "Share of the optimiser steps in which the rate climbs. 0.06 if not given."
             | Weight_Decay _ -> "AdamW's weight decay. 0.01 if not given."
             | Clip _ -> "The largest norm of a step's gradient, 0 for none. 1 if not given."
             | Dropout _ -> "T5's dropout in training. The model's own rate if not given."
             | Patience _ -> "Epochs without a lower validation loss after which a run stops. 1 if not given."
-            | Custom _ -> "Folder of your own data (train, and if you have them validation and test, as .jsonl, .csv, .tsv or .parquet); it becomes one more task."
+            | Custom _ ->
+                "Folder of your own data (train, and if you have them validation and test, as .jsonl, .csv, .tsv or .parquet); it becomes one more task."
             | Input_Column _ -> "Your data's input column. 'input' if not given."
             | Target_Column _ -> "Your data's target column. 'target' if not given."
             | Scoring _ -> "How your data is scored: accuracy or rougeL. accuracy if not given."
-            | Instruction _ -> "How your rows are worded: a template with {column} and {options}. The input column alone if not given."
+            | Instruction _ ->
+                "How your rows are worded: a template with {column} and {options}. The input column alone if not given."
             | Dry_Run -> "List the runs with their counts and an estimate of the time, and train nothing."
 
 /// The options of `evaluate` and `generate`.
@@ -148,7 +153,8 @@ type PretrainOption =
     interface IArgParserTemplate with
         member option.Usage =
             match option with
-            | PretrainOption.Output _ -> "Folder for checkpoints and the finished model; training goes on from its last checkpoint."
+            | PretrainOption.Output _ ->
+                "Folder for checkpoints and the finished model; training goes on from its last checkpoint."
             | PretrainOption.Vocabulary _ -> "A spiece.model in T5's layout. The embedded model's if not given."
             | PretrainOption.Text _ -> "Plain UTF-8 text files to learn from, beside the generated text."
             | PretrainOption.Steps _ -> "Steps of span corruption. 4,000 if not given."
@@ -163,9 +169,11 @@ type PretrainOption =
             | PretrainOption.Feed_Forward _ -> "d_ff. 384 if not given."
             | PretrainOption.Layers _ -> "Blocks of each stack. 3 if not given."
             | PretrainOption.Device _ -> "cpu, cuda or cuda:1. cpu if not given."
-            | PretrainOption.Dtype _ -> "Dtype of activations, float32 or bfloat16; the trained weights are float32. float32 if not given."
+            | PretrainOption.Dtype _ ->
+                "Dtype of activations, float32 or bfloat16; the trained weights are float32. float32 if not given."
             | PretrainOption.Threads _ -> "Threads of libtorch. All cores if not given."
-            | PretrainOption.Check -> "Repeat the first steps on the repository's own text and compare the losses with the recorded ones."
+            | PretrainOption.Check ->
+                "Repeat the first steps on the repository's own text and compare the losses with the recorded ones."
 
 /// From parsed options to plans.
 [<RequireQualifiedAccess>]
@@ -180,13 +188,21 @@ module Options =
                 match letter with
                 | ',' when depth = 0 -> parts.Add ""
                 | _ ->
-                    if letter = '(' then depth <- depth + 1
-                    if letter = ')' then depth <- depth - 1
+                    if letter = '(' then
+                        depth <- depth + 1
+
+                    if letter = ')' then
+                        depth <- depth - 1
+
                     parts[parts.Count - 1] <- parts[parts.Count - 1] + string letter
 
             List.ofSeq parts
 
-        given |> List.collect split |> List.map _.Trim() |> List.filter ((<>) "") |> List.distinct
+        given
+        |> List.collect split
+        |> List.map _.Trim()
+        |> List.filter ((<>) "")
+        |> List.distinct
 
     let private customTask (options: ParseResults<SweepOption>) : TaskDefinition list =
         match options.TryGetResult SweepOption.Custom with
@@ -236,21 +252,36 @@ module Options =
 
     /// The plan that options describe.
     let plan (options: ParseResults<SweepOption>) : SweepPlan =
-        let dataFolder = options.TryGetResult SweepOption.Data |> Option.defaultWith Embedded.dataFolder
-        let listed given fallback read = given |> Option.map (names >> List.map read) |> Option.defaultValue fallback
-        let techniques = listed (options.TryGetResult Techniques) Technique.all Technique.parse
+        let dataFolder =
+            options.TryGetResult SweepOption.Data |> Option.defaultWith Embedded.dataFolder
+
+        let listed name given fallback read =
+            match given |> Option.map names with
+            | None -> fallback
+            | Some [] -> userError $"{name} names nothing: give at least one, or leave it out for the default."
+            | Some words -> List.map read words
+
+        let techniques =
+            listed "--techniques" (options.TryGetResult Techniques) Technique.all Technique.parse
 
         {
             Place =
                 {
-                    ModelFolder = options.TryGetResult SweepOption.Model |> Option.defaultWith Embedded.modelFolder
+                    ModelFolder =
+                        options.TryGetResult SweepOption.Model
+                        |> Option.defaultWith Embedded.modelFolder
                     DataFolder = dataFolder
                     Device = options.GetResult(SweepOption.Device, "cpu")
                     Precision = options.GetResult(SweepOption.Dtype, "float32")
                 }
             Tasks = tasks options dataFolder
-            Methods = (if options.Contains No_Baselines then [] else Method.baselines) @ List.map Tuned techniques
-            Levels = listed (options.TryGetResult Levels) [ Low ] Level.find
+            Methods =
+                (if options.Contains No_Baselines then
+                     []
+                 else
+                     Method.baselines)
+                @ List.map Tuned techniques
+            Levels = listed "--levels" (options.TryGetResult Levels) [ Low ] Level.find
             Seeds = options.GetResult(Seeds, [ 1 ]) |> List.distinct
             InputLimit = options.GetResult(SweepOption.Input_Limit, 512)
             TargetLimit = options.GetResult(SweepOption.Target_Limit, 128)

@@ -8,7 +8,9 @@ open Spectre.Console
 /// Tells people how a sweep goes: bars on a terminal, a line for each event elsewhere.
 [<RequireQualifiedAccess>]
 module Progress =
-    let private number (format: string) (value: float) = value.ToString(format, CultureInfo.InvariantCulture)
+    let private number (format: string) (value: float) =
+        value.ToString(format, CultureInfo.InvariantCulture)
+
     let private fixed4 = number "F4"
     let private seconds = number "F1"
 
@@ -16,9 +18,12 @@ module Progress =
     let duration (seconds: float) : string =
         let span = TimeSpan.FromSeconds(max 0.0 seconds)
 
-        if span.TotalSeconds < 60.0 then $"{span.TotalSeconds:F0} s"
-        elif span.TotalMinutes < 60.0 then $"{int span.TotalMinutes} min {span.Seconds} s"
-        else $"{int span.TotalHours} h {span.Minutes} min"
+        if span.TotalSeconds < 60.0 then
+            $"{span.TotalSeconds:F0} s"
+        elif span.TotalMinutes < 60.0 then
+            $"{int span.TotalMinutes} min {span.Seconds} s"
+        else
+            $"{int span.TotalHours} h {span.Minutes} min"
 
     let private label (experiment: Experiment) =
         $"{experiment.Task}, {Experiment.rowName experiment}, seed {experiment.Seed}"
@@ -51,7 +56,8 @@ module Progress =
             current <- byId[Experiment.id experiment]
 
         /// The share of the sweep that is done when `share` of the current run is.
-        member _.Share(share: float) = (behind + skipped + share * current) / total
+        member _.Share(share: float) =
+            (behind + skipped + share * current) / total
 
         member _.Skip(experiment: Experiment) =
             skipped <- skipped + byId[Experiment.id experiment]
@@ -79,7 +85,13 @@ module Progress =
         match report with
         | Started(experiment, place, count, resumed) ->
             work.Begin experiment
-            let again = if resumed > 0 then $", continued after epoch {resumed}" else ""
+
+            let again =
+                if resumed > 0 then
+                    $", continued after epoch {resumed}"
+                else
+                    ""
+
             write $"[{place}/{count}] {label experiment}{again}"
         | EpochEnded(log, epochs) -> write $"  {epochLine log epochs}"
         | Ended run ->
@@ -92,33 +104,26 @@ module Progress =
     /// Training is most of a run; the rest is for answering the test rows.
     let private trainingShare = 0.8
 
+    /// The lines of `plain` above two bars: the sweep's and the present run's.
     let private onTerminal (work: Work) (sweep: ProgressTask) (run: ProgressTask) (report: Report) : unit =
-        let advance share losses =
+        let show share text =
             sweep.Value <- 100.0 * work.Share share
             sweep.Description <- Markup.Escape $"sweep{work.LeftText share}"
             run.Value <- 100.0 * share
+            run.Description <- Markup.Escape text
 
-            match losses with
-            | Some text -> run.Description <- Markup.Escape text
-            | None -> ()
+        plain work (Markup.Escape >> AnsiConsole.MarkupLine) report
 
         match report with
-        | Started(experiment, place, count, _) ->
-            work.Begin experiment
-            run.Value <- 0.0
-            run.Description <- Markup.Escape $"[{place}/{count}] {label experiment}"
+        | Started _ -> show 0.0 "starting"
         | Stepped(step, steps, value) ->
-            advance (trainingShare * float step / float steps) (Some $"step {step}/{steps}, loss {fixed4 value}")
-        | EpochEnded(log, epochs) -> AnsiConsole.MarkupLine(Markup.Escape $"  {epochLine log epochs}")
+            show (trainingShare * float step / float steps) $"step {step}/{steps}, loss {fixed4 value}"
         | Tested(rows, all) ->
-            advance (trainingShare + (1.0 - trainingShare) * float rows / float (max 1 all)) (Some $"test rows {rows}/{all}")
-        | Ended result ->
-            work.End()
-            advance 0.0 None
-            AnsiConsole.MarkupLine(Markup.Escape $"{label result.Experiment}: {runLine result}")
-        | Skipped experiment ->
-            work.Skip experiment
-            advance 0.0 None
+            let answered = float rows / float (max 1 all)
+            show (trainingShare + (1.0 - trainingShare) * answered) $"test rows {rows}/{all}"
+        | Ended _
+        | Skipped _ -> show 0.0 ""
+        | EpochEnded _ -> ()
 
     /// Runs `body` with a reporter for a sweep whose runs cost what `costs` says (by experiment id, in any unit).
     let during (costs: (string * float) list) (body: (Report -> unit) -> 'a) : 'a =

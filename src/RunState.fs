@@ -114,7 +114,10 @@ module RunState =
     let exists (results: string) (experiment: Experiment) : bool =
         File.Exists(statePath results experiment)
 
-    /// Removes the run's files.
+    /// Removes the run's files, and what a process that was killed while writing them left over.
     let remove (results: string) (experiment: Experiment) : unit =
         File.Delete(statePath results experiment)
         File.Delete(bestPath results experiment)
+
+        for left in Directory.GetFiles(results, Experiment.name experiment + ".*.tmp") do
+            File.Delete left

@@ -85,16 +85,18 @@ let private continuing =
         "an interrupted run, continued, is bit for bit the undisturbed one"
         [
             for method in [ Tuned(Lora 2); Tuned FullFineTuning; Tuned(PromptTuning 5) ] do
-                for name, when', epochs in interruptions do
-                    testCase $"{Method.text method}, stopped {name}"
-                    <| fun () ->
-                        inTinyFolder (fun folder plan ->
-                            let plan = only method plan
-                            let whole, broken = Path.Combine(folder, "whole"), Path.Combine(folder, "broken")
-                            let expected = quietly plan whole |> List.map (essence whole)
+                testCase (Method.text method)
+                <| fun () ->
+                    inTinyFolder (fun folder plan ->
+                        let plan = only method plan
+                        let whole = Path.Combine(folder, "whole")
+                        let expected = quietly plan whole |> List.map (essence whole)
+
+                        for name, when', epochs in interruptions do
+                            let broken = Path.Combine(folder, name)
                             let runs, resumed = interruptedBy when' plan broken
-                            Expect.equal resumed epochs "it went on after the last finished epoch"
-                            Expect.equal (runs |> List.map (essence broken)) expected "equal"
+                            Expect.equal resumed epochs $"stopped {name}, it went on after the last finished epoch"
+                            Expect.equal (runs |> List.map (essence broken)) expected $"stopped {name}"
                             Expect.isEmpty (Directory.GetFiles(broken, "*.safetensors")) "no state is left")
 
             testCase "a damaged state is not continued: the run starts anew, to the same result"
