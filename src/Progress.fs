@@ -78,8 +78,8 @@ module Progress =
 
         member work.LeftText(share: float) =
             match work.Left share with
-            | Some seconds -> $", about {duration seconds} left"
-            | None -> ""
+            | Some seconds when seconds >= 1.0 -> $", about {duration seconds} left"
+            | _ -> ""
 
     let private plain (work: Work) (write: string -> unit) (report: Report) : unit =
         match report with
@@ -122,7 +122,7 @@ module Progress =
             let answered = float rows / float (max 1 all)
             show (trainingShare + (1.0 - trainingShare) * answered) $"test rows {rows}/{all}"
         | Ended _
-        | Skipped _ -> show 0.0 ""
+        | Skipped _ -> show 0.0 "between runs"
         | EpochEnded _ -> ()
 
     /// Runs `body` with a reporter for a sweep whose runs cost what `costs` says (by experiment id, in any unit).
