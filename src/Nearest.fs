@@ -3,21 +3,35 @@ namespace Peft
 /// Which of the words there are somebody may have meant.
 [<RequireQualifiedAccess>]
 module Nearest =
-    /// The least number of letters to take out and put in to get from one word to the other.
-    let distance (left: string) (right: string) : int =
+    /// `isWild`: whether `*` is any text and `?` any letter, for nothing.
+    let private edits (isWild: bool) (pattern: string) (text: string) : int =
         let next (previous: int array) (letter: char) =
-            let row = Array.create previous.Length (previous[0] + 1)
+            let skips, fitsAny = isWild && letter = '*', isWild && letter = '?'
 
-            for place in 1 .. right.Length do
+            let row =
+                Array.create previous.Length (if skips then previous[0] else previous[0] + 1)
+
+            for place in 1 .. text.Length do
                 row[place] <-
-                    if right[place - 1] = letter then
+                    if skips then
+                        min previous[place] row[place - 1]
+                    elif fitsAny || text[place - 1] = letter then
                         previous[place - 1]
                     else
                         1 + min previous[place] row[place - 1]
 
             row
 
-        left |> Seq.fold next [| 0 .. right.Length |] |> Array.last
+        pattern |> Seq.fold next [| 0 .. text.Length |] |> Array.last
+
+    /// The least number of letters to take out and put in to get from one word to the other.
+    let distance (left: string) (right: string) : int = edits false left right
+
+    /// The same to a text that fits a pattern, in which `*` is any text and `?` any letter.
+    let patternDistance (pattern: string) (text: string) : int = edits true pattern text
+
+    /// Whether the whole text fits the pattern.
+    let fits (pattern: string) (text: string) : bool = patternDistance pattern text = 0
 
     /// At most `count` of the candidates, the nearest first, and only those about as near as the nearest. None has
     /// less than half of its letters in common with the word.

@@ -99,6 +99,20 @@ module Placement =
     /// Without the dense activation, i.e. the feed-forward layers (Table 2, (IA)3).
     let withoutDense: Placement = without (Target.Layer LayerKind.FeedForward)
 
+    /// The paper's variants by its names for them (Tables 2 and 3), the random one with its seed.
+    let presets (seed: int) : (string * Placement) list =
+        [
+            "all layers", everywhere
+            "early layers", early
+            "later layers", late
+            "random layers", random seed
+            "no self-attention", withoutSelfAttention
+            "no encoder-decoder attention", withoutCrossAttention
+            "no query/output", withoutQueryOutput
+            "no attention", withoutAttention
+            "no dense activation", withoutDense
+        ]
+
     let private words: (string * Target) list =
         [
             "all", Target.All
@@ -388,11 +402,6 @@ module Placement =
         |> List.take ((blocks + 1) / 2)
         |> set
 
-    let private fits (pattern: string) : string -> bool =
-        let escaped = Regex.Escape(pattern).Replace(@"\*", ".*").Replace(@"\?", ".")
-        let regex = Regex($@"\A{escaped}\z", RegexOptions.NonBacktracking)
-        regex.IsMatch
-
     let rec private matching (config: Config) (standard: Selector) (target: Target) : Selector =
         let recurse = matching config standard
 
@@ -416,7 +425,7 @@ module Placement =
             let encoder, decoder = drawn config seed Encoder, drawn config seed Decoder
             fun site -> (if site.Stack = Encoder then encoder else decoder).Contains site.Block
         | Target.Blocks blocks -> fun site -> blocks.Contains site.Block
-        | Target.Name pattern -> Site.name >> fits pattern
+        | Target.Name pattern -> fun site -> Nearest.fits pattern (Site.name site)
         | Target.Not inner -> recurse inner >> not
         | Target.Both(left, right) -> Selector.both (recurse left) (recurse right)
         | Target.Either(left, right) -> Selector.either (recurse left) (recurse right)
@@ -431,15 +440,14 @@ module Placement =
         | Target.Matrix _ ->
             userError $"{written} matches nothing in this model: {Nearest.question (matrices sites) written}"
         | Target.Name pattern ->
-            let letters = pattern.Replace("*", "").Replace("?", "")
-
             let near =
                 sites
                 |> List.map Site.name
-                |> List.sortBy (Nearest.distance letters)
+                |> List.sortBy (Nearest.patternDistance pattern)
                 |> List.truncate 2
 
             userError $"{written} matches nothing in this model: did you mean {Nearest.orList near}?"
+        | Target.Early -> userError "early matches nothing where a stack has one block: did you mean late?"
         | Target.Not _ -> userError $"{written} leaves nothing."
         | Target.Both(left, right) ->
             userError $"{written} matches nothing: no site is both in {targetText 0 left} and in {targetText 0 right}."

@@ -114,6 +114,14 @@ let private language =
                 let text = Placement.text placement
                 text.Length > 1000 || Placement.parse text = placement
 
+            testProperty "any text is a placement or is refused in one line"
+            <| fun (text: string) ->
+                try
+                    Placement.parse (string text) |> ignore
+                    true
+                with UserError message ->
+                    not (message.Contains '\n')
+
             property "a placement can be told in words"
             <| fun placement -> Placement.describe placement <> ""
 
@@ -198,6 +206,28 @@ let private sets =
 
                     Expect.equal (Site.all config |> List.map (fun site -> site, Site.widths config site)) live "all"
 
+            testCase "the paper's variants have their names, texts and sites"
+            <| fun () ->
+                let texts = Placement.presets 3 |> List.map (snd >> Placement.text)
+
+                Expect.equal
+                    texts
+                    [
+                        "all"
+                        "early"
+                        "late"
+                        "random(seed=3)"
+                        "not(self)"
+                        "not(cross)"
+                        "not(q,o)"
+                        "not(attention)"
+                        "not(ffn)"
+                    ]
+                    "texts"
+
+                for name, placement in Placement.presets 3 do
+                    Expect.isNonEmpty (reached small placement) name
+
             testCase "early and late are all blocks, none in both; the middle of an odd number is late"
             <| fun () ->
                 for config in [ small; odd; shaped 1 2 true ] do
@@ -234,6 +264,19 @@ let private sets =
                     let inside, outside = reachedText small text, reachedText small $"not({text})"
                     Expect.equal (List.length inside + List.length outside) (List.length (Site.all small)) text
                     Expect.equal (set (inside @ outside)) (set (Site.all small)) text
+
+            property "a placement is refused, or reaches some of the technique's own sites or what replaces them"
+            <| fun placement ->
+                try
+                    let found =
+                        Site.all small
+                        |> List.filter (Placement.within small Selector.paperIa3 placement)
+
+                    match placement with
+                    | Placement.Within _ -> not found.IsEmpty && List.forall Selector.paperIa3 found
+                    | Placement.Only _ -> not found.IsEmpty
+                with UserError message ->
+                    not (message.Contains '\n')
 
             testCase "a random half takes half of each stack, by seed"
             <| fun () ->
@@ -306,7 +349,7 @@ let private strictness =
                         BitFit,
                         "name(decoder.block.0.layer.1.EncDecAttn.q)",
                         "decoder.block.0.layer.1.EncDecAttention.q"
-                        BitFit, "not(name(*.w_o))", "did you mean"
+                        BitFit, "not(name(*.w_o))", "did you mean encoder.block.0.layer.1.DenseReluDense.wo or"
                         Lora 2, "wo", "which are q, k, v, o here: did you mean one of these, or only(wo)"
                         Lora 2, "q,wo", "wo is not among"
                         Ia3, "not(q)", "which are k, v, wi_1 here"
@@ -323,6 +366,10 @@ let private strictness =
 
                 Expect.stringContains (message small FullFineTuning "encoder") "no linear map" "full"
                 Expect.isNone (Placement.ofTechnique small (PromptTuning 5) Placement.everywhere) "all is allowed"
+
+            testCase "the early half of single blocks is nothing"
+            <| fun () ->
+                Expect.stringContains (message (shaped 1 1 true) BitFit "early") "did you mean late?" "one block"
 
             testCase "in a model without gate it is wi"
             <| fun () ->
