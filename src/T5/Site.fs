@@ -81,19 +81,28 @@ module Site =
         let attention = [ Q; K; V; O ]
         let feedForward = if config.IsGated then [ Wi0; Wi1; Wo ] else [ Wi; Wo ]
 
-        [ for stack in [ Encoder; Decoder ] do
-              for block in 0 .. blocks config stack - 1 do
-                  let at role = { Stack = stack; Block = block; Role = role }
-                  yield! attention |> List.map (SelfAttention >> at)
+        [
+            for stack in [ Encoder; Decoder ] do
+                for block in 0 .. blocks config stack - 1 do
+                    let at role =
+                        {
+                            Stack = stack
+                            Block = block
+                            Role = role
+                        }
 
-                  if stack = Decoder then
-                      yield! attention |> List.map (CrossAttention >> at)
+                    yield! attention |> List.map (SelfAttention >> at)
 
-                  yield! feedForward |> List.map (FeedForward >> at) ]
+                    if stack = Decoder then
+                        yield! attention |> List.map (CrossAttention >> at)
+
+                    yield! feedForward |> List.map (FeedForward >> at)
+        ]
 
     /// The width a map takes and the width it gives.
     let widths (config: Config) (site: Site) : int64 * int64 =
-        let model, inner, hidden = int64 config.ModelWidth, int64 config.InnerWidth, int64 config.FeedForwardWidth
+        let model, inner, hidden =
+            int64 config.ModelWidth, int64 config.InnerWidth, int64 config.FeedForwardWidth
 
         match site.Role with
         | SelfAttention O
