@@ -300,7 +300,7 @@ let private rest =
 
                 Expect.stringContains tables[2] "11,135,332,352" "xxl"
 
-            testCase "all counts for all sizes take well under two seconds"
+            testCase "all counts for all sizes take under two seconds"
             <| fun () ->
                 let watch = Stopwatch.StartNew()
                 Accounting.sizeTable () |> ignore
@@ -309,7 +309,7 @@ let private rest =
                 for _, config in Accounting.sizes do
                     Accounting.conventionTable config Technique.all |> ignore
 
-                Expect.isLessThan watch.Elapsed.TotalSeconds 1.0 "seconds"
+                Expect.isLessThan watch.Elapsed.TotalSeconds 2.0 "seconds"
 
             testCase "parameters without gradient after a step are told"
             <| fun () ->

@@ -262,7 +262,7 @@ let private texts =
 
                     Expect.stringContains message part part
 
-            testCase "plans for the largest model take well under a second"
+            testCase "plans for the largest model take under two seconds"
             <| fun () ->
                 let watch = Stopwatch.StartNew()
 
@@ -271,7 +271,7 @@ let private texts =
                     |> Plan.text (Some 1000.0)
                     |> ignore
 
-                Expect.isLessThan watch.Elapsed.TotalSeconds 1.0 "seconds"
+                Expect.isLessThan watch.Elapsed.TotalSeconds 2.0 "seconds"
         ]
 
 [<Tests>]
