@@ -324,8 +324,8 @@ let private rest =
                 let rows =
                     [|
                         {
-                            Input = [| 5; 9; 17; 1 |]
-                            Target = [| 8; 3; 1 |]
+                            Ids = [| 5; 9; 17; 1 |]
+                            Labels = [| 8; 3; 1 |]
                         }
                     |]
 
