@@ -133,6 +133,9 @@ type Session(place: Place) =
             Seconds = readSeconds + seconds
         }
 
+    /// `UserError` where the vocabulary has more tokens than the model embeds.
+    member _.CheckVocabulary() : unit = checkVocabulary ()
+
     member _.Place = place
     member _.Device = device
     member _.Tokenizer: Tokenizer = tokenizer.Value
