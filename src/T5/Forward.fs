@@ -51,12 +51,9 @@ module Layer =
         (biased.softmax(-1L).``to`` q.dtype |> drop pass).matmul v
 
     /// The activation, element by element.
-    let activate (activation: Activation) (x: torch.Tensor) =
-        match activation with
-        | Relu -> x.relu ()
-        | GeluNew -> x.gelu Modules.GELU.Approximate.tanh
+    let activate (activation: Activation) (x: torch.Tensor) : torch.Tensor = Bottleneck.activate activation x
 
-    /// x + dropout(Wo dropout(act(gate x̂) ∘ input x̂)), x̂ the normed x.
+    /// x + dropout(Wo dropout(act(gate x̂) ∘ input x̂) + beside x̂), x̂ the normed x.
     let feedForward (pass: Pass) (config: Config) (layer: FeedForward) (x: torch.Tensor) : torch.Tensor =
         let normed = norm layer.Norm x
         let apply = Projection.apply pass
@@ -66,7 +63,14 @@ module Layer =
             | Some gate -> (apply gate normed |> activate config.Activation).mul (apply layer.Input normed)
             | None -> apply layer.Input normed |> activate config.Activation
 
-        x.add (inner |> drop pass |> apply layer.Output |> drop pass)
+        let main = inner |> drop pass |> apply layer.Output
+
+        let whole =
+            match layer.Beside with
+            | Some bottleneck -> main.add (Bottleneck.apply bottleneck normed)
+            | None -> main
+
+        x.add (drop pass whole)
 
 /// Where one position stands to another: T5's relative attention buckets (Raffel et al. 2020, §2.1).
 [<RequireQualifiedAccess>]
@@ -141,13 +145,21 @@ module Forward =
         let rows = model.Embedding.Value.index_select(0L, ids.flatten ()).``to`` model.Precision
         rows.view (Array.append ids.shape [| int64 model.Config.ModelWidth |])
 
-    let private selfAttention pass (config: Config) bias (layer: Attention) (x: torch.Tensor) =
+    /// `before` are keys and values that come before the sequence's own (prefix tuning).
+    let private selfAttention pass (config: Config) bias before (layer: Attention) (x: torch.Tensor) =
         let normed = Layer.norm layer.Norm x
         let heads part = Projection.apply pass part normed |> Layer.splitHeads config
 
-        let mixed =
-            Layer.attend pass bias (heads layer.Q) (heads layer.K) (heads layer.V)
-            |> Layer.joinHeads
+        let keys, values =
+            match before with
+            | None -> heads layer.K, heads layer.V
+            | Some(keys: torch.Tensor, values: torch.Tensor) ->
+                let after (prefix: torch.Tensor) own =
+                    torch.cat ([| prefix.expand (x.size 0, -1L, -1L, -1L); own |], 2L)
+
+                after keys (heads layer.K), after values (heads layer.V)
+
+        let mixed = Layer.attend pass bias (heads layer.Q) keys values |> Layer.joinHeads
 
         x.add (Projection.apply pass layer.O mixed |> Layer.drop pass)
 
@@ -161,8 +173,8 @@ module Forward =
 
         x.add (Projection.apply pass layer.O mixed |> Layer.drop pass)
 
-    let private block pass config bias (source: Encoded option) (x: torch.Tensor) (block: Block) =
-        let attended = selfAttention pass config bias block.SelfAttention x
+    let private block pass config bias (source: Encoded option) (x: torch.Tensor) (block: Block, before) =
+        let attended = selfAttention pass config bias before block.SelfAttention x
 
         let informed =
             match source, block.CrossAttention with
@@ -172,44 +184,110 @@ module Forward =
         Layer.feedForward pass config block.FeedForward informed
 
     /// Runs a stack; gives the hidden states after the embedding, after each block, and after the final norm (last).
-    let private states pass config bias source (tower: Tower) (embedded: torch.Tensor) =
-        let inputs = tower.Blocks |> List.scan (block pass config bias source) (Layer.drop pass embedded)
+    let private states pass config bias source prefix (tower: Tower) (embedded: torch.Tensor) =
+        let blocks = List.zip tower.Blocks prefix
+        let inputs = blocks |> List.scan (block pass config bias source) (Layer.drop pass embedded)
         let final = inputs |> List.last |> Layer.norm tower.FinalNorm |> Layer.drop pass
         inputs, final
 
-    let private withPrompt (model: T5) (mask: torch.Tensor option) (embedded: torch.Tensor) =
-        match model.Prompt with
-        | None -> embedded, mask
-        | Some prompt ->
-            let rows, tokens = embedded.size 0, prompt.Value.size 0
+    /// The prompt of each row [rows, tokens, d_model] and its mask [rows, tokens], each row's own: shorter ones are masked
+    /// on their left. T5 knows relative positions only, so a masked start changes nothing.
+    let private routedPrompts (pass: Pass) (model: T5) : (torch.Tensor * torch.Tensor) option =
+        let width = int64 model.Config.ModelWidth
+
+        let length (prompt: Leaf option) =
+            match prompt with
+            | Some leaf -> leaf.Value.size 0
+            | None -> 0L
+
+        match model.RoutedPrompts, pass.Routes with
+        | [], _ -> None
+        | _, None -> invalidArg (nameof pass) "a routed model needs a pass with routes: Pass.Evaluation.Along [| 0; 1 |]"
+        | prompts, Some routes ->
+            let chosen = routes |> Array.map (fun route -> prompts[route])
+            let longest = chosen |> Array.map length |> Array.max
+
+            let padded (prompt: Leaf option) =
+                let empty =
+                    torch.zeros (longest - length prompt, width, dtype = torch.float32, device = model.Embedding.Value.device)
+
+                match prompt with
+                | Some leaf -> torch.cat ([| empty; leaf.Value |], 0L)
+                | None -> empty
+
+            let mask =
+                [|
+                    for prompt in chosen do
+                        for place in 1L .. longest -> if place > longest - length prompt then 1L else 0L
+                |]
+
+            let ids = torch.tensor (mask, device = model.Embedding.Value.device)
+            Some(torch.stack (Array.map padded chosen), ids.view (int64 routes.Length, longest))
+
+    let private withPrompt pass (model: T5) (mask: torch.Tensor option) (embedded: torch.Tensor) =
+        let rows = embedded.size 0
+
+        match model.Prompt, routedPrompts pass model with
+        | None, None -> embedded, mask
+        | _, Some(soft, softMask) ->
+            let mask =
+                match mask with
+                | Some mask -> mask
+                | None -> softMask.new_ones (rows, embedded.size 1)
+
+            torch.cat ([| soft.``to`` embedded.dtype; embedded |], 1L), Some(torch.cat ([| softMask; mask |], 1L))
+        | Some prompt, None ->
             let soft = (Leaf.cast embedded.dtype prompt).unsqueeze(0L).expand (rows, -1L, -1L)
 
             torch.cat ([| soft; embedded |], 1L),
-            mask |> Option.map (fun mask -> torch.cat ([| mask.new_ones (rows, tokens); mask |], 1L))
+            mask
+            |> Option.map (fun mask -> torch.cat ([| mask.new_ones (rows, prompt.Value.size 0); mask |], 1L))
+
+    /// What prefix tuning puts before each decoder layer's keys and values, [1, heads, tokens, d_kv] both; none for every
+    /// layer without a prefix.
+    let prefix (model: T5) : (torch.Tensor * torch.Tensor) option list =
+        let layers = model.Decoder.Blocks.Length
+
+        match model.Prefix with
+        | None -> List.replicate layers None
+        | Some leaf ->
+            let config = model.Config
+            let blocks = int (leaf.Value.size 1) / config.InnerWidth
+            let table = (Leaf.cast model.Precision leaf).view (-1L, int64 blocks, int64 config.Heads, int64 config.KeyWidth)
+            let at number = table.select(1L, int64 (number % blocks)).transpose(0L, 1L).unsqueeze 0L
+            List.init layers (fun layer -> Some(at (4 * layer), at (4 * layer + 1)))
+
+    /// The number of positions that a prefix takes before the decoder's own.
+    let prefixLength (model: T5) : int =
+        match model.Prefix with
+        | Some leaf -> int (leaf.Value.size 0)
+        | None -> 0
 
     let private encoderStates pass (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) =
-        let embedded, mask = embed model ids |> withPrompt model mask
+        let embedded, mask = embed model ids |> withPrompt pass model mask
         let length = int (embedded.size 1)
         let maskBias = mask |> Option.map maskBias
         let position = Position.bias model.Config Stack.Encoder model.Encoder.RelativeBias length length
-        let inputs, final = states pass model.Config (sum (Some position) maskBias) None model.Encoder embedded
+        let none = List.replicate model.Encoder.Blocks.Length None
+        let inputs, final = states pass model.Config (sum (Some position) maskBias) None none model.Encoder embedded
         inputs, { Hidden = final; MaskBias = maskBias }
 
     /// The encoder: ids [rows, length] and their mask, to hidden states after the final norm.
     let encode (pass: Pass) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) : Encoded =
         encoderStates pass model ids mask |> snd
 
-    let private causalBias (length: int) (device: torch.Device) =
+    /// [1, 1, length, before + length]: what comes before the sequence is seen by all of it.
+    let private causalBias (before: int) (length: int) (device: torch.Device) =
         torch
-            .full([| int64 length; int64 length |], forbidden.ToScalar(), dtype = torch.float32, device = device)
-            .triu_(1L)
-            .view (1L, 1L, int64 length, int64 length)
+            .full([| int64 length; int64 (before + length) |], forbidden.ToScalar(), dtype = torch.float32, device = device)
+            .triu_(int64 before + 1L)
+            .view (1L, 1L, int64 length, int64 (before + length))
 
     let private decoderStates pass (model: T5) (source: Encoded) (ids: torch.Tensor) =
-        let length = int (ids.size 1)
-        let position = Position.bias model.Config Stack.Decoder model.Decoder.RelativeBias length length
-        let bias = position.add (causalBias length position.device)
-        embed model ids |> states pass model.Config (Some bias) (Some source) model.Decoder
+        let before, length = prefixLength model, int (ids.size 1)
+        let position = Position.bias model.Config Stack.Decoder model.Decoder.RelativeBias length (before + length)
+        let bias = position.add (causalBias before length position.device)
+        embed model ids |> states pass model.Config (Some bias) (Some source) (prefix model) model.Decoder
 
     /// The decoder's hidden states [rows, length, d_model] for ids [rows, length] that start with the start token.
     let decode (pass: Pass) (model: T5) (source: Encoded) (ids: torch.Tensor) : torch.Tensor =
@@ -246,9 +324,13 @@ module Forward =
             ignore_index = Batch.ignoredLabel
         )
 
-    /// The training loss of a batch.
+    /// The training loss of a batch: the mean cross-entropy, and AdaLoRA's orthogonality penalty where there is one.
     let loss (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
-        lossOfLogits (logits pass model batch) batch.Labels
+        let fit = lossOfLogits (logits pass model batch) batch.Labels
+
+        match T5.penalty model with
+        | Some penalty -> fit.add penalty
+        | None -> fit
 
     /// Hidden states of both stacks in evaluation: the embedding, the sum after each block but the last, and the last
     /// after the final norm — what Hugging Face's `output_hidden_states` gives.

@@ -62,9 +62,12 @@ type Hypothesis =
 
 /// Keys and values of the decoder's attentions while rows grow token by token. There are `beams` lines for each row;
 /// the beams of one row share its cross-attention keys and values.
-type private Cache(model: T5, source: Encoded, beams: int, limit: int) =
+type private Cache(start: Pass, model: T5, source: Encoded, beams: int, limit: int) =
     let config = model.Config
-    let pass = Pass.Evaluation
+    let mutable pass = start
+    // A prefix (prefix tuning) takes the first positions; the start token comes after it.
+    let before = Forward.prefixLength model
+    let limit = before + limit
     let rows = int (source.Hidden.size 0)
     let device = source.Hidden.device
 
@@ -82,6 +85,14 @@ type private Cache(model: T5, source: Encoded, beams: int, limit: int) =
 
     let crossKeys, crossValues = crossHeads _.K, crossHeads _.V
     let keys, values = empty (), empty ()
+
+    do
+        Forward.prefix model
+        |> List.iteri (fun index ->
+            Option.iter (fun (prefixKeys: torch.Tensor, prefixValues: torch.Tensor) ->
+                keys[index].narrow(2L, 0L, int64 before).copy_ prefixKeys |> ignore
+                values[index].narrow(2L, 0L, int64 before).copy_ prefixValues |> ignore))
+
     let mutable maskBias = source.MaskBias
     let position = Position.bias config Stack.Decoder model.Decoder.RelativeBias limit limit
 
@@ -123,6 +134,7 @@ type private Cache(model: T5, source: Encoded, beams: int, limit: int) =
 
     /// Logits [lines, vocabulary] float32 after the tokens `ids`, one for each line, at position `step`.
     member _.Step(ids: int64[], step: int) : torch.Tensor =
+        let step = before + step
         let tokens = torch.tensor(ids, device = device).view (-1L, 1L)
 
         let hidden =
@@ -144,7 +156,7 @@ type private Cache(model: T5, source: Encoded, beams: int, limit: int) =
         let index = torch.tensor (parents, device = device)
 
         for cache in Array.append keys values do
-            let used = cache.narrow (2L, 0L, int64 steps)
+            let used = cache.narrow (2L, 0L, int64 (before + steps))
             used.copy_ (used.index_select (0L, index)) |> ignore
 
     /// Keeps these rows (with their beams) and forgets the others.
@@ -162,6 +174,11 @@ type private Cache(model: T5, source: Encoded, beams: int, limit: int) =
         select lineIndex keys
         select lineIndex values
         maskBias <- maskBias |> Option.map (fun bias -> bias.index_select (0L, rowIndex))
+
+        pass <-
+            { pass with
+                Routes = pass.Routes |> Option.map (fun routes -> kept |> Array.map (fun row -> routes[int row]))
+            }
 
 /// What may not come next.
 [<RequireQualifiedAccess>]
@@ -242,9 +259,9 @@ module Generate =
         let logProbabilities = (best - scores.logsumexp 1L).data<float32>().ToArray()
         Array.zip (ids.data<int64>().ToArray()) logProbabilities
 
-    let private greedy (decoding: Decoding) (model: T5) (source: Encoded) : Line[] =
+    let private greedy (pass: Pass) (decoding: Decoding) (model: T5) (source: Encoded) : Line[] =
         let config = model.Config
-        let cache = Cache(model, source, 1, decoding.MaxNewTokens)
+        let cache = Cache(pass, model, source, 1, decoding.MaxNewTokens)
         let rows = int (source.Hidden.size 0)
         let results = Array.create rows { Tokens = [| int64 config.StartId |]; Score = 0.0 }
         let ends (line: Line) = line.Tokens.Length > 1 && Array.last line.Tokens = int64 config.EosId
@@ -381,9 +398,9 @@ module Generate =
             Running = row.Running |> Array.map padded
         }
 
-    let private beam (decoding: Decoding) (model: T5) (source: Encoded) : Line list[] =
+    let private beam (pass: Pass) (decoding: Decoding) (model: T5) (source: Encoded) : Line list[] =
         let config, beams = model.Config, decoding.Beams
-        let cache = Cache(model, source, beams, decoding.MaxNewTokens)
+        let cache = Cache(pass, model, source, beams, decoding.MaxNewTokens)
         let rows = int (source.Hidden.size 0)
 
         // All beams start alike; only the first may be continued, or every beam would be the same.
@@ -444,16 +461,29 @@ module Generate =
         if decoding.NoRepeatNgram = 1 then
             refuse "NoRepeatNgram is 1, the least that leaves a choice is 2 (0 is off)"
 
-    /// For each row of ids [rows, length] (and their mask) its best hypotheses, best first. Merge adapters before:
-    /// `T5.merge`.
-    let run (decoding: Decoding) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) : Hypothesis list[] =
+    let private along (pass: Pass) (decoding: Decoding) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) =
         check decoding
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let source = Forward.encode Pass.Evaluation model ids mask
+        let source = Forward.encode pass model ids mask
 
         if decoding.Beams = 1 then
-            greedy decoding model source |> Array.map (fun line -> [ toHypothesis line ])
+            greedy pass decoding model source |> Array.map (fun line -> [ toHypothesis line ])
         else
-            beam decoding model source
+            beam pass decoding model source
             |> Array.map (List.truncate decoding.Returned >> List.map toHypothesis)
+
+    /// For each row of ids [rows, length] (and their mask) its best hypotheses, best first. Merge adapters before:
+    /// `T5.merge`.
+    let run (decoding: Decoding) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) : Hypothesis list[] =
+        along Pass.Evaluation decoding model ids mask
+
+    /// `run` for a routed model (`T5.route`): row i is generated by member `routes[i]`.
+    let runRouted
+        (routes: int[])
+        (decoding: Decoding)
+        (model: T5)
+        (ids: torch.Tensor)
+        (mask: torch.Tensor option)
+        : Hypothesis list[] =
+        along (Pass.Evaluation.Along routes) decoding model ids mask
