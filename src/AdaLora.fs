@@ -20,8 +20,10 @@ type AdaLoraSchedule =
 /// How much the loss would feel each number's loss: running means of |number · gradient| and of its fluctuation.
 [<ReferenceEquality>]
 type Sensitivity =
-    { Mean: torch.Tensor
-      Uncertainty: torch.Tensor }
+    {
+        Mean: torch.Tensor
+        Uncertainty: torch.Tensor
+    }
 
 /// AdaLoRA's rank allocation (Zhang et al. 2023, §3.2-3.3) as peft computes it, as pure functions of steps, numbers and
 /// gradients; `mask` alone changes weights.
@@ -50,7 +52,7 @@ module AdaLora =
         : Sensitivity =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let now = value.mul(gradient).abs ()
+        let now = value.mul(gradient).abs()
 
         let blend (beta: float) (old: torch.Tensor option) (fresh: torch.Tensor) =
             let part = fresh.mul ((1.0 - beta).ToScalar())
@@ -60,10 +62,14 @@ module AdaLora =
             | None -> part
 
         let mean = now |> blend beta1 (before |> Option.map _.Mean)
-        let uncertainty = now.sub(mean).abs () |> blend beta2 (before |> Option.map _.Uncertainty)
 
-        { Mean = mean.MoveToOuterDisposeScope()
-          Uncertainty = uncertainty.MoveToOuterDisposeScope() }
+        let uncertainty =
+            now.sub(mean).abs() |> blend beta2 (before |> Option.map _.Uncertainty)
+
+        {
+            Mean = mean.MoveToOuterDisposeScope()
+            Uncertainty = uncertainty.MoveToOuterDisposeScope()
+        }
 
     /// The score of each direction of one map (eq. 8): that of its singular value, and the means over its row of A and its
     /// column of B; a number's score is mean · uncertainty.
@@ -72,7 +78,7 @@ module AdaLora =
         let score (one: Sensitivity) = one.Mean.mul one.Uncertainty
 
         let total =
-            (score e).view(-1L).add((score a).mean [| 1L |]).add ((score b).mean [| 0L |])
+            (score e).view(-1L).add((score a).mean [| 1L |]).add((score b).mean [| 0L |])
 
         total.``to``(torch.float64).data<float>().ToArray()
 
@@ -88,7 +94,8 @@ module AdaLora =
             else
                 ordered[gone - 1]
 
-        scores |> List.map (fun (name, values) -> name, values |> Array.map (fun value -> value > threshold))
+        scores
+        |> List.map (fun (name, values) -> name, values |> Array.map (fun value -> value > threshold))
 
     /// The directions of each of AdaLoRA's maps, by the name of the site.
     let private maps (model: T5) =
@@ -111,7 +118,9 @@ module AdaLora =
         for name, _, e, _ in maps model do
             match Map.tryFind name kept with
             | Some stays ->
-                let factors = torch.tensor (stays |> Array.map (fun one -> if one then 1.0f else 0.0f), device = e.device)
+                let factors =
+                    torch.tensor (stays |> Array.map (fun one -> if one then 1.0f else 0.0f), device = e.device)
+
                 e.mul_ (factors.view e.shape) |> ignore
             | None -> ()
 

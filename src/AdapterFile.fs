@@ -28,7 +28,9 @@ module AdapterFile =
     let format = "peft-adapter-1"
 
     let private descriptionPath folder = Path.Combine(folder, "adapter.json")
-    let private tensorPath folder = Path.Combine(folder, "adapter.safetensors")
+
+    let private tensorPath folder =
+        Path.Combine(folder, "adapter.safetensors")
 
     /// Copies `values` into the trained parameters of `model`. Names and numbers of elements must agree exactly;
     /// otherwise `UserError`, and nothing is changed. `source` is for the message.
@@ -88,6 +90,8 @@ module AdapterFile =
             userError
                 $"{folder} was trained on the base {description.Base} ({description.BaseFolder}), and this base is {baseFingerprint}."
 
-        let adapted = Adapter.ofTechnique (Technique.parse description.Technique) 0 baseModel
+        let adapted =
+            Adapter.ofTechnique (Technique.parse description.Technique) 0 baseModel
+
         restore (tensorPath folder) (Safetensors.readAll (tensorPath folder)) adapted
         adapted

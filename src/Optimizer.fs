@@ -68,8 +68,7 @@ module Gradients =
 
 [<RequireQualifiedAccess>]
 module Optimizer =
-    let private zeros (parameter: Modules.Parameter) =
-        torch.zeros_like (parameter.detach ())
+    let private zeros (parameter: Modules.Parameter) = torch.zeros_like (parameter.detach ())
 
     /// AdamW (Loshchilov and Hutter 2019, algorithm 2) with PyTorch's order of operations: decay first, then the
     /// moments, bias-corrected. State: `<name>.m` and `<name>.v`, shaped like the parameter, float32.
@@ -88,7 +87,7 @@ module Optimizer =
             if decay <> 0.0 then
                 parameter.mul_ ((1.0 - rate * decay).ToScalar()) |> ignore
 
-            m.mul_(beta1.ToScalar()).add_ (gradient, (1.0 - beta1).ToScalar()) |> ignore
+            m.mul_(beta1.ToScalar()).add_(gradient, (1.0 - beta1).ToScalar()) |> ignore
 
             v.mul_(beta2.ToScalar()).addcmul_(gradient, gradient, (1.0 - beta2).ToScalar())
             |> ignore

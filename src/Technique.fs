@@ -129,7 +129,10 @@ module Technique =
 
     /// One of each technique beyond the paper's, with usual settings.
     let wider: Technique list =
-        let lora = { LoraSettings.OfRank 8 with Alpha = 16.0 }
+        let lora =
+            { LoraSettings.OfRank 8 with
+                Alpha = 16.0
+            }
 
         [
             LoraWith lora
@@ -176,12 +179,18 @@ module Technique =
         [
             $"rank={settings.Rank}"
             $"alpha={number settings.Alpha}"
-            if settings.IsRankStabilised then "rs"
-            if settings.IsDora then "dora"
-            if settings.IsPissa then "pissa"
-            if settings.Dropout <> 0.0 then $"dropout={number settings.Dropout}"
-            if settings.RateRatio <> 1.0 then $"plus={number settings.RateRatio}"
-            if settings.Targets <> [ "q"; "v" ] then "on=" + String.concat "+" settings.Targets
+            if settings.IsRankStabilised then
+                "rs"
+            if settings.IsDora then
+                "dora"
+            if settings.IsPissa then
+                "pissa"
+            if settings.Dropout <> 0.0 then
+                $"dropout={number settings.Dropout}"
+            if settings.RateRatio <> 1.0 then
+                $"plus={number settings.RateRatio}"
+            if settings.Targets <> [ "q"; "v" ] then
+                "on=" + String.concat "+" settings.Targets
         ]
 
     let private adaLoraWords (settings: AdaLoraSettings) =
@@ -189,8 +198,10 @@ module Technique =
             $"rank={settings.TargetRank}"
             $"start={settings.InitialRank}"
             $"alpha={number settings.Alpha}"
-            if settings.Dropout <> 0.0 then $"dropout={number settings.Dropout}"
-            if settings.Orthogonality <> adaLora.Orthogonality then $"orthogonality={number settings.Orthogonality}"
+            if settings.Dropout <> 0.0 then
+                $"dropout={number settings.Dropout}"
+            if settings.Orthogonality <> adaLora.Orthogonality then
+                $"orthogonality={number settings.Orthogonality}"
         ]
 
     /// The canonical words, which `parse` reads back: `lora(rank=2)`, `prefix(tokens=20)`, `lora(rank=2) >> layernorm`.
@@ -285,7 +296,8 @@ module Technique =
             | [] -> result
             | (key, _) :: _ -> refuse $"{technique} has no setting '{key}'"
 
-    let private pattern = Regex(@"^\s*([a-z0-9]+)\s*(?:\(([^()]*)\))?\s*$", RegexOptions.IgnoreCase)
+    let private pattern =
+        Regex(@"^\s*([a-z0-9]+)\s*(?:\(([^()]*)\))?\s*$", RegexOptions.IgnoreCase)
 
     /// `key=value`, a flag, or a number alone, which is the technique's first setting.
     let private setting (first: string) (words: string) : string * string =
@@ -367,7 +379,8 @@ module Technique =
         | "ia3" when words.Flag "published" -> words.Finish Ia3Published
         | "ia3" -> words.Finish Ia3
         // With a rank alone it is the paper's.
-        | "lora" when settings |> List.forall (fst >> (=) "rank") -> words.Finish(Lora(words.Count("rank", Some paperRank)))
+        | "lora" when settings |> List.forall (fst >> (=) "rank") ->
+            words.Finish(Lora(words.Count("rank", Some paperRank)))
         | "lora" -> words.Finish(readLora words)
         | "prompt" -> words.Finish(readPrompt words)
         | "prefix" -> words.Finish(PrefixTuning(words.Count("tokens", Some 20)))

@@ -3,114 +3,6 @@ namespace Peft.T5
 open Peft
 open TorchSharp
 
-/// T5's layers as functions of tensors. Hidden states are [rows, length, d_model] in the model's precision; scores and
-/// position biases are float32.
-[<RequireQualifiedAccess>]
-module Layer =
-    /// Dropout in training, the tensor itself otherwise.
-    let drop (pass: Pass) (x: torch.Tensor) : torch.Tensor =
-        if pass.IsTraining && pass.Dropout > 0.0 then
-            torch.nn.functional.dropout (x, pass.Dropout, training = true)
-        else
-            x
-
-    /// T5's layer norm: the mean square in float32, the result in the dtype of `x`.
-    let norm (norm: Norm) (x: torch.Tensor) : torch.Tensor =
-        let wide = x.``to`` torch.float32
-
-        let inverse =
-            wide.square().mean([| -1L |], keepdim = true).add_(norm.Epsilon.ToScalar()).rsqrt_ ()
-
-        // Hugging Face rounds to bfloat16 before it multiplies by the weight.
-        wide.mul(inverse).``to``(x.dtype).mul (Leaf.cast x.dtype norm.Scale)
-
-    /// [rows, length, heads · d_kv] → [rows, heads, length, d_kv].
-    let splitHeads (config: Config) (x: torch.Tensor) : torch.Tensor =
-        x.view(x.size 0, -1L, int64 config.Heads, int64 config.KeyWidth).transpose (1L, 2L)
-
-    /// [rows, heads, length, d_kv] → [rows, length, heads · d_kv].
-    let joinHeads (x: torch.Tensor) : torch.Tensor =
-        x.transpose(1L, 2L).flatten (2L, 3L)
-
-    /// softmax(Q Kᵀ + bias) V without T5's missing 1/sqrt(d_kv): the initialisation holds it. `bias` is additive,
-    /// float32, broadcast to [rows, heads, queries, keys].
-    let attend
-        (pass: Pass)
-        (bias: torch.Tensor option)
-        (q: torch.Tensor)
-        (k: torch.Tensor)
-        (v: torch.Tensor)
-        : torch.Tensor =
-        let scores = q.matmul(k.transpose (2L, 3L)).``to`` torch.float32
-
-        let biased =
-            match bias with
-            | Some bias -> scores.add_ bias
-            | None -> scores
-
-        (biased.softmax(-1L).``to`` q.dtype |> drop pass).matmul v
-
-    /// The activation, element by element.
-    let activate (activation: Activation) (x: torch.Tensor) : torch.Tensor = Bottleneck.activate activation x
-
-    /// x + dropout(Wo dropout(act(gate x̂) ∘ input x̂) + beside x̂), x̂ the normed x.
-    let feedForward (pass: Pass) (config: Config) (layer: FeedForward) (x: torch.Tensor) : torch.Tensor =
-        let normed = norm layer.Norm x
-        let apply = Projection.apply pass
-
-        let inner =
-            match layer.Gate with
-            | Some gate -> (apply gate normed |> activate config.Activation).mul (apply layer.Input normed)
-            | None -> apply layer.Input normed |> activate config.Activation
-
-        let main = inner |> drop pass |> apply layer.Output
-
-        let whole =
-            match layer.Beside with
-            | Some bottleneck -> main.add (Bottleneck.apply bottleneck normed)
-            | None -> main
-
-        x.add (drop pass whole)
-
-/// Where one position stands to another: T5's relative attention buckets (Raffel et al. 2020, §2.1).
-[<RequireQualifiedAccess>]
-module Position =
-    /// The bucket of `relative` = key position − query position. The encoder looks both ways with half of the buckets
-    /// each; the decoder looks back only. Near distances have a bucket each, far ones share them logarithmically.
-    let bucket (isEncoder: bool) (buckets: int) (maxDistance: int) (relative: int) : int =
-        let count = if isEncoder then buckets / 2 else buckets
-        let offset = if isEncoder && relative > 0 then count else 0
-        let distance = if isEncoder then abs relative else max 0 -relative
-        let exact = count / 2
-
-        if distance < exact then
-            offset + distance
-        else
-            // In float32, as Hugging Face computes it: a distance on a boundary must land on the same side.
-            let share =
-                System.MathF.Log(float32 distance / float32 exact)
-                / System.MathF.Log(float32 maxDistance / float32 exact)
-
-            offset + min (count - 1) (exact + int (share * float32 (count - exact)))
-
-    /// The position bias [1, heads, queries, keys] of a stack, float32; queries are the last of the keys' positions.
-    let bias (config: Config) (stack: Stack) (table: Leaf) (queries: int) (keys: int) : torch.Tensor =
-        let isEncoder = stack = Stack.Encoder
-
-        let buckets =
-            Array.init (queries * keys) (fun cell ->
-                let query, key = cell / keys + keys - queries, cell % keys
-                int64 (bucket isEncoder config.Buckets config.MaxDistance (key - query)))
-
-        let table = table.Value
-        let ids = torch.tensor (buckets, device = table.device)
-
-        table
-            .index_select(0L, ids)
-            .view(int64 queries, int64 keys, int64 config.Heads)
-            .permute(2L, 0L, 1L)
-            .unsqueeze 0L
-
 /// What the decoder sees of the input.
 [<ReferenceEquality>]
 type Encoded =
@@ -131,7 +23,7 @@ module Forward =
             .``to``(torch.float32)
             .sub_(1.0f.ToScalar())
             .mul_((-forbidden).ToScalar())
-            .view (mask.size 0, 1L, 1L, mask.size 1)
+            .view(mask.size 0, 1L, 1L, mask.size 1)
 
     let private sum left right =
         match left, right with
@@ -142,13 +34,17 @@ module Forward =
 
     /// The embeddings [.., d_model] of ids [..], in the model's precision.
     let embed (model: T5) (ids: torch.Tensor) : torch.Tensor =
-        let rows = model.Embedding.Value.index_select(0L, ids.flatten ()).``to`` model.Precision
+        let rows =
+            model.Embedding.Value.index_select(0L, ids.flatten ()).``to`` model.Precision
+
         rows.view (Array.append ids.shape [| int64 model.Config.ModelWidth |])
 
     /// `before` are keys and values that come before the sequence's own (prefix tuning).
     let private selfAttention pass (config: Config) bias before (layer: Attention) (x: torch.Tensor) =
         let normed = Layer.norm layer.Norm x
-        let heads part = Projection.apply pass part normed |> Layer.splitHeads config
+
+        let heads part =
+            Projection.apply pass part normed |> Layer.splitHeads config
 
         let keys, values =
             match before with
@@ -164,7 +60,9 @@ module Forward =
         x.add (Projection.apply pass layer.O mixed |> Layer.drop pass)
 
     let private crossAttention pass (config: Config) (source: Encoded) (layer: Attention) (x: torch.Tensor) =
-        let heads part input = Projection.apply pass part input |> Layer.splitHeads config
+        let heads part input =
+            Projection.apply pass part input |> Layer.splitHeads config
+
         let q = Layer.norm layer.Norm x |> heads layer.Q
 
         let mixed =
@@ -186,7 +84,10 @@ module Forward =
     /// Runs a stack; gives the hidden states after the embedding, after each block, and after the final norm (last).
     let private states pass config bias source prefix (tower: Tower) (embedded: torch.Tensor) =
         let blocks = List.zip tower.Blocks prefix
-        let inputs = blocks |> List.scan (block pass config bias source) (Layer.drop pass embedded)
+
+        let inputs =
+            blocks |> List.scan (block pass config bias source) (Layer.drop pass embedded)
+
         let final = inputs |> List.last |> Layer.norm tower.FinalNorm |> Layer.drop pass
         inputs, final
 
@@ -202,14 +103,20 @@ module Forward =
 
         match model.RoutedPrompts, pass.Routes with
         | [], _ -> None
-        | _, None -> invalidArg (nameof pass) "a routed model needs a pass with routes: Pass.Evaluation.Along [| 0; 1 |]"
+        | _, None ->
+            invalidArg (nameof pass) "a routed model needs a pass with routes: Pass.Evaluation.Along [| 0; 1 |]"
         | prompts, Some routes ->
             let chosen = routes |> Array.map (fun route -> prompts[route])
             let longest = chosen |> Array.map length |> Array.max
 
             let padded (prompt: Leaf option) =
                 let empty =
-                    torch.zeros (longest - length prompt, width, dtype = torch.float32, device = model.Embedding.Value.device)
+                    torch.zeros (
+                        longest - length prompt,
+                        width,
+                        dtype = torch.float32,
+                        device = model.Embedding.Value.device
+                    )
 
                 match prompt with
                 | Some leaf -> torch.cat ([| empty; leaf.Value |], 0L)
@@ -237,7 +144,7 @@ module Forward =
 
             torch.cat ([| soft.``to`` embedded.dtype; embedded |], 1L), Some(torch.cat ([| softMask; mask |], 1L))
         | Some prompt, None ->
-            let soft = (Leaf.cast embedded.dtype prompt).unsqueeze(0L).expand (rows, -1L, -1L)
+            let soft = (Leaf.cast embedded.dtype prompt).unsqueeze(0L).expand(rows, -1L, -1L)
 
             torch.cat ([| soft; embedded |], 1L),
             mask
@@ -253,8 +160,13 @@ module Forward =
         | Some leaf ->
             let config = model.Config
             let blocks = int (leaf.Value.size 1) / config.InnerWidth
-            let table = (Leaf.cast model.Precision leaf).view (-1L, int64 blocks, int64 config.Heads, int64 config.KeyWidth)
-            let at number = table.select(1L, int64 (number % blocks)).transpose(0L, 1L).unsqueeze 0L
+
+            let table =
+                (Leaf.cast model.Precision leaf).view(-1L, int64 blocks, int64 config.Heads, int64 config.KeyWidth)
+
+            let at number =
+                table.select(1L, int64 (number % blocks)).transpose(0L, 1L).unsqueeze 0L
+
             List.init layers (fun layer -> Some(at (4 * layer), at (4 * layer + 1)))
 
     /// The number of positions that a prefix takes before the decoder's own.
@@ -267,9 +179,15 @@ module Forward =
         let embedded, mask = embed model ids |> withPrompt pass model mask
         let length = int (embedded.size 1)
         let maskBias = mask |> Option.map maskBias
-        let position = Position.bias model.Config Stack.Encoder model.Encoder.RelativeBias length length
+
+        let position =
+            Position.bias model.Config Stack.Encoder model.Encoder.RelativeBias length length
+
         let none = List.replicate model.Encoder.Blocks.Length None
-        let inputs, final = states pass model.Config (sum (Some position) maskBias) None none model.Encoder embedded
+
+        let inputs, final =
+            states pass model.Config (sum (Some position) maskBias) None none model.Encoder embedded
+
         inputs, { Hidden = final; MaskBias = maskBias }
 
     /// The encoder: ids [rows, length] and their mask, to hidden states after the final norm.
@@ -279,15 +197,25 @@ module Forward =
     /// [1, 1, length, before + length]: what comes before the sequence is seen by all of it.
     let private causalBias (before: int) (length: int) (device: torch.Device) =
         torch
-            .full([| int64 length; int64 (before + length) |], forbidden.ToScalar(), dtype = torch.float32, device = device)
+            .full(
+                [| int64 length; int64 (before + length) |],
+                forbidden.ToScalar(),
+                dtype = torch.float32,
+                device = device
+            )
             .triu_(int64 before + 1L)
-            .view (1L, 1L, int64 length, int64 (before + length))
+            .view(1L, 1L, int64 length, int64 (before + length))
 
     let private decoderStates pass (model: T5) (source: Encoded) (ids: torch.Tensor) =
         let before, length = prefixLength model, int (ids.size 1)
-        let position = Position.bias model.Config Stack.Decoder model.Decoder.RelativeBias length (before + length)
+
+        let position =
+            Position.bias model.Config Stack.Decoder model.Decoder.RelativeBias length (before + length)
+
         let bias = position.add (causalBias before length position.device)
-        embed model ids |> states pass model.Config (Some bias) (Some source) (prefix model) model.Decoder
+
+        embed model ids
+        |> states pass model.Config (Some bias) (Some source) (prefix model) model.Decoder
 
     /// The decoder's hidden states [rows, length, d_model] for ids [rows, length] that start with the start token.
     let decode (pass: Pass) (model: T5) (source: Encoded) (ids: torch.Tensor) : torch.Tensor =
@@ -304,12 +232,17 @@ module Forward =
 
     /// Labels [rows, length] moved right by one behind the start token; ignored labels become padding.
     let shiftRight (config: Config) (labels: torch.Tensor) : torch.Tensor =
-        let start = labels.new_full ([| labels.size 0; 1L |], (int64 config.StartId).ToScalar())
+        let start =
+            labels.new_full ([| labels.size 0; 1L |], (int64 config.StartId).ToScalar())
+
         let earlier = labels.narrow (1L, 0L, labels.size 1 - 1L)
 
         torch
             .cat([| start; earlier |], 1L)
-            .masked_fill_ (torch.cat([| start; earlier |], 1L).eq (Batch.ignoredLabel.ToScalar()), (int64 config.PadId).ToScalar())
+            .masked_fill_(
+                torch.cat([| start; earlier |], 1L).eq(Batch.ignoredLabel.ToScalar()),
+                (int64 config.PadId).ToScalar()
+            )
 
     /// Logits [rows, target length, vocabulary] under teacher forcing.
     let logits (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
@@ -335,10 +268,14 @@ module Forward =
     /// Hidden states of both stacks in evaluation: the embedding, the sum after each block but the last, and the last
     /// after the final norm — what Hugging Face's `output_hidden_states` gives.
     let hiddenStates (model: T5) (batch: Batch) : torch.Tensor list * torch.Tensor list =
-        let shown (inputs: torch.Tensor list, final) = List.take (inputs.Length - 1) inputs @ [ final ]
-        let encoderInputs, source = encoderStates Pass.Evaluation model batch.InputIds batch.Mask
+        let shown (inputs: torch.Tensor list, final) =
+            List.take (inputs.Length - 1) inputs @ [ final ]
+
+        let encoderInputs, source =
+            encoderStates Pass.Evaluation model batch.InputIds batch.Mask
 
         let decoder =
-            shiftRight model.Config batch.Labels |> decoderStates Pass.Evaluation model source
+            shiftRight model.Config batch.Labels
+            |> decoderStates Pass.Evaluation model source
 
         shown (encoderInputs, source.Hidden), shown decoder

@@ -157,7 +157,9 @@ module T5 =
                     FeedForward =
                         { block.FeedForward with
                             Norm = layer last block.FeedForward.Norm
-                            Beside = block.FeedForward.Beside |> Option.map (Bottleneck.mapLeaves f $"{dense}.parallel")
+                            Beside =
+                                block.FeedForward.Beside
+                                |> Option.map (Bottleneck.mapLeaves f $"{dense}.parallel")
                         }
                 }
 
@@ -182,7 +184,8 @@ module T5 =
                 Embedding = f "shared.weight" model.Embedding
                 Prompt = model.Prompt |> Option.map (f "prompt_embeddings")
                 RoutedPrompts =
-                    model.RoutedPrompts |> List.mapi (fun number -> Option.map (f $"prompt_embeddings.{number}"))
+                    model.RoutedPrompts
+                    |> List.mapi (fun number -> Option.map (f $"prompt_embeddings.{number}"))
                 Prefix = model.Prefix |> Option.map (f "prefix_embeddings")
                 Head = model.Head |> Option.map (f "lm_head.weight")
             }
@@ -218,14 +221,17 @@ module T5 =
     /// then cost nothing. A soft prompt stays, and so do biases.
     let merge (model: T5) : T5 =
         let kept name =
-            if Leaf.isFloat32 name then torch.float32 else model.Precision
+            if Leaf.isFloat32 name then
+                torch.float32
+            else
+                model.Precision
 
         model
         |> rewrite (fun _ -> Projection.merge model.Precision)
         |> mapLeaves (fun name leaf ->
             match leaf with
             | Frozen _ -> leaf
-            | Trained parameter -> Frozen(parameter.detach().``to`` (kept name)))
+            | Trained parameter -> Frozen(parameter.detach().``to``(kept name)))
 
     /// The number of trained elements.
     let countTrained (model: T5) : int64 =
@@ -251,7 +257,8 @@ module T5 =
     /// The model without its adapters: every linear map its base weight, no soft tokens. Tensors are shared, and what a
     /// technique copied or changed in place (full fine-tuning, trained norms, PiSSA) stays as it is.
     let strip (model: T5) : T5 =
-        let bare = model |> rewrite (fun _ projection -> Dense(Projection.weight projection))
+        let bare =
+            model |> rewrite (fun _ projection -> Dense(Projection.weight projection))
 
         let tower (tower: Tower) =
             { tower with
@@ -283,15 +290,27 @@ module T5 =
         let frame (model: T5) = leaves (strip model) |> List.map snd
 
         for other in members.Tail do
-            if other.Config <> first.Config || not (List.forall2 (=) (frame first) (frame other)) then
-                invalidArg (nameof members) "the members do not share one base: embedding, norms and weights must be the same"
+            if
+                other.Config <> first.Config
+                || not (List.forall2 (=) (frame first) (frame other))
+            then
+                invalidArg
+                    (nameof members)
+                    "the members do not share one base: embedding, norms and weights must be the same"
 
         let hasOthers (model: T5) =
-            let besides (tower: Tower) = tower.Blocks |> List.exists _.FeedForward.Beside.IsSome
-            model.Prefix.IsSome || not model.RoutedPrompts.IsEmpty || besides model.Encoder || besides model.Decoder
+            let besides (tower: Tower) =
+                tower.Blocks |> List.exists _.FeedForward.Beside.IsSome
+
+            model.Prefix.IsSome
+            || not model.RoutedPrompts.IsEmpty
+            || besides model.Encoder
+            || besides model.Decoder
 
         if List.exists hasOthers members then
-            invalidArg (nameof members) "a member with a prefix, a parallel adapter or routes of its own cannot be routed"
+            invalidArg
+                (nameof members)
+                "a member with a prefix, a parallel adapter or routes of its own cannot be routed"
 
         let maps = members |> List.map (projections >> List.map snd >> Array.ofList)
         let mutable place = -1
@@ -301,9 +320,17 @@ module T5 =
             |> rewrite (fun _ projection ->
                 place <- place + 1
                 let choices = maps |> List.map (fun map -> map[place])
-                if List.forall ((=) projection) choices then projection else Routed choices)
+
+                if List.forall ((=) projection) choices then
+                    projection
+                else
+                    Routed choices)
 
         { routed with
             Prompt = None
-            RoutedPrompts = if members |> List.exists _.Prompt.IsSome then members |> List.map _.Prompt else []
+            RoutedPrompts =
+                if members |> List.exists _.Prompt.IsSome then
+                    members |> List.map _.Prompt
+                else
+                    []
         }

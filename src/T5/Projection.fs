@@ -1,61 +1,7 @@
 namespace Peft.T5
 
-open System
 open System.Collections.Generic
 open TorchSharp
-
-/// How a pass through the model treats chance: in training, dropout at `Dropout` (T5's rate); otherwise none.
-type Pass =
-    {
-        IsTraining: bool
-        Dropout: float
-        /// Which member of a routed model each row of the batch picks (`T5.route`); none elsewhere.
-        Routes: int[] option
-    }
-
-    /// No dropout anywhere.
-    static member Evaluation: Pass =
-        {
-            IsTraining = false
-            Dropout = 0.0
-            Routes = None
-        }
-
-    /// Training with this rate of T5's own dropout.
-    static member Training(dropout: float) : Pass =
-        {
-            IsTraining = true
-            Dropout = dropout
-            Routes = None
-        }
-
-    /// The same pass over a batch whose row i picks member `routes[i]` of a routed model.
-    member pass.Along(routes: int[]) : Pass = { pass with Routes = Some routes }
-
-/// A tensor of the model, and whether a run may change it.
-[<ReferenceEquality>]
-type Leaf =
-    | Frozen of torch.Tensor
-    | Trained of Modules.Parameter
-
-    /// The tensor itself.
-    member leaf.Value: torch.Tensor =
-        match leaf with
-        | Frozen tensor -> tensor
-        | Trained parameter -> parameter
-
-/// A small two-layer net beside or behind a part of the model: scale · (Up f(Down x + down bias) + up bias), with `Down`
-/// [width, in] and `Up` [out, width].
-[<ReferenceEquality>]
-type Bottleneck =
-    {
-        Down: Leaf
-        DownBias: Leaf
-        Up: Leaf
-        UpBias: Leaf
-        Activation: Activation
-        Scale: float
-    }
 
 /// VeRA's random matrices, frozen and one for all sites: `A` [rank, largest in] and `B` [largest out, rank], cut to a
 /// site's shape where they are used. They follow from a seed, so they are no leaves: peft, too, keeps them as buffers.
@@ -87,62 +33,6 @@ type Projection =
     | Serial of inner: Projection * bottleneck: Bottleneck
     /// Row i of the batch computes member `routes[i]`: several adapters around one base weight serve one mixed batch.
     | Routed of members: Projection list
-
-[<RequireQualifiedAccess>]
-module Leaf =
-    /// Whether the tensor of this name stays float32 in a bfloat16 model: everything but the large matrices.
-    let isFloat32 (name: string) : bool =
-        not (name.EndsWith(".weight", StringComparison.Ordinal))
-        || name.EndsWith("norm.weight", StringComparison.Ordinal)
-        || name.EndsWith("relative_attention_bias.weight", StringComparison.Ordinal)
-
-    /// A leaf that a run trains, from a copy of `tensor` in float32.
-    let trained (tensor: torch.Tensor) : Leaf =
-        Trained(new Modules.Parameter(tensor.detach().``to``(torch.float32, copy = true)))
-
-    /// The tensor in `dtype`: itself where it has it, otherwise a copy through which gradients flow.
-    let cast (dtype: torch.ScalarType) (leaf: Leaf) : torch.Tensor =
-        let tensor = leaf.Value
-        if tensor.dtype = dtype then tensor else tensor.``to`` dtype
-
-    /// The tensor without gradient, sharing its storage.
-    let freeze (leaf: Leaf) : Leaf =
-        match leaf with
-        | Frozen _ -> leaf
-        | Trained parameter -> Frozen(parameter.detach ())
-
-[<RequireQualifiedAccess>]
-module Bottleneck =
-    /// The activation, element by element.
-    let activate (activation: Activation) (x: torch.Tensor) : torch.Tensor =
-        match activation with
-        | Relu -> x.relu ()
-        | GeluNew -> x.gelu Modules.GELU.Approximate.tanh
-
-    /// scale · (Up f(Down x + down bias) + up bias), in the dtype of `x`.
-    let apply (bottleneck: Bottleneck) (x: torch.Tensor) : torch.Tensor =
-        let linear (weight: Leaf) (bias: Leaf) (x: torch.Tensor) =
-            torch.nn.functional.linear (x, Leaf.cast x.dtype weight, Leaf.cast x.dtype bias)
-
-        let update =
-            x
-            |> linear bottleneck.Down bottleneck.DownBias
-            |> activate bottleneck.Activation
-            |> linear bottleneck.Up bottleneck.UpBias
-
-        if bottleneck.Scale = 1.0 then
-            update
-        else
-            update.mul (bottleneck.Scale.ToScalar())
-
-    /// Applies `f name leaf` to the four leaves.
-    let mapLeaves (f: string -> Leaf -> Leaf) (name: string) (bottleneck: Bottleneck) : Bottleneck =
-        { bottleneck with
-            Down = f $"{name}_down" bottleneck.Down
-            DownBias = f $"{name}_down_bias" bottleneck.DownBias
-            Up = f $"{name}_up" bottleneck.Up
-            UpBias = f $"{name}_up_bias" bottleneck.UpBias
-        }
 
 [<RequireQualifiedAccess>]
 module Projection =
@@ -203,8 +93,8 @@ module Projection =
 
         match projection with
         | Dense weight -> wide weight, None
-        | LowRank(inner, a, b, scale, _) -> plus inner scale ((wide b).mm (wide a))
-        | Singular(inner, a, e, b, scale, _, _) -> plus inner scale ((wide b).mm ((wide a).mul (wide e)))
+        | LowRank(inner, a, b, scale, _) -> plus inner scale ((wide b).mm(wide a))
+        | Singular(inner, a, e, b, scale, _, _) -> plus inner scale ((wide b).mm((wide a).mul(wide e)))
         | SharedBasis(inner, basis, d, b, _) ->
             let weight = (weight inner).Value
             let sharedA, sharedB = cut basis weight.shape[1] weight.shape[0]
@@ -217,7 +107,7 @@ module Projection =
                 | None -> fold inner
 
             scaled input weight, bias
-        | Directed(inner, magnitude) -> fold inner |> scaleRows ((wide magnitude).div (rowNorms inner))
+        | Directed(inner, magnitude) -> fold inner |> scaleRows ((wide magnitude).div(rowNorms inner))
         | Shifted(inner, shift) ->
             let weight, bias = fold inner
 
@@ -241,20 +131,27 @@ module Projection =
         | Dense weight -> linear weight x
         | LowRank(inner, a, b, scale, dropout) ->
             let update = x |> drop pass dropout |> linear a |> linear b
-            (apply pass inner x).add (update, scale.ToScalar())
+            (apply pass inner x).add(update, scale.ToScalar())
         | Rescaled(inner, input, output) -> x |> scaled input |> apply pass inner |> scaled output
-        | Shifted(inner, bias) -> (apply pass inner x).add (Leaf.cast x.dtype bias)
+        | Shifted(inner, bias) -> (apply pass inner x).add(Leaf.cast x.dtype bias)
         | Directed(inner, magnitude) ->
             let rows = magnitude.Value.div(rowNorms inner).``to`` x.dtype
             (apply pass inner x).mul rows
         | Singular(inner, a, e, b, scale, dropout, _) ->
-            let values = (Leaf.cast x.dtype e).flatten ()
+            let values = (Leaf.cast x.dtype e).flatten()
             let update = ((x |> drop pass dropout |> linear a).mul values) |> linear b
-            (apply pass inner x).add (update, scale.ToScalar())
+            (apply pass inner x).add(update, scale.ToScalar())
         | SharedBasis(inner, basis, d, b, dropout) ->
             let a, shared = cut basis (x.size -1) (b.Value.size 0)
-            let update = x |> drop pass dropout |> linear (Frozen a) |> scaled (Some d) |> linear (Frozen shared)
-            (apply pass inner x).add (scaled (Some b) update)
+
+            let update =
+                x
+                |> drop pass dropout
+                |> linear (Frozen a)
+                |> scaled (Some d)
+                |> linear (Frozen shared)
+
+            (apply pass inner x).add(scaled (Some b) update)
         | Serial(inner, bottleneck) ->
             let u = apply pass inner x
             u.add (Bottleneck.apply bottleneck u)
@@ -265,12 +162,15 @@ module Projection =
         let routes =
             match pass.Routes with
             | Some routes -> routes
-            | None -> invalidArg (nameof pass) "a routed model needs a pass with routes: Pass.Evaluation.Along [| 0; 1 |]"
+            | None ->
+                invalidArg (nameof pass) "a routed model needs a pass with routes: Pass.Evaluation.Along [| 0; 1 |]"
 
         // A beam search has several lines for each row of the batch.
         let lines = int (x.size 0)
         let perRow = lines / routes.Length
-        let index (places: int[]) = torch.tensor (Array.map int64 places, device = x.device)
+
+        let index (places: int[]) =
+            torch.tensor (Array.map int64 places, device = x.device)
 
         let groups =
             members
@@ -289,18 +189,21 @@ module Projection =
                 |> List.map (fun (member', own) -> apply pass member' (x.index_select (0L, index own)))
                 |> Array.ofList
 
-            torch.cat(computed, 0L).index_select (0L, index back)
+            torch.cat(computed, 0L).index_select(0L, index back)
 
     /// How far AdaLoRA's A and B are from orthogonal: weight and ‖A Aᵀ − I‖, weight and ‖Bᵀ B − I‖, of each such map.
     let rec orthogonality (projection: Projection) : (float * torch.Tensor) list =
         let distance (square: torch.Tensor) =
-            (square - torch.eye (square.size 0, dtype = square.dtype, device = square.device)).norm ()
+            (square - torch.eye (square.size 0, dtype = square.dtype, device = square.device)).norm()
 
         match projection with
         | Dense _ -> []
         | Singular(inner, a, _, b, _, _, penalty) ->
             let a, b = a.Value, b.Value
-            (penalty, distance (a.mm (a.t ()))) :: (penalty, distance (b.t().mm b)) :: orthogonality inner
+
+            (penalty, distance (a.mm (a.t ())))
+            :: (penalty, distance (b.t().mm b))
+            :: orthogonality inner
         | LowRank(inner = inner)
         | Rescaled(inner = inner)
         | Shifted(inner = inner)
@@ -354,8 +257,7 @@ module Projection =
             Singular(inside inner, at "lora_a" a, at "lora_e" e, at "lora_b" b, scale, dropout, penalty)
         | SharedBasis(inner, basis, d, b, dropout) ->
             SharedBasis(inside inner, basis, at "vera_lambda_d" d, at "vera_lambda_b" b, dropout)
-        | Serial(inner, bottleneck) ->
-            Serial(inside inner, Bottleneck.mapLeaves f $"{name}.adapter" bottleneck)
+        | Serial(inner, bottleneck) -> Serial(inside inner, Bottleneck.mapLeaves f $"{name}.adapter" bottleneck)
         | Routed members -> Routed(mapMembers f name members)
 
     /// All members stand around one base weight, which is visited once; the other names gain the member's number.
@@ -373,7 +275,13 @@ module Projection =
         members
         |> List.mapi (fun number member' ->
             member'
-            |> mapNamed (fun place -> if place = $"{name}.weight" then once place else f $"{place}.{number}") name)
+            |> mapNamed
+                (fun place ->
+                    if place = $"{name}.weight" then
+                        once place
+                    else
+                        f $"{place}.{number}")
+                name)
 
     /// Applies `f name leaf` to every leaf, from the inside out. The suffixes are the names in adapter files; where two
     /// wrappers of one kind are stacked, the outer one's names end in `.2`.

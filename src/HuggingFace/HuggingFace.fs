@@ -28,7 +28,9 @@ module HuggingFace =
         | AllLinear -> ()
         | _ ->
             match notLinear |> List.tryFind (Targeting.includes where) with
-            | Some name -> userError $"target_modules means {name} too; only the linear maps of attention and feed-forward can be adapted."
+            | Some name ->
+                userError
+                    $"target_modules means {name} too; only the linear maps of attention and feed-forward can be adapted."
             | None -> ()
 
         Targeting.selector where
@@ -36,7 +38,10 @@ module HuggingFace =
     /// peft saves a module of this name and T5 goes on reading the original.
     let private checkSaved (names: string list) =
         for name in names do
-            if "shared".EndsWith(name, StringComparison.Ordinal) || name.EndsWith("embed_tokens", StringComparison.Ordinal) then
+            if
+                "shared".EndsWith(name, StringComparison.Ordinal)
+                || name.EndsWith("embed_tokens", StringComparison.Ordinal)
+            then
                 userError $"modules_to_save names {name}: peft trains a copy of the embedding that T5 does not read."
 
     let private chosen (where: Selector) (model: T5) =
@@ -55,30 +60,45 @@ module HuggingFace =
             let name = Site.name site
             let rank = Targeting.lookUp settings.RankPattern settings.Rank name
             let alpha = Targeting.lookUp settings.AlphaPattern settings.Alpha name
-            rank, alpha / (if settings.IsRankStabilised then sqrt (float rank) else float rank)
+
+            rank,
+            alpha
+            / (if settings.IsRankStabilised then
+                   sqrt (float rank)
+               else
+                   float rank)
 
         let updated =
             if settings.IsPissa then
-                Adapter.pissa update settings.Dropout where
+                Family.pissa update settings.Dropout where
             else
-                Adapter.loraWith update settings.Dropout seed where
+                Family.loraWith update settings.Dropout seed where
 
-        if settings.IsDora then updated >> Adapter.dora where else updated
+        if settings.IsDora then
+            updated >> Family.dora where
+        else
+            updated
 
     let private ia3 (settings: HuggingFaceIa3) (where: Selector) : Adapter =
         // peft compares the ends of names here, without a dot before.
         let isFeedForward site =
             match settings.FeedForward with
             | ModuleNames names ->
-                names |> List.exists (fun name -> (Site.name site).EndsWith(name, StringComparison.Ordinal))
+                names
+                |> List.exists (fun name -> (Site.name site).EndsWith(name, StringComparison.Ordinal))
             | other -> Targeting.covers other (Site.name site)
 
         fun model ->
             let isThere part = not (chosen part model).IsEmpty
             let inputs = Selector.both where isFeedForward
             let outputs = Selector.both where (isFeedForward >> not)
-            let maybe part adapter = if isThere part then adapter part else id
-            model |> maybe outputs Adapter.ia3OutputOnly |> maybe inputs Adapter.ia3InputOnly
+
+            let maybe part adapter =
+                if isThere part then adapter part else id
+
+            model
+            |> maybe outputs Adapter.ia3OutputOnly
+            |> maybe inputs Adapter.ia3InputOnly
 
     let private adaLora (settings: HuggingFaceAdaLora) (seed: int) (where: Selector) : Adapter =
         let kept = Map.ofList settings.Kept
@@ -88,7 +108,7 @@ module HuggingFace =
             | Some flags -> flags |> Array.filter id |> Array.length
             | None -> settings.Settings.InitialRank
 
-        Adapter.adaLoraWith settings.Settings rank seed where
+        Family.adaLoraWith settings.Settings rank seed where
 
     let private vera (settings: HuggingFaceVera) (basis: Basis option) (where: Selector) : Adapter =
         fun model ->
@@ -97,12 +117,14 @@ module HuggingFace =
                 |> List.filter (fst >> where)
                 |> List.map (fun (_, projection) -> (Projection.weight projection).Value)
 
-            let largest side = weights |> List.map (fun weight -> weight.shape[side]) |> List.max
+            let largest side =
+                weights |> List.map (fun weight -> weight.shape[side]) |> List.max
+
             let fanIn, fanOut = largest 1, largest 0
 
             let basis =
                 match basis with
-                | None -> Adapter.veraBasis settings.Rank settings.Key fanIn fanOut model.Embedding.Value.device
+                | None -> Family.veraBasis settings.Rank settings.Key fanIn fanOut model.Embedding.Value.device
                 | Some given ->
                     let expect (name: string) (shape: int64 list) (tensor: torch.Tensor) =
                         if List.ofArray tensor.shape <> shape then
@@ -112,7 +134,7 @@ module HuggingFace =
                     expect "base_model.vera_B" [ fanOut; int64 settings.Rank ] given.B
                     given
 
-            Adapter.veraOn basis settings.Start settings.Dropout where model
+            Family.veraOn basis settings.Start settings.Dropout where model
 
     let private adapterAround (basis: Basis option) (config: HuggingFaceConfig) (seed: int) : Adapter =
         fun model ->
@@ -125,12 +147,12 @@ module HuggingFace =
                 | HuggingFaceVera settings -> vera settings basis (checkChosen settings.Where model)
                 | HuggingFaceAdaLora settings -> adaLora settings seed (checkChosen settings.Where model)
                 | HuggingFacePrompt(tokens, _) -> Adapter.prompt tokens seed
-                | HuggingFacePrefix tokens -> Adapter.prefix tokens seed
+                | HuggingFacePrefix tokens -> Family.prefix tokens seed
 
             let extra =
                 match config.ModulesToSave with
                 | [] -> id
-                | names -> Adapter.extraModules names
+                | names -> Family.extraModules names
 
             model |> main |> extra
 
@@ -148,9 +170,11 @@ module HuggingFace =
         let suffixes =
             match method' with
             | HuggingFaceLora _ ->
-                [ ".lora_a", ".lora_A.weight"
-                  ".lora_b", ".lora_B.weight"
-                  ".lora_magnitude_vector", ".lora_magnitude_vector" ]
+                [
+                    ".lora_a", ".lora_A.weight"
+                    ".lora_b", ".lora_B.weight"
+                    ".lora_magnitude_vector", ".lora_magnitude_vector"
+                ]
             | HuggingFaceAdaLora _ -> [ ".lora_a", ".lora_A"; ".lora_e", ".lora_E"; ".lora_b", ".lora_B" ]
             | HuggingFaceIa3 _ -> [ ".multi_lora_a", ".ia3_l"; ".multi_lora_b", ".ia3_l" ]
             | HuggingFaceVera _ -> [ ".vera_lambda_b", ".vera_lambda_b"; ".vera_lambda_d", ".vera_lambda_d" ]
@@ -185,7 +209,12 @@ module HuggingFace =
         file, Safetensors.readAll file
 
     /// Puts the tensors of `values`, under peft's names, into the trained parameters of `model`, after all were checked.
-    let private restore (file: string) (method': HuggingFaceMethod) (values: IReadOnlyDictionary<string, torch.Tensor>) model =
+    let private restore
+        (file: string)
+        (method': HuggingFaceMethod)
+        (values: IReadOnlyDictionary<string, torch.Tensor>)
+        model
+        =
         let parameters =
             T5.trained model
             |> List.map (fun (name, parameter) ->
@@ -197,7 +226,8 @@ module HuggingFace =
 
         for name in values.Keys do
             if not (expected.Contains name) then
-                userError $"{file}: tensor {name} does not belong to the adapter that adapter_config.json describes on this model."
+                userError
+                    $"{file}: tensor {name} does not belong to the adapter that adapter_config.json describes on this model."
 
         for name, shape, _ in parameters do
             match values.TryGetValue name with
@@ -240,10 +270,14 @@ module HuggingFace =
             match config.Method, basisNames |> List.map values.TryGetValue with
             | HuggingFaceVera { HoldsBasis = true }, [ (true, a); (true, b) ] ->
                 let device = baseModel.Embedding.Value.device
-                let wide (tensor: torch.Tensor) = tensor.``to``(torch.float32).``to`` device
+
+                let wide (tensor: torch.Tensor) =
+                    tensor.``to``(torch.float32).``to`` device
+
                 Some { A = wide a; B = wide b }
             | HuggingFaceVera { HoldsBasis = true }, _ ->
-                userError $"{file}: tensor base_model.vera_A or base_model.vera_B is missing, and save_projection is true."
+                userError
+                    $"{file}: tensor base_model.vera_A or base_model.vera_B is missing, and save_projection is true."
             | _ -> None
 
         let own =
@@ -259,7 +293,7 @@ module HuggingFace =
             match config.Method with
             | HuggingFacePrompt(tokens, submodules) when submodules > 1 ->
                 let rows = own["prompt_embeddings"]
-                Some(rows.narrow(0L, int64 tokens, rows.size 0 - int64 tokens).clone ())
+                Some(rows.narrow(0L, int64 tokens, rows.size 0 - int64 tokens).clone())
             | _ -> None
 
         { config with SpareRows = spare }, model
@@ -270,11 +304,21 @@ module HuggingFace =
             adaLora.Kept
             |> List.tryFind (fun (site, _) -> name.StartsWith($"{site}.lora_", StringComparison.Ordinal))
 
-        let dimension = if name.EndsWith(".lora_b", StringComparison.Ordinal) then 1L else 0L
+        let dimension =
+            if name.EndsWith(".lora_b", StringComparison.Ordinal) then
+                1L
+            else
+                0L
 
         match kept with
         | Some(_, flags) when tensor.shape[int dimension] = int64 flags.Length ->
-            let places = [| for place in 0 .. flags.Length - 1 do if flags[place] then int64 place |]
+            let places =
+                [|
+                    for place in 0 .. flags.Length - 1 do
+                        if flags[place] then
+                            int64 place
+                |]
+
             tensor.index_select (dimension, torch.tensor (places, device = tensor.device))
         | _ -> tensor
 
@@ -288,7 +332,8 @@ module HuggingFace =
                 let kind = HuggingFaceConfig.peftType config.Method
                 userError $"{name} has no place in a {kind} adapter of Hugging Face's peft."
             | Some renamed ->
-                let shape = tensorShape config.Method name (List.ofArray parameter.shape) |> List.toArray
+                let shape =
+                    tensorShape config.Method name (List.ofArray parameter.shape) |> List.toArray
 
                 let value =
                     match config.Method with
@@ -355,7 +400,15 @@ module HuggingFace =
         Files.createFolder folder
 
         let metadata =
-            Map.ofList [ "format", "pt"; if fingerprint <> "" then fingerprintKey, fingerprint ]
+            Map.ofList
+                [
+                    "format", "pt"
+                    if fingerprint <> "" then
+                        fingerprintKey, fingerprint
+                ]
 
         Safetensors.write (Path.Combine(folder, tensorFile)) metadata found
-        Files.writeAtomically (Path.Combine(folder, "adapter_config.json")) (HuggingFaceConfig.toJson model.Config config)
+
+        Files.writeAtomically
+            (Path.Combine(folder, "adapter_config.json"))
+            (HuggingFaceConfig.toJson model.Config config)
