@@ -1,5 +1,6 @@
 namespace Peft
 
+open System
 open System.Collections.Generic
 open System.IO
 open System.Text.Json
@@ -21,7 +22,8 @@ type AdapterDescription =
     }
 
 /// Adapter folders in this project's own format: `adapter.json` and `adapter.safetensors`, whose tensors carry the
-/// names of `T5.trained`.
+/// names of `T5.trained` and T-Few's shapes: `lora_a` [rank, in], `lora_b` [out, rank], `multi_lora_a` [1, in],
+/// `multi_lora_b` [out, 1], `bias` [out], `prompt_embeddings` [tokens, d_model].
 [<RequireQualifiedAccess>]
 module AdapterFile =
     /// The layout that this version writes and reads.
@@ -32,7 +34,24 @@ module AdapterFile =
     let private tensorPath folder =
         Path.Combine(folder, "adapter.safetensors")
 
-    /// Copies `values` into the trained parameters of `model`. Names and numbers of elements must agree exactly;
+    /// T-Few keeps its rescaling vectors as a row and a column.
+    let private shaped (name: string, parameter: Modules.Parameter) : string * torch.Tensor =
+        let isOf (suffix: string) =
+            name.EndsWith($".{suffix}", StringComparison.Ordinal)
+            || name.Contains($".{suffix}.", StringComparison.Ordinal)
+
+        let value = parameter.detach ()
+
+        name,
+        (if isOf "multi_lora_a" then value.view (1L, -1L)
+         elif isOf "multi_lora_b" then value.view (-1L, 1L)
+         else value)
+
+    /// A shape without its extents of one: [32], [1, 32] and [32, 1] hold the same vector.
+    let private essential (tensor: torch.Tensor) : int64 list =
+        tensor.shape |> Array.filter (fun extent -> extent <> 1L) |> List.ofArray
+
+    /// Copies `values` into the trained parameters of `model`. Names and shapes must agree, but for extents of one;
     /// otherwise `UserError`, and nothing is changed. `source` is for the message.
     let restore (source: string) (values: IReadOnlyDictionary<string, torch.Tensor>) (model: T5) : unit =
         use _ = torch.no_grad ()
@@ -46,7 +65,7 @@ module AdapterFile =
         for name, parameter in parameters do
             match values.TryGetValue name with
             | false, _ -> userError $"{source}: tensor {name} is missing."
-            | true, value when value.numel () <> parameter.numel () ->
+            | true, value when essential value <> essential parameter ->
                 userError
                     $"{source}: tensor {name} has shape {List.ofArray value.shape}, the model needs {List.ofArray parameter.shape}."
             | true, _ -> ()
@@ -59,7 +78,7 @@ module AdapterFile =
         Files.createFolder folder
 
         T5.trained model
-        |> List.map (fun (name, parameter) -> name, (parameter: torch.Tensor))
+        |> List.map shaped
         |> Safetensors.write (tensorPath folder) (Map.ofList [ "format", "pt" ])
 
         Files.writeAtomically (descriptionPath folder) (JsonSerializer.Serialize(description, Json.options) + "\n")

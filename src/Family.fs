@@ -30,6 +30,18 @@ module Family =
                     dropout
                 ))
 
+    /// A, B and what remains of a weight without its largest singular directions.
+    let private principal (rank: int) (scale: float) (weight: torch.Tensor) : torch.Tensor * torch.Tensor * torch.Tensor =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let wide = weight.``to`` torch.float32
+        let struct (u, s, vh) = torch.linalg.svd (wide, fullMatrices = false)
+        let roots = s.narrow(0L, 0L, int64 rank).div(scale.ToScalar()).sqrt ()
+        let a = vh.narrow(0L, 0L, int64 rank).mul (roots.unsqueeze 1L)
+        let b = u.narrow(1L, 0L, int64 rank).mul roots
+        let rest = wide.sub(b.mm(a).mul(scale.ToScalar())).``to`` weight.dtype
+        a.MoveToOuterDisposeScope(), b.MoveToOuterDisposeScope(), rest.MoveToOuterDisposeScope()
+
     /// PiSSA (Meng et al. 2024, eq. 2-4): W = U S Vᵀ; A and B start at the `rank` largest singular directions, scale · B A =
     /// U_r S_r V_rᵀ, and the frozen weight is what remains of W. A fresh adapter computes what the base computes but for
     /// rounding; the base given keeps its weights.
@@ -40,32 +52,21 @@ module Family =
 
             match inner with
             | Dense weight ->
-                use _ = torch.NewDisposeScope()
-                use _ = torch.no_grad ()
-                let wide = weight.Value.``to`` torch.float32
-                let struct (u, s, vh) = torch.linalg.svd (wide, fullMatrices = false)
-                let roots = s.narrow(0L, 0L, int64 rank).div(scale.ToScalar()).sqrt()
-                let a = vh.narrow(0L, 0L, int64 rank).mul(roots.unsqueeze 1L)
-                let b = u.narrow(1L, 0L, int64 rank).mul roots
-                let rest = wide.sub(b.mm(a).mul(scale.ToScalar())).``to`` weight.Value.dtype
-
-                let trained (tensor: torch.Tensor) =
-                    Leaf.trained (tensor.MoveToOuterDisposeScope())
-
-                LowRank(Dense(Frozen(rest.MoveToOuterDisposeScope())), trained a, trained b, scale, dropout)
+                let a, b, rest = principal rank scale weight.Value
+                LowRank(Dense(Frozen rest), Leaf.trained a, Leaf.trained b, scale, dropout)
             | _ ->
                 invalidArg
                     (nameof where)
                     $"{Site.name site} is adapted already: PiSSA must be the first to change a map")
 
     /// DoRA (Liu et al. 2024, eq. 5) around the maps that `where` selects, which an adapter before it (LoRA) has changed:
-    /// y = (m / ‖W'‖) ∘ W' x, with m trained from the norms of the base's rows. In training, dropout touches the update only.
+    /// y = (m / ‖W'‖) ∘ W' x, with m trained from the norms of W's rows. In training, dropout touches the update only.
     let dora (where: Selector) : Adapter =
         Start.wrap where (fun site inner ->
             if not (Projection.isLinear inner) then
                 invalidArg (nameof where) $"{Site.name site} is not linear, so its rows have no norm"
 
-            Directed(inner, Leaf.trained (Projection.rowNorms (Dense(Projection.weight inner)))))
+            Directed(inner, Leaf.trained (Projection.rowNorms inner)))
 
     let private promptRows (ids: int64 array) : Adapter =
         fun model ->

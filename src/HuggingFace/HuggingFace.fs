@@ -16,6 +16,25 @@ module HuggingFace =
     let isAdapter (folder: string) : bool =
         File.Exists(Path.Combine(folder, "adapter_config.json"))
 
+    let private basisOf (model: T5) : Basis option =
+        T5.projections model
+        |> List.tryPick (fun (_, projection) ->
+            match projection with
+            | SharedBasis(basis = basis) -> Some basis
+            | _ -> None)
+
+    /// Whether two models have the same random matrices (VeRA) or both none. A platform's uniform numbers agree to the
+    /// last bits, which is all that is asked.
+    let hasSameBasis (left: T5) (right: T5) : bool =
+        match basisOf left, basisOf right with
+        | None, None -> true
+        | Some left, Some right ->
+            let isSame (one: torch.Tensor) (other: torch.Tensor) =
+                one.shape = other.shape && one.allclose (other, 1e-5, 1e-6)
+
+            isSame left.A right.A && isSame left.B right.B
+        | _ -> false
+
     /// Where the fingerprint of the base stands in the tensor file. peft reads past it.
     let fingerprintKey = "base_fingerprint"
 
@@ -349,11 +368,7 @@ module HuggingFace =
         let basis =
             match config.Method with
             | HuggingFaceVera { HoldsBasis = true } ->
-                T5.projections model
-                |> List.tryPick (fun (_, projection) ->
-                    match projection with
-                    | SharedBasis(basis = basis) -> Some basis
-                    | _ -> None)
+                basisOf model
                 |> Option.map (fun basis -> List.zip basisNames [ basis.A; basis.B ])
                 |> Option.defaultValue []
             | _ -> []

@@ -260,28 +260,23 @@ module Projection =
         | Serial(inner, bottleneck) -> Serial(inside inner, Bottleneck.mapLeaves f $"{name}.adapter" bottleneck)
         | Routed members -> Routed(mapMembers f name members)
 
-    /// All members stand around one base weight, which is visited once; the other names gain the member's number.
+    /// Members stand around one base weight, which is visited once (until they are merged); the other names gain the
+    /// member's number.
     and private mapMembers (f: string -> Leaf -> Leaf) (name: string) (members: Projection list) : Projection list =
-        let mutable weight = None
+        let shared = weight members.Head
+        let mutable mapped = None
 
-        let once place (leaf: Leaf) =
-            match weight with
-            | Some mapped -> mapped
+        let once place =
+            match mapped with
+            | Some leaf -> leaf
             | None ->
-                let mapped = f place leaf
-                weight <- Some mapped
-                mapped
+                let leaf = f place shared
+                mapped <- Some leaf
+                leaf
 
         members
         |> List.mapi (fun number member' ->
-            member'
-            |> mapNamed
-                (fun place ->
-                    if place = $"{name}.weight" then
-                        once place
-                    else
-                        f $"{place}.{number}")
-                name)
+            mapNamed (fun place leaf -> if leaf = shared then once place else f $"{place}.{number}" leaf) name member')
 
     /// Applies `f name leaf` to every leaf, from the inside out. The suffixes are the names in adapter files; where two
     /// wrappers of one kind are stacked, the outer one's names end in `.2`.
