@@ -387,4 +387,8 @@ let private badInput =
 
 [<Tests>]
 let tests =
-    testList "HuggingFace" [ yield! List.map caseTests (firstSet @ secondSet); others ]
+    testList "HuggingFace" [
+        yield! List.map caseTests (firstSet @ secondSet)
+        others
+        badInput
+    ]
