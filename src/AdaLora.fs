@@ -25,6 +25,18 @@ type Sensitivity =
         Uncertainty: torch.Tensor
     }
 
+/// What AdaLoRA remembers from step to step.
+[<ReferenceEquality>]
+type AdaLoraState =
+    {
+        /// By the site's name and `.a`, `.e`, `.b`.
+        Sensitivities: Map<string, Sensitivity>
+        /// The last allocation; empty before the first.
+        Kept: (string * bool[]) list
+    }
+
+    static member Start: AdaLoraState = { Sensitivities = Map.empty; Kept = [] }
+
 /// AdaLoRA's rank allocation (Zhang et al. 2023, §3.2-3.3) as peft computes it, as pure functions of steps, numbers and
 /// gradients; `mask` alone changes weights.
 [<RequireQualifiedAccess>]
@@ -139,3 +151,45 @@ module AdaLora =
     let scoreAll (known: Map<string, Sensitivity>) (model: T5) : (string * float[]) list =
         maps model
         |> List.map (fun (name, _, _, _) -> name, scores known[$"{name}.a"] known[$"{name}.e"] known[$"{name}.b"])
+
+    /// What follows optimiser step `step` (from 0), while the parameters still hold its gradients, as peft's
+    /// `update_and_allocate`: sensitivities are kept up to date, ranks are allocated by the schedule with `targetRank` the
+    /// mean at the end, and what is gone is zeroed. After the schedule's last allocation what went stays away. The state
+    /// given is used up.
+    let advance
+        (schedule: AdaLoraSchedule)
+        (targetRank: int)
+        (step: int)
+        (state: AdaLoraState)
+        (model: T5)
+        : AdaLoraState =
+        let last = schedule.Total - schedule.Final
+
+        if step > last then
+            mask state.Kept model
+            state
+        else
+            let fresh = senseAll state.Sensitivities model
+
+            // They outlive the step in which they were made.
+            for KeyValue(_, kept) in fresh do
+                kept.Mean.DetachFromDisposeScope() |> ignore
+                kept.Uncertainty.DetachFromDisposeScope() |> ignore
+
+            for KeyValue(_, used) in state.Sensitivities do
+                used.Mean.Dispose()
+                used.Uncertainty.Dispose()
+
+            let remaining, isAllocation =
+                budget schedule (directions model) (targetRank * (maps model).Length) step
+
+            let kept =
+                if isAllocation then
+                    allocate remaining (scoreAll fresh model)
+                else
+                    state.Kept
+
+            if isAllocation then
+                mask kept model
+
+            { Sensitivities = fresh; Kept = kept }

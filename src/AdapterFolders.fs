@@ -81,7 +81,11 @@ module AdapterFolders =
                     | Some value when value.ValueKind = JsonValueKind.String -> Json.text value
                     | _ -> ""
 
-                words, header.Metadata |> Map.tryFind HuggingFace.fingerprintKey |> Option.defaultValue "", note
+                words,
+                header.Metadata
+                |> Map.tryFind HuggingFace.fingerprintKey
+                |> Option.defaultValue "",
+                note
 
         {
             Folder = folder
@@ -98,7 +102,8 @@ module AdapterFolders =
         if not (Directory.Exists folder) then
             userError $"the folder {folder} does not exist."
 
-        folder :: List.ofArray (Directory.GetDirectories(folder, "*", SearchOption.AllDirectories))
+        folder
+        :: List.ofArray (Directory.GetDirectories(folder, "*", SearchOption.AllDirectories))
         |> List.sortWith (fun left right -> String.CompareOrdinal(left, right))
         |> List.filter (formatOf >> Option.isSome)
         |> List.map summary

@@ -31,13 +31,17 @@ module Family =
                 ))
 
     /// A, B and what remains of a weight without its largest singular directions.
-    let private principal (rank: int) (scale: float) (weight: torch.Tensor) : torch.Tensor * torch.Tensor * torch.Tensor =
+    let private principal
+        (rank: int)
+        (scale: float)
+        (weight: torch.Tensor)
+        : torch.Tensor * torch.Tensor * torch.Tensor =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         let wide = weight.``to`` torch.float32
         let struct (u, s, vh) = torch.linalg.svd (wide, fullMatrices = false)
-        let roots = s.narrow(0L, 0L, int64 rank).div(scale.ToScalar()).sqrt ()
-        let a = vh.narrow(0L, 0L, int64 rank).mul (roots.unsqueeze 1L)
+        let roots = s.narrow(0L, 0L, int64 rank).div(scale.ToScalar()).sqrt()
+        let a = vh.narrow(0L, 0L, int64 rank).mul(roots.unsqueeze 1L)
         let b = u.narrow(1L, 0L, int64 rank).mul roots
         let rest = wide.sub(b.mm(a).mul(scale.ToScalar())).``to`` weight.dtype
         a.MoveToOuterDisposeScope(), b.MoveToOuterDisposeScope(), rest.MoveToOuterDisposeScope()
@@ -71,9 +75,9 @@ module Family =
     let private promptRows (ids: int64 array) : Adapter =
         fun model ->
             use _ = torch.no_grad ()
-            let embedding = model.Embedding.Value
-            use index = torch.tensor (ids, device = embedding.device)
-            use rows = embedding.index_select (0L, index)
+
+            use rows =
+                torch.stack (ids |> Array.map (fun id -> model.Embedding.Value.select (0L, id)))
 
             { model with
                 Prompt = Some(Leaf.trained rows)

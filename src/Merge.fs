@@ -43,8 +43,9 @@ module Merge =
         use _ = torch.NewDisposeScope()
 
         for name, leaf in T5.leaves model do
-            if not (leaf.Value.isfinite().all().item<bool> ()) then
-                userError $"merging would write {name} with numbers that are not finite: the adapter is broken or does not fit."
+            if not (leaf.Value.isfinite().all().item<bool>()) then
+                userError
+                    $"merging would write {name} with numbers that are not finite: the adapter is broken or does not fit."
 
     /// The merged model in float32, whatever precision the given one computes in; nothing is left to train.
     let merged (model: T5) : T5 =
@@ -61,9 +62,12 @@ module Merge =
 
         let measure (batch: Batch) =
             use _ = torch.NewDisposeScope()
-            let logits model = (Forward.logits Pass.Evaluation model batch).``to`` torch.float32
+
+            let logits model =
+                (Forward.logits Pass.Evaluation model batch).``to`` torch.float32
+
             let old, fresh = logits before, logits after
-            float ((fresh - old).abs().max().item<float32> ()), float (old.abs().max().item<float32> ())
+            float ((fresh - old).abs().max().item<float32>()), float (old.abs().max().item<float32>())
 
         let measured = samples |> List.map measure
         List.fold max 0.0 (List.map fst measured), List.fold max 0.0 (List.map snd measured)
@@ -71,7 +75,13 @@ module Merge =
     /// Merges `model` in float32 and writes a checkpoint with weights in `dtype` to `target`, with the tokenizer of
     /// `baseFolder` (`spiece.model`) where there is one. Nothing is written where a weight would not be finite, in float32
     /// or in `dtype`, or where a part of the adapter has no place in a plain checkpoint.
-    let toCheckpoint (baseFolder: string) (target: string) (dtype: torch.ScalarType) (samples: Batch list) (model: T5) : MergeReport =
+    let toCheckpoint
+        (baseFolder: string)
+        (target: string)
+        (dtype: torch.ScalarType)
+        (samples: Batch list)
+        (model: T5)
+        : MergeReport =
         let whole = merged model
 
         let written =
@@ -83,7 +93,9 @@ module Merge =
                     Frozen(leaf.Value.``to``(dtype).``to`` torch.float32))
 
         checkFinite written
-        let change, largest = largestChange { model with Precision = torch.float32 } written samples
+
+        let change, largest =
+            largestChange { model with Precision = torch.float32 } written samples
 
         let isChanged (_, projection) =
             match projection with

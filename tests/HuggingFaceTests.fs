@@ -258,7 +258,11 @@ let private others =
         ]
 
 /// A copy of a reference folder, spoiled.
-let private spoiled (parts: string list) (edit: string -> string) (change: Dictionary<string, torch.Tensor> -> unit) : string =
+let private spoiled
+    (parts: string list)
+    (edit: string -> string)
+    (change: Dictionary<string, torch.Tensor> -> unit)
+    : string =
     use _ = torch.NewDisposeScope()
     let source = golden parts
     let mutable message = ""
@@ -275,7 +279,10 @@ let private spoiled (parts: string list) (edit: string -> string) (change: Dicti
         |> Safetensors.write (Path.Combine(folder, "adapter_model.safetensors")) Map.empty
 
         let model = gated ()
-        let before = T5.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
+
+        let before =
+            T5.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
+
         message <- userErrorOf (fun () -> HuggingFace.load folder "abc" model |> ignore)
 
         for (name, copy), (_, leaf) in List.zip before (T5.leaves model) do
@@ -284,7 +291,9 @@ let private spoiled (parts: string list) (edit: string -> string) (change: Dicti
     message
 
 let private badInput =
-    let lora, prompt, vera = [ "peft"; "lora-qv" ], [ "peft"; "prompt" ], [ "extended"; "peft-vera" ]
+    let lora, prompt, vera =
+        [ "peft"; "lora-qv" ], [ "peft"; "prompt" ], [ "extended"; "peft-vera" ]
+
     let first = "base_model.model.encoder.block.0.layer.0.SelfAttention.q.lora_A.weight"
 
     /// A key's value replaced by another, as text.
@@ -326,69 +335,79 @@ let private badInput =
             vera, key "r" "5", [ "vera_A" ]
         ]
 
-    testList "bad input" [
-        testCase "what changes the function and is not supported is refused"
-        <| fun () ->
-            for folder, edit, words in configs do
-                let message = spoiled folder edit ignore
+    testList
+        "bad input"
+        [
+            testCase "what changes the function and is not supported is refused"
+            <| fun () ->
+                for folder, edit, words in configs do
+                    let message = spoiled folder edit ignore
 
-                for word in words do
-                    Expect.stringContains message word "the message"
+                    for word in words do
+                        Expect.stringContains message word "the message"
 
-        testCase "tensors that are missing, unknown, or of another model are refused"
-        <| fun () ->
-            let tensorCases: (string list * (Dictionary<string, torch.Tensor> -> unit) * string) list =
-                [
-                    lora, (fun values -> values.Remove first |> ignore), "is missing"
-                    lora, (fun values -> values["base_model.model.x"] <- torch.zeros 3L), "does not belong"
-                    lora, (fun values -> values[first] <- torch.zeros (2L, 48L)), "another size"
-                    lora, (fun values -> values[first] <- values[first].``to`` torch.int64), "Int64"
-                    lora, (fun values -> values[first] <- values[first].t().contiguous ()), "needs [2; 32]"
-                    vera, (fun values -> values.Remove "base_model.vera_A" |> ignore), "vera_A"
-                    vera, (fun values -> values["base_model.vera_B"] <- torch.zeros (64L, 4L)), "vera_B"
-                ]
+            testCase "tensors that are missing, unknown, or of another model are refused"
+            <| fun () ->
+                let tensorCases: (string list * (Dictionary<string, torch.Tensor> -> unit) * string) list =
+                    [
+                        lora, (fun values -> values.Remove first |> ignore), "is missing"
+                        lora, (fun values -> values["base_model.model.x"] <- torch.zeros 3L), "does not belong"
+                        lora, (fun values -> values[first] <- torch.zeros (2L, 48L)), "another size"
+                        lora, (fun values -> values[first] <- values[first].``to`` torch.int64), "Int64"
+                        lora, (fun values -> values[first] <- values[first].t().contiguous()), "needs [2; 32]"
+                        vera, (fun values -> values.Remove "base_model.vera_A" |> ignore), "vera_A"
+                        vera, (fun values -> values["base_model.vera_B"] <- torch.zeros (64L, 4L)), "vera_B"
+                    ]
 
-            for folder, change, word in tensorCases do
-                Expect.stringContains (spoiled folder id change) word "the message"
+                for folder, change, word in tensorCases do
+                    Expect.stringContains (spoiled folder id change) word "the message"
 
-        testCase "keys of a newer peft that are off are read past"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let config = File.ReadAllText(golden [ "peft"; "lora-qv"; "adapter_config.json" ])
-            HuggingFaceConfig.ofJson "file" (key "revision" "null, \"use_newer\": false" config) |> ignore
+            testCase "keys of a newer peft that are off are read past"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let config = File.ReadAllText(golden [ "peft"; "lora-qv"; "adapter_config.json" ])
 
-        testCase "another base than the one an adapter was trained on is refused"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let config, model = HuggingFace.load (golden lora) "" (gated ())
+                HuggingFaceConfig.ofJson "file" (key "revision" "null, \"use_newer\": false" config)
+                |> ignore
 
-            inTemporaryFolder (fun folder ->
-                HuggingFace.save folder "abc" config model
-                HuggingFace.load folder "abc" (gated ()) |> ignore
-                let message = userErrorOf (fun () -> HuggingFace.load folder "def" (gated ()) |> ignore)
-                Expect.stringContains message "abc" "names the base it was trained on")
+            testCase "another base than the one an adapter was trained on is refused"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let config, model = HuggingFace.load (golden lora) "" (gated ())
 
-        testCase "an adapter that its configuration does not describe is not written"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = Adapter.ofTechnique (LoraWith(LoraSettings.OfRank 2)) 0 (gated ())
-
-            let refuses technique =
                 inTemporaryFolder (fun folder ->
-                    let config = (HuggingFaceConfig.ofTechnique technique).Value
-                    userErrorOf (fun () -> HuggingFace.save folder "" config model) |> ignore
-                    Expect.isEmpty (Directory.GetFiles folder) "nothing is written")
+                    HuggingFace.save folder "abc" config model
+                    HuggingFace.load folder "abc" (gated ()) |> ignore
 
-            refuses (LoraWith(LoraSettings.OfRank 3))
-            refuses (LoraWith { LoraSettings.OfRank 2 with IsDora = true })
-            refuses Ia3HuggingFace
-            refuses (PromptTuning 3)
-    ]
+                    let message =
+                        userErrorOf (fun () -> HuggingFace.load folder "def" (gated ()) |> ignore)
+
+                    Expect.stringContains message "abc" "names the base it was trained on")
+
+            testCase "an adapter that its configuration does not describe is not written"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = Adapter.ofTechnique (LoraWith(LoraSettings.OfRank 2)) 0 (gated ())
+
+                let refuses technique =
+                    inTemporaryFolder (fun folder ->
+                        let config = (HuggingFaceConfig.ofTechnique technique).Value
+                        userErrorOf (fun () -> HuggingFace.save folder "" config model) |> ignore
+                        Expect.isEmpty (Directory.GetFiles folder) "nothing is written")
+
+                refuses (LoraWith(LoraSettings.OfRank 3))
+
+                refuses (
+                    LoraWith
+                        { LoraSettings.OfRank 2 with
+                            IsDora = true
+                        }
+                )
+
+                refuses Ia3HuggingFace
+                refuses (PromptTuning 3)
+        ]
 
 [<Tests>]
 let tests =
-    testList "HuggingFace" [
-        yield! List.map caseTests (firstSet @ secondSet)
-        others
-        badInput
-    ]
+    testList "HuggingFace" [ yield! List.map caseTests (firstSet @ secondSet); others; badInput ]

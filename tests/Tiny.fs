@@ -41,11 +41,14 @@ let rows (seed: int) (count: int) : EncodedRow[] =
     let random = Random seed
 
     Array.init count (fun _ ->
-        { Input = ids random (random.Next(2, 9))
-          Target = ids random (random.Next(1, 5)) })
+        {
+            Input = ids random (random.Next(2, 9))
+            Target = ids random (random.Next(1, 5))
+        })
 
 /// A padded batch of such rows.
-let batch (seed: int) (count: int) : Batch = Batch.ofRows 0 torch.CPU (rows seed count)
+let batch (seed: int) (count: int) : Batch =
+    Batch.ofRows 0 torch.CPU (rows seed count)
 
 let private drawn (seed: int) (name: string) (shape: int64[]) =
     let own = name |> Seq.fold (fun total letter -> total * 31 + int letter) seed
@@ -68,14 +71,18 @@ let shake (seed: int) (deviation: float) (model: T5) : T5 =
 
 /// Replaces every trained number by such a draw.
 let refill (seed: int) (deviation: float) (model: T5) : T5 =
-    change model (fun name parameter -> (drawn seed name parameter.shape).mul (deviation.ToScalar()))
+    change model (fun name parameter -> (drawn seed name parameter.shape).mul(deviation.ToScalar()))
 
 /// Logits without dropout.
-let logits (model: T5) (batch: Batch) : torch.Tensor = Forward.logits Pass.Evaluation model batch
+let logits (model: T5) (batch: Batch) : torch.Tensor =
+    Forward.logits Pass.Evaluation model batch
 
 /// Every technique with settings that fit the tiny model.
 let techniques: Technique list =
-    let lora = { LoraSettings.OfRank 3 with Alpha = 6.0 }
+    let lora =
+        { LoraSettings.OfRank 3 with
+            Alpha = 6.0
+        }
 
     [
         FullFineTuning
@@ -84,11 +91,20 @@ let techniques: Technique list =
         BitFit
         PromptTuning 4
         LoraWith lora
-        LoraWith { lora with Targets = [ "q"; "k"; "v"; "o"; "wo" ] }
+        LoraWith
+            { lora with
+                Targets = [ "q"; "k"; "v"; "o"; "wo" ]
+            }
         LoraWith { lora with IsRankStabilised = true }
         LoraWith { lora with IsDora = true }
         LoraWith { lora with IsPissa = true }
-        LoraWith { lora with IsPissa = true; IsDora = true; RateRatio = 4.0; Dropout = 0.25 }
+        LoraWith
+            { lora with
+                IsPissa = true
+                IsDora = true
+                RateRatio = 4.0
+                Dropout = 0.25
+            }
         Ia3HuggingFace
         Ia3Published
         PromptTuningFrom(5, Vocabulary)
@@ -99,7 +115,11 @@ let techniques: Technique list =
         LayerNormTuning
         Vera(3, 0)
         Vera(3, 17)
-        AdaLora { Technique.adaLora with TargetRank = 2; InitialRank = 4 }
+        AdaLora
+            { Technique.adaLora with
+                TargetRank = 2
+                InitialRank = 4
+            }
         ExtraModules [ "final_layer_norm"; "wo" ]
         Chain [ LoraWith lora; LayerNormTuning; PromptTuning 2 ]
         Chain [ LoraWith lora; ExtraModules [ "final_layer_norm" ] ]

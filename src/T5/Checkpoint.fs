@@ -157,6 +157,11 @@ module Checkpoint =
         Safetensors.write (Path.Combine(folder, "model.safetensors")) (Map.ofList [ "format", "pt" ]) tensors
         Files.writeAtomically (Path.Combine(folder, "config.json")) (Config.toJson model.Config)
 
+    /// A T5 of this shape without numbers, on the meta device: for counting what a technique trains.
+    let skeleton (config: Config) : T5 =
+        build config torch.float32 (fun _ shape ->
+            torch.empty (List.toArray shape, dtype = torch.float32, device = torch.META))
+
     /// A T5 with random float32 weights as Hugging Face initialises it (factor 1). The numbers follow from `seed`.
     let random (config: Config) (seed: int) : T5 =
         use generator = new torch.Generator(uint64 seed, torch.CPU)

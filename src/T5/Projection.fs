@@ -276,7 +276,14 @@ module Projection =
 
         members
         |> List.mapi (fun number member' ->
-            mapNamed (fun place leaf -> if leaf = shared then once place else f $"{place}.{number}" leaf) name member')
+            mapNamed
+                (fun place leaf ->
+                    if leaf = shared then
+                        once place
+                    else
+                        f $"{place}.{number}" leaf)
+                name
+                member')
 
     /// Applies `f name leaf` to every leaf, from the inside out. The suffixes are the names in adapter files; where two
     /// wrappers of one kind are stacked, the outer one's names end in `.2`.
