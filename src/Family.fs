@@ -264,7 +264,7 @@ module Family =
             |> List.map (snd >> Start.shape)
 
         if shapes.IsEmpty then
-            invalidArg (nameof where) "the selector matches no linear map of this model"
+            userError "this technique finds none of its linear maps in this model."
 
         shapes |> List.map (fun (fanIn, _, _) -> fanIn) |> List.max,
         shapes |> List.map (fun (_, fanOut, _) -> fanOut) |> List.max

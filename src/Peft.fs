@@ -93,10 +93,20 @@ module Adapter =
             let fanIn, _, device = Start.shape inner
             Rescaled(inner, Some(Leaf.trained (Start.filled 1.0 fanIn device)), None))
 
-    /// (IA)3 as Hugging Face's peft has it for T5: the outputs of k and v, the inputs of wo.
-    let ia3HuggingFace: Adapter =
-        ia3OutputOnly (Selector.attention [ K; V ])
-        >> ia3InputOnly (Selector.feedForward [ Wo ])
+    /// (IA)3 as Hugging Face's peft has it for T5: among the selected maps, the input of each wo and the output of the
+    /// others (k and v, where peft puts it).
+    let ia3HuggingFace (where: Selector) : Adapter =
+        let inputs = Selector.both where (Selector.feedForward [ Wo ])
+        let outputs = Selector.both where (Selector.feedForward [ Wo ] >> not)
+
+        fun model ->
+            let isThere part =
+                T5.projections model |> List.exists (fst >> part)
+
+            match isThere outputs, isThere inputs with
+            | true, false -> ia3OutputOnly outputs model
+            | false, true -> ia3InputOnly inputs model
+            | _ -> model |> (ia3OutputOnly outputs >> ia3InputOnly inputs)
 
     let private loraFamily (settings: LoraSettings) (seed: int) (where: Selector) : Adapter =
         let update _ = settings.Rank, settings.Scale
@@ -112,24 +122,59 @@ module Adapter =
         else
             updated
 
-    /// A technique as a function, on the sites where it usually is. Everything random follows from `seed`.
-    let rec ofTechnique (technique: Technique) (seed: int) : Adapter =
+    /// The linear maps where a technique usually stands; none for one that stands at no linear map of its own choice.
+    let rec usualSites (technique: Technique) : Selector option =
+        match technique with
+        | Lora _ -> Some Selector.paperLora
+        | Ia3
+        | Ia3Published -> Some Selector.paperIa3
+        | BitFit -> Some Selector.everywhere
+        | LoraWith settings -> Some(Selector.named settings.Targets)
+        | Ia3HuggingFace -> Some(Selector.named [ "k"; "v"; "wo" ])
+        | Vera _
+        | AdaLora _ -> Some(Selector.attention [ Q; V ])
+        | BottleneckAdapter(_, Behind) -> Some(Selector.named [ "o"; "wo" ])
+        | BottleneckAdapter(_, BottleneckPlace.Beside) -> Some(Selector.feedForward [ Wo ])
+        | FullFineTuning
+        | PromptTuning _
+        | PromptTuningFrom _
+        | PrefixTuning _
+        | LayerNormTuning
+        | ExtraModules _ -> None
+        | Chain parts ->
+            match List.choose usualSites parts with
+            | [] -> None
+            | sites -> Some(List.reduce Selector.either sites)
+
+    /// A technique on these sites; one that stands at no linear map of its choice takes no notice of them. Everything
+    /// random follows from `seed`.
+    let rec at (where: Selector) (technique: Technique) (seed: int) : Adapter =
         match technique with
         | FullFineTuning -> full
-        | Lora rank -> lora rank seed Selector.paperLora
-        | Ia3 -> ia3 Selector.paperIa3
-        | BitFit -> bitFit Selector.everywhere
+        | Lora rank -> lora rank seed where
+        | Ia3 -> ia3 where
+        | BitFit -> bitFit where
         | PromptTuning tokens -> prompt tokens seed
-        | LoraWith settings -> loraFamily settings seed (Selector.named settings.Targets)
-        | Ia3HuggingFace -> ia3HuggingFace
-        | Ia3Published -> ia3OutputOnly Selector.paperIa3
+        | LoraWith settings -> loraFamily settings seed where
+        | Ia3HuggingFace -> ia3HuggingFace where
+        | Ia3Published -> ia3OutputOnly where
         | PromptTuningFrom(tokens, Vocabulary) -> Family.promptFromVocabulary tokens seed
         | PromptTuningFrom(tokens, Ids ids) -> Family.promptFromIds tokens ids
         | PrefixTuning tokens -> Family.prefix tokens seed
-        | BottleneckAdapter(width, Behind) -> Family.serial width seed Selector.everywhere
-        | BottleneckAdapter(width, BottleneckPlace.Beside) -> Family.parallelAdapter width seed Selector.everywhere
+        | BottleneckAdapter(width, Behind) -> Family.serial width seed where
+        | BottleneckAdapter(width, BottleneckPlace.Beside) -> Family.parallelAdapter width seed where
         | LayerNormTuning -> Family.layerNorm
-        | Vera(rank, key) -> Family.vera rank key (Selector.attention [ Q; V ])
-        | AdaLora settings -> Family.adaLora settings seed (Selector.attention [ Q; V ])
+        | Vera(rank, key) -> Family.vera rank key where
+        | AdaLora settings -> Family.adaLora settings seed where
         | ExtraModules names -> Family.extraModules names
-        | Chain parts -> parts |> List.map (fun part -> ofTechnique part seed) |> List.reduce (>>)
+        | Chain parts ->
+            parts
+            |> List.map (fun part ->
+                match usualSites part with
+                | Some own -> at (Selector.both own where) part seed
+                | None -> at where part seed)
+            |> List.reduce (>>)
+
+    /// A technique on the sites where it usually stands. Everything random follows from `seed`.
+    let ofTechnique (technique: Technique) (seed: int) : Adapter =
+        at (usualSites technique |> Option.defaultValue Selector.everywhere) technique seed

@@ -10,7 +10,8 @@ module internal Start =
     let wrap (where: Selector) (change: Site -> Projection -> Projection) : Adapter =
         fun model ->
             if model |> T5.projections |> List.forall (fst >> where >> not) then
-                invalidArg (nameof where) "the selector matches no linear map of this model"
+                userError
+                    "this technique finds none of its linear maps in this model: q, k, v, o, wo, and wi_0 and wi_1 or wi are the ones there can be."
 
             model
             |> T5.rewrite (fun site projection -> if where site then change site projection else projection)

@@ -257,6 +257,82 @@ let private others =
                 close 1e-6 basis.B expected["base_model.vera_B"] "B"
         ]
 
+let private targeting =
+    let all = Site.name
+
+    let names where =
+        T5.projections (Checkpoint.skeleton (Tiny.config 1))
+        |> List.map (fst >> all)
+        |> List.filter (Targeting.includes where)
+
+    let count where = (names where).Length
+
+    testList
+        "targeting"
+        [
+            testCase "a name means the modules that end in it, after a dot"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                Expect.equal (count (Targeting.ofNames [ "o" ])) 8 "o is not wo"
+                Expect.equal (count (Targeting.ofNames [ "EncDecAttention.q" ])) 3 "a longer end"
+                Expect.equal (count (Targeting.ofNames [ "encoder.block.0.layer.0.SelfAttention.q" ])) 1 "a whole name"
+
+                Expect.equal
+                    (count
+                        { Targeting.ofNames [] with
+                            Targets = AllLinear
+                        })
+                    47
+                    "all"
+
+            testCase "an expression means whole names"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let on pattern =
+                    { Targeting.ofNames [] with
+                        Targets = ModulePattern pattern
+                    }
+
+                Expect.equal (count (on @".*\.(q|v)")) 16 "to the end"
+                Expect.equal (count (on @"SelfAttention\.q")) 0 "from the start"
+
+            testCase "exclusions win"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let where =
+                    { Targeting.ofNames [ "q"; "v" ] with
+                        Excluded = Some(ModulePattern "decoder.*")
+                    }
+
+                Expect.equal (count where) 4 "the encoder's"
+
+            testCase "layers are numbered by their pattern, and without one by the last number, as in peft"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let of' patterns =
+                    { Targeting.ofNames [ "q" ] with
+                        Layers = [ 1 ]
+                        LayersPatterns = patterns
+                    }
+
+                Expect.isTrue (names (of' [ "block" ]) |> List.forall _.Contains(".block.1.")) "blocks"
+                Expect.equal (count (of' [ "block" ])) 3 "one encoder block, two attentions of a decoder block"
+                Expect.isTrue (names (of' []) |> List.forall _.Contains(".layer.1.")) "layers inside blocks"
+                Expect.equal (count (of' [])) 3 "the encoder-decoder attentions"
+
+            testCase "the first pattern that fits the end of a name counts"
+            <| fun () ->
+                let patterns = [ "SelfAttention.q", 1; "q", 2; "decoder.*", 3 ]
+                let rank name = Targeting.lookUp patterns 9 name
+                Expect.equal (rank "encoder.block.0.layer.0.SelfAttention.q") 1 "the first"
+                Expect.equal (rank "decoder.block.0.layer.1.EncDecAttention.q") 2 "the second, though the third fits"
+                Expect.equal (rank "decoder.block.0.layer.2.DenseReluDense.wo") 3 "an expression"
+                Expect.equal (rank "encoder.block.0.layer.1.DenseReluDense.wo") 9 "none"
+        ]
+
 /// A copy of a reference folder, spoiled.
 let private spoiled
     (parts: string list)
@@ -410,4 +486,4 @@ let private badInput =
 
 [<Tests>]
 let tests =
-    testList "HuggingFace" [ yield! List.map caseTests (firstSet @ secondSet); others; badInput ]
+    testList "HuggingFace" [ yield! List.map caseTests (firstSet @ secondSet); others; targeting; badInput ]

@@ -238,6 +238,23 @@ let private single =
                     | _, null -> failtest $"{name} has a gradient on one side only"
                     // Relative to the largest of all: a key's bias has a gradient of rounding errors only.
                     | left, right -> Expect.isLessThan (distance left right) (1e-4 * largest) name)
+
+            lawOfEach "in bfloat16 it computes about the same, and trains" (fun seed technique ->
+                inTemporaryFolder (fun folder ->
+                    Checkpoint.save folder torch.float32 (Tiny.model seed)
+                    let narrow = Checkpoint.load torch.CPU torch.bfloat16 folder
+                    let wide = Checkpoint.load torch.CPU torch.float32 folder
+                    let batch = Tiny.batch seed 3
+
+                    let logits model =
+                        (Tiny.logits (moved technique 0 model) batch).``to`` torch.float32
+
+                    let gap = (logits narrow - logits wide).abs().mean().item<float32>()
+                    // bfloat16 has eight bits: three digits, and every sum rounds.
+                    Expect.isLessThan (float gap) (0.03 * magnitude (logits wide)) "the mean difference of logits"
+                    let model = adapted technique 0 narrow
+                    let parameters = T5.trained model
+                    step (Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters) parameters model [ batch ]))
         ]
 
 let private several =

@@ -121,7 +121,7 @@ module Targeting =
     /// The number that peft takes for a module's layer; none where there is none.
     let private layerOf (patterns: string list) (name: string) : int option =
         let expressions =
-            match patterns with
+            match patterns |> List.filter ((<>) "") with
             | [] -> [ @"\A.*\.[^.]*\.(\d+)\." ]
             | given -> given |> List.map (fun pattern -> $@"\A.*\.(?:{pattern})\.(\d+)\.")
 
