@@ -486,4 +486,11 @@ let private badInput =
 
 [<Tests>]
 let tests =
-    testList "HuggingFace" [ yield! List.map caseTests (firstSet @ secondSet); others; targeting; badInput ]
+    testList
+        "HuggingFace"
+        [
+            yield! List.map caseTests (firstSet @ secondSet)
+            others
+            targeting
+            badInput
+        ]
