@@ -1,6 +1,5 @@
 namespace Peft
 
-open System
 open System.Collections.Generic
 open System.IO
 open System.Text.Json
@@ -34,18 +33,9 @@ module AdapterFile =
     let private tensorPath folder =
         Path.Combine(folder, "adapter.safetensors")
 
-    /// T-Few keeps its rescaling vectors as a row and a column.
-    let private shaped (name: string, parameter: Modules.Parameter) : string * torch.Tensor =
-        let isOf (suffix: string) =
-            name.EndsWith($".{suffix}", StringComparison.Ordinal)
-            || name.Contains($".{suffix}.", StringComparison.Ordinal)
-
-        let value = parameter.detach ()
-
-        name,
-        (if isOf "multi_lora_a" then value.view (1L, -1L)
-         elif isOf "multi_lora_b" then value.view (-1L, 1L)
-         else value)
+    let private stored (name: string, parameter: Modules.Parameter) : string * torch.Tensor =
+        let shape = Leaf.storedShape name (List.ofArray parameter.shape)
+        name, parameter.detach().view(List.toArray shape)
 
     /// A shape without its extents of one: [32], [1, 32] and [32, 1] hold the same vector.
     let private essential (tensor: torch.Tensor) : int64 list =
@@ -78,7 +68,7 @@ module AdapterFile =
         Files.createFolder folder
 
         T5.trained model
-        |> List.map shaped
+        |> List.map stored
         |> Safetensors.write (tensorPath folder) (Map.ofList [ "format", "pt" ])
 
         Files.writeAtomically (descriptionPath folder) (JsonSerializer.Serialize(description, Json.options) + "\n")

@@ -3,8 +3,8 @@ namespace Peft
 open System
 open TorchSharp
 
-/// One row as token ids; both end with `</s>`.
-type EncodedRow = { Input: int[]; Target: int[] }
+/// One row as token ids, of the input and of the target; both end with `</s>`.
+type EncodedRow = { Ids: int[]; Labels: int[] }
 
 /// Rows padded on the right to the longest of them. Disposing it frees its tensors.
 [<ReferenceEquality>]
@@ -41,7 +41,7 @@ module Batch =
 
     /// Pads rows to a batch on `device`. There must be at least one row.
     let ofRows (padId: int) (device: torch.Device) (rows: EncodedRow[]) : Batch =
-        let inputs = rows |> Array.map (_.Input >> Array.map int64)
+        let inputs = rows |> Array.map (_.Ids >> Array.map int64)
 
         {
             InputIds = matrix (int64 padId) device inputs
@@ -50,7 +50,7 @@ module Batch =
                     inputs |> Array.map (Array.map (fun _ -> 1L)) |> matrix 0L device |> Some
                 else
                     None
-            Labels = rows |> Array.map (_.Target >> Array.map int64) |> matrix ignoredLabel device
+            Labels = rows |> Array.map (_.Labels >> Array.map int64) |> matrix ignoredLabel device
         }
 
     /// Rows in batches of at most `size`, longest first and nearest in length together, so that little is padded; each
@@ -58,5 +58,5 @@ module Batch =
     let byLength (size: int) (rows: EncodedRow[]) : (int * EncodedRow)[][] =
         rows
         |> Array.indexed
-        |> Array.sortBy (fun (place, row) -> -row.Input.Length, -row.Target.Length, place)
+        |> Array.sortBy (fun (place, row) -> -row.Ids.Length, -row.Labels.Length, place)
         |> Array.chunkBySize size

@@ -1,9 +1,42 @@
 module Peft.Cli
 
-open TorchSharp
+open Argu
+
+/// The commands of `peft`.
+type Command =
+    | [<CliPrefix(CliPrefix.None)>] Sweep of ParseResults<SweepOption>
+    | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<SweepOption>
+    | [<CliPrefix(CliPrefix.None)>] Evaluate of ParseResults<ModelOption>
+    | [<CliPrefix(CliPrefix.None)>] Generate of ParseResults<ModelOption>
+    | [<CliPrefix(CliPrefix.None)>] Pretrain of ParseResults<PretrainOption>
+    | [<CliPrefix(CliPrefix.None)>] Params of ParseResults<ParamsOption>
+    | [<CliPrefix(CliPrefix.None)>] Plan of ParseResults<PlanOption>
+    | [<CliPrefix(CliPrefix.None)>] Table of ParseResults<TableOption>
+
+    interface IArgParserTemplate with
+        member command.Usage =
+            match command with
+            | Sweep _ -> "Train and compare techniques on tasks, and print the paper's Table 1."
+            | Train _ -> "Train one technique on one task and keep the adapter."
+            | Evaluate _ -> "Score a model, with or without an adapter, on a task's test rows."
+            | Generate _ -> "Answer texts with a model, with or without an adapter."
+            | Pretrain _ -> "Train a small T5 from random weights: span corruption, then instructions."
+            | Params _ -> "Count trained and total parameters of any size, technique and placement, without weights."
+            | Plan _ -> "Tell what an experiment would train, how much memory and time it would take."
+            | Table _ -> "Print Table 1 of a folder of results."
 
 [<EntryPoint>]
-let main _ =
-    let s = Native.ensure ()
-    printfn "%A %A" s (torch.ones(2L, 2L).sum().item<float32>())
-    0
+let main arguments =
+    Commands.guarded (fun () ->
+        Native.ensure () |> ignore
+        let parser = ArgumentParser.Create<Command>(programName = "peft")
+
+        match (parser.ParseCommandLine(inputs = arguments, raiseOnUsage = true)).GetSubCommand() with
+        | Sweep options -> Commands.sweep options
+        | Train options -> Commands.train options
+        | Evaluate options -> Commands.evaluate options
+        | Generate options -> Commands.generate options
+        | Pretrain options -> Commands.pretrain options
+        | Params options -> CountCommands.parameters options
+        | Plan options -> CountCommands.plan options
+        | Table options -> Commands.table options)

@@ -5,10 +5,10 @@ open System.Collections.Generic
 open System.IO
 open System.Security.Cryptography
 open System.Text
-open System.Text.Encodings.Web
 open System.Text.Json
+open System.Text.Json.Serialization
 
-/// How a run is optimised. `Training.standard` gives the paper's settings (arXiv 2304.14999, A.1).
+/// How a run is optimised. `Training.paper` gives the paper's settings (arXiv 2304.14999, A.1).
 type Training =
     {
         Epochs: int
@@ -20,39 +20,44 @@ type Training =
         PeakRate: float
         /// … and falls linearly to `FinalRate`, which it would reach one step after the last.
         FinalRate: float
-        /// The share of all optimiser steps spent climbing. The paper does not give it; 0.06 is T-Few's.
+        /// The share of all optimiser steps spent climbing.
         WarmupShare: float
         WeightDecay: float
         /// The largest global norm of a step's gradient; 0 leaves it alone.
         ClipNorm: float
-        /// -1 takes the model's own rate (`dropout_rate` in config.json).
+        /// The rate of T5's dropout while training.
         Dropout: float
         /// Epochs without a lower validation loss after which a run stops.
         Patience: int
     }
 
+/// What answers the test rows: a baseline that learns nothing, or a model tuned by a technique.
+type Method =
+    /// The base model as it is.
+    | ZeroShot
+    /// The most frequent training label for every row; classification only.
+    | Majority
+    | Tuned of Technique
+
 /// Everything that decides a run, as plain data: it prints, compares and serialises.
 type Experiment =
     {
         Task: string
-        /// `full`, `lora`, `ia3`, `bitfit`, `prompt`, or the baselines `zero-shot` and `majority`.
-        Technique: string
-        /// `low`, `medium`, `high`; `-` for a baseline, which sees no training rows.
-        Level: string
+        Method: Method
+        /// None for a baseline, which is the same at every level.
+        Level: Level option
+        /// Decides the split, the order of rows, dropout and the adapter's start.
         Seed: int
         /// The fingerprint of the base checkpoint.
         Model: string
-        /// The fingerprint of the split's rows and wording.
+        /// The fingerprint of the split: its rows and their wording.
         Data: string
         /// `float32` or `bfloat16`: the dtype of frozen weights and activations.
         Precision: string
-        /// LoRA's rank.
-        Rank: int
-        /// The number of soft tokens of prompt tuning.
-        PromptTokens: int
+        /// Token limits of inputs and targets.
         InputLimit: int
         TargetLimit: int
-        TestLimit: int
+        /// 1 decodes greedily.
         Beams: int
         Training: Training
     }
@@ -61,12 +66,15 @@ type Experiment =
 type EpochLog =
     {
         Epoch: int
+        /// Nats per token: the mean over the epoch's micro-batches, and over the validation rows' tokens.
         TrainingLoss: float
         ValidationLoss: float
-        Seconds: float
+        TrainSeconds: float
+        ValidationSeconds: float
     }
 
-/// Where a run's wall-clock seconds went.
+/// Where a run's wall-clock seconds went. Loading and tokenising are shared by the runs of a sweep; each is charged what
+/// it would have cost alone.
 type Timing =
     {
         Load: float
@@ -90,9 +98,9 @@ type Run =
         Status: string
         /// The cause of a failure; empty otherwise.
         Error: string
-        /// Test scores by metric name; empty where the technique has none.
+        /// Test scores by metric name; empty after a failure.
         Scores: Dictionary<string, float>
-        /// The metric of Table 1.
+        /// The metric that tables report.
         Metric: string
         Epochs: EpochLog list
         /// The epoch (from 1) with the lowest validation loss; 0 for a baseline.
@@ -104,58 +112,189 @@ type Run =
         TrainRows: int
         ValidationRows: int
         TestRows: int
-        /// Train/validation/test overlap of the split, in words.
+        /// Which files and which rule the rows came from.
+        Source: string
+        /// What training, validation and test rows have in common, in words.
         Overlap: string
         Device: string
         Versions: Dictionary<string, string>
         Command: string
+        /// UTC, ISO 8601.
         FinishedAt: string
     }
 
+    /// Whether the run has scores.
+    [<JsonIgnore>]
+    member run.IsFinished: bool = run.Status = "finished"
+
+    /// The score that tables report; nan after a failure.
+    [<JsonIgnore>]
+    member run.Score: float =
+        match run.Scores.TryGetValue run.Metric with
+        | true, score -> score
+        | false, _ -> nan
+
+[<RequireQualifiedAccess>]
+module Method =
+    /// The baselines, first in every table.
+    let baselines: Method list = [ ZeroShot; Majority ]
+
+    /// Whether it learns nothing.
+    let isBaseline (method: Method) : bool = List.contains method baselines
+
+    /// The canonical words, which `parse` reads back.
+    let text (method: Method) : string =
+        match method with
+        | ZeroShot -> "zero-shot"
+        | Majority -> "majority"
+        | Tuned technique -> Technique.text technique
+
+    /// The name in tables and file names: the technique's without the paper's own settings.
+    let name (method: Method) : string =
+        match method with
+        | Tuned technique when List.contains technique Technique.all -> Technique.name technique
+        | other -> text other
+
+    /// Reads a baseline's or a technique's words; `UserError` where they are none.
+    let parse (words: string) : Method =
+        match words.Trim().ToLowerInvariant() with
+        | "zero-shot" -> ZeroShot
+        | "majority" -> Majority
+        | other -> Tuned(Technique.parse other)
+
 [<RequireQualifiedAccess>]
 module Training =
-    /// The paper's settings for a technique at a level: at most 10, 5 and 1 epochs, batch 16 × 4.
-    let standard (technique: string) (level: string) : Training =
-        let initial, peak, final =
-            match technique with
-            | "full" -> 3e-5, 3e-4, 3e-5
-            | "prompt" -> 3e-3, 3e-1, 3e-2
-            | _ -> 3e-4, 3e-3, 3e-4
+    /// T-Few's share of warm-up steps; the paper does not give its own.
+    let warmupShare = 0.06
 
-        let epochs =
-            match level with
-            | "low" -> 10
-            | "medium" -> 5
-            | "high" -> 1
-            | _ -> 0
+    /// At most 10, 5 and 1 epochs for low, medium and high.
+    let private epochs (level: Level) =
+        match level with
+        | Low -> 10
+        | Medium -> 5
+        | High -> 1
+
+    /// Initial, peak ('warmup') and final ('annealing') learning rate. The minus signs of the exponents are lost in the
+    /// paper's text.
+    let private rates (technique: Technique) =
+        match technique with
+        | FullFineTuning -> 3e-5, 3e-4, 3e-5
+        | PromptTuning _ -> 3e-3, 3e-1, 3e-2
+        | _ -> 3e-4, 3e-3, 3e-4
+
+    /// The paper's settings (A.1) for a technique at a level; `dropout` is the model's own rate.
+    let paper (dropout: float) (technique: Technique) (level: Level) : Training =
+        let initial, peak, final = rates technique
 
         {
-            Epochs = epochs
+            Epochs = epochs level
             BatchSize = 16
             Accumulation = 4
             InitialRate = initial
             PeakRate = peak
             FinalRate = final
-            WarmupShare = 0.06
+            WarmupShare = warmupShare
             WeightDecay = 0.01
             ClipNorm = 1.0
-            Dropout = -1.0
+            Dropout = dropout
             Patience = 1
         }
 
+    /// What a baseline has instead: no epoch.
+    let none: Training =
+        {
+            Epochs = 0
+            BatchSize = 0
+            Accumulation = 0
+            InitialRate = 0.0
+            PeakRate = 0.0
+            FinalRate = 0.0
+            WarmupShare = 0.0
+            WeightDecay = 0.0
+            ClipNorm = 0.0
+            Dropout = 0.0
+            Patience = 0
+        }
+
+    /// Optimiser steps of an epoch over so many rows; the last one may have fewer micro-batches.
+    let stepsPerEpoch (training: Training) (rows: int) : int =
+        let batches = (rows + training.BatchSize - 1) / training.BatchSize
+        (batches + training.Accumulation - 1) / training.Accumulation
+
+// JsonConverter's Read gives `T?`, and an option's None is null: the nullness check knows no 'T that is both.
+#nowarn 3261
+
+/// Writes a value as its words.
+type private WordsConverter<'T>(toText: 'T -> string, parse: string -> 'T) =
+    inherit JsonConverter<'T>()
+    override _.HandleNull = true
+
+    override _.Read(reader, _, _) =
+        match reader.GetString() with
+        | null -> raise (JsonException "a word was expected, and null stands there")
+        | words ->
+            try
+                parse words
+            with UserError message ->
+                raise (JsonException message)
+
+    override _.Write(writer, value, _) = writer.WriteStringValue(toText value)
+
+#warnon 3261
+
 [<RequireQualifiedAccess>]
 module Experiment =
+    let private levelText (level: Level option) =
+        match level with
+        | Some level -> Level.name level
+        | None -> "none"
+
+    let private parseLevel (words: string) =
+        if words = "none" then None else Some(Level.find words)
+
+    let private jsonOptions (isIndented: bool) =
+        let options =
+            JsonSerializerOptions(
+                WriteIndented = isIndented,
+                Encoder = Json.options.Encoder,
+                RespectRequiredConstructorParameters = true
+            )
+
+        options.Converters.Add(WordsConverter<Method>(Method.text, Method.parse))
+        options.Converters.Add(WordsConverter<Level option>(levelText, parseLevel))
+        options
+
+    /// How experiments and runs are written as JSON.
+    let json: JsonSerializerOptions = jsonOptions true
+
+    let private line = jsonOptions false
+
     /// Twelve hexadecimal digits of the SHA-256 of the record's JSON: equal records, equal ids, on every machine.
     let id (experiment: Experiment) : string =
-        let json = JsonSerializer.Serialize(experiment, Json.line)
+        let json = JsonSerializer.Serialize(experiment, line)
         let hash = SHA256.HashData(Encoding.UTF8.GetBytes json)
         Convert.ToHexString(hash).Substring(0, 12).ToLowerInvariant()
 
+    /// The row of Table 1 that the experiment belongs to: `lora, low` or `majority`.
+    let rowName (experiment: Experiment) : string =
+        match experiment.Level with
+        | Some level -> $"{Method.name experiment.Method}, {Level.name level}"
+        | None -> Method.name experiment.Method
+
     /// A readable file name that is unique by the id at its end.
     let name (experiment: Experiment) : string =
-        let level = if experiment.Level = "-" then "base" else experiment.Level
-        $"{experiment.Task}-{experiment.Technique}-{level}-s{experiment.Seed}-{id experiment}"
+        let words =
+            (rowName experiment).ToLowerInvariant()
+            |> String.map (fun letter -> if Char.IsAsciiLetterOrDigit letter then letter else '-')
 
+        let task =
+            experiment.Task
+            |> String.map (fun letter -> if Char.IsAsciiLetterOrDigit letter then letter else '-')
+
+        let parts = words.Split('-', StringSplitOptions.RemoveEmptyEntries)
+        String.Join("-", Array.concat [ [| task |]; parts; [| $"s{experiment.Seed}"; id experiment |] ])
+
+/// Result files: one `<name>.json` for each run, beside `<name>.predictions.jsonl`.
 [<RequireQualifiedAccess>]
 module Run =
     /// The version of the result file's layout. A file of another version is refused by name.
@@ -165,39 +304,36 @@ module Run =
     let path (results: string) (experiment: Experiment) : string =
         Path.Combine(results, Experiment.name experiment + ".json")
 
-    /// Where a run's test predictions lie, one JSON object a line.
+    /// Where a run's test predictions lie, one JSON object a line, in the order of the split.
     let predictionsPath (results: string) (experiment: Experiment) : string =
         Path.Combine(results, Experiment.name experiment + ".predictions.jsonl")
 
     /// Writes the result file, whole or not at all.
     let write (results: string) (run: Run) : unit =
-        Files.writeAtomically (path results run.Experiment) (JsonSerializer.Serialize(run, Json.options) + "\n")
+        Files.writeAtomically (path results run.Experiment) (JsonSerializer.Serialize(run, Experiment.json) + "\n")
 
     /// Reads a result file; `UserError` where it is damaged or of another schema.
     let read (file: string) : Run =
         let refuse problem =
-            userError $"{file} {problem}. Move it away or choose another --results folder; it was left untouched."
+            userError $"{file} {problem}. Move it away or name another folder with --results; it was left untouched."
 
         try
             use document = JsonDocument.Parse(File.ReadAllText file)
 
             match document.RootElement.TryGetProperty "Schema" with
-            | true, version when version.TryGetInt32() = (true, schema) ->
-                match document.RootElement.Deserialize<Run>(Json.options) with
+            | true, version when version.ValueKind = JsonValueKind.Number && version.GetInt32() = schema ->
+                match document.RootElement.Deserialize<Run>(Experiment.json) with
                 | null -> refuse "is empty"
                 | run -> run
-            | true, version -> refuse $"has result schema {version}, and this version reads schema {schema}"
-            | false, _ -> refuse "is not a result file: it states no Schema"
+            | true, version -> refuse $"has result schema {version.GetRawText()}, and this version reads schema {schema}"
+            | false, _ -> refuse "is no result file: it states no Schema"
         with
-        | :? JsonException as error -> refuse $"is not a readable result file ({error.Message})"
-        | :? InvalidOperationException -> refuse "is not a result file: it is no JSON object"
+        | :? JsonException as error -> refuse $"is no readable result file ({error.Message.ReplaceLineEndings(string ' ')})"
+        | :? InvalidOperationException -> refuse "is no result file: it is no JSON object"
 
     /// Every result in a folder, in order of file name.
     let readAll (results: string) : Run list =
         if Directory.Exists results then
-            Directory.GetFiles(results, "*.json")
-            |> Array.sort
-            |> Array.map read
-            |> List.ofArray
+            Directory.GetFiles(results, "*.json") |> Array.sort |> Array.map read |> List.ofArray
         else
             []

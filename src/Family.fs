@@ -155,25 +155,29 @@ module Family =
 
     /// The serial bottleneck adapter (Houlsby et al. 2019, §2.1): h + Up gelu(Down h + b) + c, h the output of each
     /// attention and feed-forward layer before the residual sum (and before T5's dropout). Down starts at N(0, 0.01²); Up
-    /// at zero, where Houlsby's is nearly zero, so training starts exactly at the model given. `where` selects among o, wo.
+    /// at zero, where Houlsby's is nearly zero, so training starts exactly at the model given. Houlsby's places are the
+    /// maps o and wo.
     let serial (width: int) (seed: int) (where: Selector) : Adapter =
-        let outputs =
-            Selector.either (Selector.attention [ O ]) (Selector.feedForward [ Wo ])
-
         fun model ->
             use generator = new torch.Generator(uint64 seed, torch.CPU)
 
             model
-            |> Start.wrap (Selector.both outputs where) (fun _ inner ->
+            |> Start.wrap where (fun _ inner ->
                 let _, fanOut, device = Start.shape inner
                 Serial(inner, bottleneck generator GeluNew width fanOut device))
 
     /// The parallel adapter (He et al. 2022, table 1): Up relu(Down x + b) + c joins the output of each feed-forward layer,
-    /// x its normed input. Started like `serial`. `where` selects by the layer's wo.
+    /// x its normed input. Started like `serial`. A layer is selected by its wo.
     let parallelAdapter (width: int) (seed: int) (where: Selector) : Adapter =
         fun model ->
             use generator = new torch.Generator(uint64 seed, torch.CPU)
             let device = model.Embedding.Value.device
+
+            if
+                T5.projections model
+                |> List.forall (fun (site, _) -> not (site.Role = FeedForward Wo && where site))
+            then
+                userError "a parallel adapter stands beside a feed-forward layer, and no wo is selected."
 
             let tower stack (tower: Tower) =
                 { tower with

@@ -191,6 +191,26 @@ module Safetensors =
     /// The file's own key-value pairs.
     let readMetadata (path: string) : Map<string, string> = (header path).Metadata
 
+    /// Bytes that stand for the whole file: each tensor's name, dtype and shape, and up to 4 KiB from its beginning, middle
+    /// and end. Enough to tell files apart without reading gigabytes.
+    let sample (path: string) : byte[] =
+        withFile path (fun handle ->
+            use collected = new MemoryStream()
+            let add (bytes: byte[]) = collected.Write(bytes, 0, bytes.Length)
+
+            for pair in (readHeader handle path).Entries do
+                let entry = pair.Value
+                let shape = String.Join(",", entry.Shape)
+                add (Encoding.UTF8.GetBytes $"{entry.Name} {entry.Dtype} {shape}\n")
+                let size = int (min 4096L entry.Bytes)
+
+                for start in [ 0L; (entry.Bytes - int64 size) / 2L; entry.Bytes - int64 size ] do
+                    let piece = Array.zeroCreate<byte> size
+                    readFully handle path (piece.AsSpan()) (entry.Offset + start)
+                    add piece
+
+            collected.ToArray())
+
     let private describe (dtype: torch.ScalarType) =
         match dtypes |> List.tryFind (fun (_, known, _) -> known = dtype) with
         | Some(code, _, size) -> code, size

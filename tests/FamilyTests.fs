@@ -329,8 +329,8 @@ let private forms =
                     let row last =
                         [|
                             {
-                                Input = [| 4; 5; 1 |]
-                                Target = [| 7; 8; last; 1 |]
+                                Ids = [| 4; 5; 1 |]
+                                Labels = [| 7; 8; last; 1 |]
                             }
                         |]
 
@@ -490,6 +490,26 @@ let private counts =
                         let live = counted technique (Tiny.model seed)
                         let skeleton = counted technique (Checkpoint.skeleton (Tiny.config seed))
                         Expect.equal skeleton live (Technique.text technique)
+
+            testCase "the closed form of every technique, placed or not, is what the live model has"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                for technique in Tiny.techniques do
+                    for seed in [ 1; 3 ] do
+                        let model = Tiny.model seed
+
+                        let placements =
+                            match Adapter.usualSites technique with
+                            | Some _ -> [ Placement.everywhere; Placement.early; Placement.late ]
+                            | None -> [ Placement.everywhere ]
+
+                        for placement in placements do
+                            let live = Placement.adapter technique placement 0 model
+                            let count = Accounting.count model.Config Convention.Paper technique placement
+                            let what = $"{Technique.text technique} at {Placement.text placement}"
+                            Expect.equal count.Trainable (T5.countTrained live) what
+                            Expect.equal count.Total (T5.count live) $"{what}, in all"
 
             testCase "docs/adapters.md states the counts on FLAN-T5-base"
             <| fun () ->

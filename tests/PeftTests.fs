@@ -208,8 +208,8 @@ let private laws =
         testCase "padding changes nothing that counts"
         <| fun () ->
             use _ = torch.NewDisposeScope()
-            let rows = [| { Input = [| 5; 9; 17; 1 |]; Target = [| 8; 1 |] } |]
-            let longer = { Input = Array.append (Array.create 20 7) [| 1 |]; Target = [| 8; 4; 4; 4; 1 |] }
+            let rows = [| { Ids = [| 5; 9; 17; 1 |]; Labels = [| 8; 1 |] } |]
+            let longer = { Ids = Array.append (Array.create 20 7) [| 1 |]; Labels = [| 8; 4; 4; 4; 1 |] }
 
             for technique in [ Lora 2; Ia3; BitFit; PromptTuning 4 ] do
                 let model = Adapter.ofTechnique technique 1 (gated ())

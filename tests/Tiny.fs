@@ -42,8 +42,8 @@ let rows (seed: int) (count: int) : EncodedRow[] =
 
     Array.init count (fun _ ->
         {
-            Input = ids random (random.Next(2, 9))
-            Target = ids random (random.Next(1, 5))
+            Ids = ids random (random.Next(2, 9))
+            Labels = ids random (random.Next(1, 5))
         })
 
 /// A padded batch of such rows.

@@ -183,7 +183,7 @@ let private follow (trajectory: Trajectory) =
 
 let private randomRows seed count =
     let random = System.Random(seed: int)
-    Array.init count (fun _ -> { Input = Array.init 9 (fun _ -> random.Next(3, 380)); Target = Array.init 4 (fun _ -> random.Next(3, 380)) })
+    Array.init count (fun _ -> { Ids = Array.init 9 (fun _ -> random.Next(3, 380)); Labels = Array.init 4 (fun _ -> random.Next(3, 380)) })
 
 let private laws =
     testList "laws" [

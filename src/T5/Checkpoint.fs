@@ -162,7 +162,8 @@ module Checkpoint =
         build config torch.float32 (fun _ shape ->
             torch.empty (List.toArray shape, dtype = torch.float32, device = torch.META))
 
-    /// A T5 with random float32 weights as Hugging Face initialises it (factor 1). The numbers follow from `seed`.
+    /// A T5 with random float32 weights as Hugging Face initialises it (factor 1), but for a head of its own, which starts
+    /// at d_model^-0.5 instead of 1, so that the first losses are near ln(vocabulary). The numbers follow from `seed`.
     let random (config: Config) (seed: int) : T5 =
         use generator = new torch.Generator(uint64 seed, torch.CPU)
         let width, inner, hidden = float config.ModelWidth, float config.InnerWidth, float config.FeedForwardWidth
@@ -171,8 +172,7 @@ module Checkpoint =
             let part = name.Split('.') |> Array.rev |> Array.item 1
 
             match part with
-            | "shared"
-            | "lm_head" -> 1.0
+            | "shared" -> 1.0
             | "q" -> (width * float config.KeyWidth) ** -0.5
             | "o" -> inner ** -0.5
             | "wo" -> hidden ** -0.5
@@ -184,15 +184,18 @@ module Checkpoint =
             else
                 torch.randn(List.toArray shape, dtype = torch.float32, generator = generator).mul_ ((deviation name).ToScalar()))
 
-    /// Sixteen hexadecimal digits that tell one base model from another: configuration, and each tensor's name, shape
-    /// and sum of squares in float64.
-    let fingerprint (model: T5) : string =
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-        let text = StringBuilder(Config.toJson model.Config)
+    /// Sixteen hexadecimal digits that tell one base model from another, from its files alone: config.json, spiece.model
+    /// where there is one, and each tensor's name, dtype, shape and a sample of its bytes.
+    let fingerprint (folder: string) : string =
+        let config = Config.load (Path.Combine(folder, "config.json"))
+        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+        hash.AppendData(Encoding.UTF8.GetBytes(Config.toJson config))
+        let vocabulary = Path.Combine(folder, "spiece.model")
 
-        for name, leaf in T5.leaves model do
-            let square = leaf.Value.``to``(torch.float64).square().sum().item<float> ()
-            text.Append($"{name}{List.ofArray leaf.Value.shape}{square:R}") |> ignore
+        if File.Exists vocabulary then
+            hash.AppendData(File.ReadAllBytes vocabulary)
 
-        Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(string text))).Substring(0, 16).ToLowerInvariant()
+        for file in weightFiles folder do
+            Safetensors.sample file |> hash.AppendData
+
+        Convert.ToHexString(hash.GetHashAndReset()).Substring(0, 16).ToLowerInvariant()

@@ -141,7 +141,7 @@ module T5 =
                     norm $"block.{index}.layer.{position}.layer_norm"
 
                 let last = if stack = Encoder then 1 else 2
-                let dense = $"{name}.block.{index}.layer.{last}.DenseReluDense"
+                let output = $"{name}.block.{index}.layer.{last}.DenseReluDense.wo"
 
                 {
                     SelfAttention =
@@ -159,7 +159,7 @@ module T5 =
                             Norm = layer last block.FeedForward.Norm
                             Beside =
                                 block.FeedForward.Beside
-                                |> Option.map (Bottleneck.mapLeaves f $"{dense}.parallel")
+                                |> Option.map (Bottleneck.mapLeaves f $"{output}.parallel")
                         }
                 }
 

@@ -64,6 +64,17 @@ module Leaf =
         || name.EndsWith("norm.weight", StringComparison.Ordinal)
         || name.EndsWith("relative_attention_bias.weight", StringComparison.Ordinal)
 
+    /// The shape in an adapter file: T-Few keeps its rescaling vectors as a row and a column, the others are as they are.
+    let storedShape (name: string) (shape: int64 list) : int64 list =
+        let isOf (suffix: string) =
+            name.EndsWith($".{suffix}", StringComparison.Ordinal)
+            || name.Contains($".{suffix}.", StringComparison.Ordinal)
+
+        match shape with
+        | [ length ] when isOf "multi_lora_a" -> [ 1L; length ]
+        | [ length ] when isOf "multi_lora_b" -> [ length; 1L ]
+        | _ -> shape
+
     /// A leaf that a run trains, from a copy of `tensor` in float32.
     let trained (tensor: torch.Tensor) : Leaf =
         Trained(new Modules.Parameter(tensor.detach().``to``(torch.float32, copy = true)))

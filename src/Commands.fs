@@ -1,0 +1,298 @@
+namespace Peft
+
+open System
+open System.Diagnostics
+open System.Globalization
+open System.IO
+open System.Threading
+open Argu
+open Peft.T5
+open TorchSharp
+
+/// What the command line and the scripts do: each command takes its options and gives an exit code.
+[<RequireQualifiedAccess>]
+module Commands =
+    /// A command was stopped by Ctrl-C.
+    let interrupted = 130
+
+    let private useThreads (count: int option) =
+        match count with
+        | None -> ()
+        | Some count when count < 1 -> userError $"--threads is {count}; the least is 1."
+        | Some count -> torch.set_num_threads count
+
+    /// A token that Ctrl-C cancels; a second Ctrl-C ends the process at once.
+    let private stopOnCtrlC () =
+        let source = new CancellationTokenSource()
+
+        Console.CancelKeyPress.Add(fun pressed ->
+            pressed.Cancel <- not source.IsCancellationRequested
+            source.Cancel())
+
+        source.Token
+
+    let private commandLine () =
+        Environment.GetCommandLineArgs()
+        |> Array.skip 1
+        |> Array.map (fun part -> if part.Contains ' ' || part.Contains '(' then $"'{part}'" else part)
+        |> String.concat " "
+
+    let private costs (session: Session) (plan: SweepPlan) experiments =
+        experiments
+        |> List.map (fun (task, experiment: Experiment) ->
+            let level = experiment.Level |> Option.defaultValue High
+            let split = session.Split(task, level, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
+            Experiment.id experiment, Sweep.cost split experiment)
+
+    /// Seconds for one unit of `Sweep.cost`, from one forward pass over validation rows of the first task.
+    let private secondsPerUnit (session: Session) (plan: SweepPlan) (task: TaskDefinition) =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let split = session.Split(task, Low, plan.Seeds.Head, plan.ValidationLimit, plan.TestLimit)
+        let rows = session.Encoded(task, split, plan.InputLimit, plan.TargetLimit).Validation |> Array.truncate 16
+        let batch = Batch.ofRows session.Model.Config.PadId session.Device rows
+        let pass () = (Forward.loss Pass.Evaluation session.Model batch).item<float32> () |> ignore
+        pass ()
+        let watch = Stopwatch.StartNew()
+        pass ()
+        watch.Elapsed.TotalSeconds / float rows.Length
+
+    let private dryRun (session: Session) (plan: SweepPlan) results (experiments: (TaskDefinition * Experiment) list) =
+        let costs = costs session plan experiments |> dict
+        let perTask = plan.Tasks |> List.map (fun task -> task.Name, secondsPerUnit session plan task) |> dict
+        let mutable total = 0.0
+
+        for task, experiment in experiments do
+            let level = experiment.Level |> Option.defaultValue High
+            let split = session.Split(task, level, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
+            let seconds = costs[Experiment.id experiment] * perTask[task.Name]
+
+            let trained =
+                match experiment.Method with
+                | Tuned technique ->
+                    use _ = torch.NewDisposeScope()
+                    T5.countTrained (Adapter.ofTechnique technique experiment.Seed session.Model)
+                | _ -> 0L
+
+            let state =
+                if (Pipeline.tryFinished results experiment).IsSome then "finished"
+                elif RunState.exists results experiment then "to be continued"
+                else "new"
+
+            if state <> "finished" then
+                total <- total + seconds
+
+            let rows = if Method.isBaseline experiment.Method then 0 else split.Train.Length
+            let text = trained.ToString("N0", CultureInfo.InvariantCulture)
+            printfn $"{experiment.Task}, {Experiment.rowName experiment}, seed {experiment.Seed}: {rows} training, {split.Test.Length} test rows, {text} trained parameters, about {Progress.duration seconds} ({state})"
+
+        printfn $"\n{experiments.Length} runs, about {Progress.duration total} of work left (from one forward pass; early stopping may shorten it)."
+        0
+
+    let private workshop session (plan: SweepPlan) (options: ParseResults<SweepOption>) results report : Workshop =
+        {
+            Session = session
+            Results = results
+            Report = report
+            Stop = stopOnCtrlC ()
+            Command = commandLine ()
+            Adapters = options.TryGetResult Adapters
+            ValidationLimit = plan.ValidationLimit
+            TestLimit = plan.TestLimit
+        }
+
+    let private writeTables (results: string) (runs: Run list) =
+        for index, (_, group) in runs |> List.filter _.IsFinished |> Tables.bySetting |> List.indexed do
+            let frame = Tables.table1 group
+            let suffix = if index = 0 then "" else $"-{index + 1}"
+            Files.writeAtomically (Path.Combine(results, $"table1{suffix}.md")) (Tables.toMarkdown frame + "\n")
+            Files.writeAtomically (Path.Combine(results, $"table1{suffix}.csv")) (Tables.toCsv frame + "\n")
+
+    /// Runs a grid of experiments and prints Table 1.
+    let sweep (options: ParseResults<SweepOption>) : int =
+        useThreads (options.TryGetResult SweepOption.Threads)
+        let plan = Options.plan options
+        let results = options.GetResult(SweepOption.Results, "results")
+        let session = Session plan.Place
+        let experiments = Sweep.experiments session plan
+
+        if options.Contains Dry_Run then
+            dryRun session plan results experiments
+        else
+            let watch = Stopwatch.StartNew()
+
+            try
+                let runs =
+                    Progress.during (costs session plan experiments) (fun report ->
+                        Pipeline.sweep (workshop session plan options results report) experiments)
+
+                writeTables results runs
+                printfn $"\n{Tables.describe runs}"
+                printfn $"\n{runs.Length} runs in {Progress.duration watch.Elapsed.TotalSeconds}; results, predictions and this table (Markdown, CSV) are in {results}."
+                if runs |> List.forall _.IsFinished then 0 else 1
+            with :? OperationCanceledException ->
+                eprintfn $"Stopped. The same command goes on from the last finished epoch; finished runs are in {results}."
+                interrupted
+
+    /// Trains one technique on one task and keeps the adapter.
+    let train (options: ParseResults<SweepOption>) : int =
+        if not (options.Contains Adapters) then
+            userError "train needs --output: the folder for the trained adapter."
+
+        let plan = Options.plan options
+        let plan = { plan with Methods = plan.Methods |> List.filter (Method.isBaseline >> not) }
+
+        match plan.Tasks, plan.Methods, plan.Levels, plan.Seeds with
+        | [ _ ], [ _ ], [ _ ], [ _ ] ->
+            useThreads (options.TryGetResult SweepOption.Threads)
+            let results = options.GetResult(SweepOption.Results, "results")
+            let session = Session plan.Place
+            let experiments = Sweep.experiments session plan
+            let task, experiment = experiments.Head
+            Files.createFolder results
+
+            try
+                let run =
+                    Progress.during (costs session plan experiments) (fun report ->
+                        Pipeline.run (workshop session plan options results report) task 1 1 experiment)
+
+                let score = run.Score.ToString("F4", CultureInfo.InvariantCulture)
+                printfn $"{run.Metric} {score} on {run.TestRows} test rows; the adapter is in {options.GetResult Adapters}."
+                0
+            with
+            | NonFinite cause -> userError cause
+            | :? OperationCanceledException ->
+                eprintfn "Stopped. The same command goes on from the last finished epoch."
+                interrupted
+        | _ -> userError "train takes one task, one technique, one level and one seed: --task topic --technique lora --level low --seed 1."
+
+    let private placeOf (options: ParseResults<ModelOption>) : Place =
+        {
+            ModelFolder = options.TryGetResult ModelOption.Model |> Option.defaultWith Embedded.modelFolder
+            DataFolder = options.TryGetResult ModelOption.Data |> Option.defaultWith Embedded.dataFolder
+            Device = options.GetResult(ModelOption.Device, "cpu")
+            Precision = options.GetResult(ModelOption.Dtype, "float32")
+        }
+
+    let private modelOf (session: Session) (options: ParseResults<ModelOption>) : T5 =
+        match options.TryGetResult ModelOption.Adapter with
+        | None -> session.Model
+        | Some folder -> AdapterFile.load folder session.Fingerprint session.Model |> T5.merge
+
+    let private decodingOf (options: ParseResults<ModelOption>) : Decoding =
+        let limit = options.GetResult(ModelOption.Target_Limit, 128)
+
+        match options.GetResult(ModelOption.Beams, 1) with
+        | beams when beams < 1 -> userError $"--beams is {beams}; the least is 1."
+        | 1 -> Decoding.Greedy limit
+        | beams -> Decoding.Beam(beams, limit)
+
+    /// Answers a task's test rows and prints the scores.
+    let evaluate (options: ParseResults<ModelOption>) : int =
+        useThreads (options.TryGetResult ModelOption.Threads)
+        let session = Session(placeOf options)
+
+        let task =
+            match options.TryGetResult ModelOption.Task with
+            | Some name -> TaskDefinition.find name
+            | None -> userError "evaluate needs --task."
+
+        let seed = options.GetResult(ModelOption.Seed, 1)
+        let limit = options.GetResult(ModelOption.Test_Limit, Split.standardLimit)
+        let split = session.Split(task, High, seed, Split.standardLimit, limit)
+        let inputLimit, targetLimit = options.GetResult(ModelOption.Input_Limit, 512), options.GetResult(ModelOption.Target_Limit, 128)
+        let rows = session.Encoded(task, split, inputLimit, targetLimit)
+        let model = modelOf session options
+        let watch = Stopwatch.StartNew()
+
+        let predictions =
+            rows.Test
+            |> Evaluation.generate (decodingOf options) model session.Tokenizer session.Device (Evaluation.batchSize 16) ignore
+            |> Evaluation.predictions task split.Test
+
+        for score in Evaluation.scores task predictions do
+            let value = score.Value.ToString("F4", CultureInfo.InvariantCulture)
+            printfn $"{score.Key,-10} {value}"
+
+        printfn $"{predictions.Length} test rows in {Progress.duration watch.Elapsed.TotalSeconds}"
+        options.TryGetResult Predictions |> Option.iter (fun file -> Evaluation.write file predictions)
+        0
+
+    /// Answers texts from the command line, or lines of standard input.
+    let generate (options: ParseResults<ModelOption>) : int =
+        useThreads (options.TryGetResult ModelOption.Threads)
+        let session = Session(placeOf options)
+        let model = modelOf session options
+        let limit = options.GetResult(ModelOption.Input_Limit, 512)
+
+        let inputs =
+            match options.TryGetResult Text with
+            | Some texts -> Seq.ofList texts
+            | None -> Seq.initInfinite (fun _ -> Console.In.ReadLine()) |> Seq.takeWhile (isNull >> not) |> Seq.choose Option.ofObj
+
+        for chunk in inputs |> Seq.chunkBySize 32 do
+            chunk
+            |> Array.map (fun text ->
+                {
+                    Ids = session.Tokenizer.Encode(text, limit)
+                    Labels = [| model.Config.EosId |]
+                })
+            |> Evaluation.generate (decodingOf options) model session.Tokenizer session.Device 32 ignore
+            |> Array.iter (printfn "%s")
+
+        0
+
+    /// Trains a small T5 from random weights.
+    let pretrain (options: ParseResults<PretrainOption>) : int =
+        try
+            PretrainCommand.run options (stopOnCtrlC ())
+        with
+        | NonFinite cause -> userError cause
+        | :? OperationCanceledException ->
+            eprintfn "Stopped. The same command goes on from the last checkpoint."
+            interrupted
+
+    /// Prints Table 1 of a folder of results.
+    let table (options: ParseResults<TableOption>) : int =
+        let results = options.GetResult(TableOption.Results, "results")
+
+        match Run.readAll results with
+        | [] -> userError $"{results} holds no result file: run a sweep first, or name its folder with --results."
+        | runs ->
+            let frames () = runs |> List.filter _.IsFinished |> Tables.bySetting |> List.map (snd >> Tables.table1)
+
+            match options.GetResult(Format, "text") with
+            | "text" -> printfn $"{Tables.describe runs}"
+            | "markdown" -> frames () |> List.iter (Tables.toMarkdown >> printfn "%s\n")
+            | "csv" -> frames () |> List.iter (Tables.toCsv >> printfn "%s")
+            | other -> userError $"'{other}' is no format: use text, markdown or csv."
+
+            0
+
+    /// Runs a command; an error becomes one line on standard error and an exit code: 1 for what a user can put right, 2 for
+    /// options that cannot be read.
+    let guarded (command: unit -> int) : int =
+        let tell (message: string) =
+            eprintfn $"peft: {message}"
+            1
+
+        try
+            command ()
+        with
+        | UserError message -> tell message
+        | :? ArguParseException as error when error.ErrorCode = ErrorCode.HelpText ->
+            printfn $"{error.Message}"
+            0
+        | :? ArguParseException as error ->
+            let problem = error.Message.Split('\n', 2)[0]
+            eprintfn $"peft: {problem.Trim()} (--help lists the options)"
+            2
+        | :? UnauthorizedAccessException
+        | :? IOException as error -> tell (error.Message.ReplaceLineEndings " ")
+
+    /// The sweep of a script: `argv` are its own arguments.
+    let sweepScript (argv: string[]) : int =
+        guarded (fun () ->
+            Native.ensure () |> ignore
+            let parser = ArgumentParser.Create<SweepOption>(programName = "sweep.fsx")
+            sweep (parser.ParseCommandLine(inputs = argv, raiseOnUsage = true)))

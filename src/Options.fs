@@ -1,0 +1,261 @@
+namespace Peft
+
+open System
+open System.IO
+open Argu
+
+/// The options of `sweep` and `train`.
+type SweepOption =
+    | [<AltCommandLine("--task", "-t")>] Tasks of names: string list
+    | [<AltCommandLine("--technique", "-p")>] Techniques of names: string list
+    | [<AltCommandLine("--level", "-l")>] Levels of names: string list
+    | [<AltCommandLine("--seed", "-s")>] Seeds of numbers: int list
+    | No_Baselines
+    | [<Unique; AltCommandLine("-m")>] Model of folder: string
+    | [<Unique; AltCommandLine("-d")>] Data of folder: string
+    | [<Unique; AltCommandLine("-r")>] Results of folder: string
+    | [<Unique; AltCommandLine("--output", "-o")>] Adapters of folder: string
+    | [<Unique>] Device of name: string
+    | [<Unique>] Dtype of name: string
+    | [<Unique>] Threads of count: int
+    | [<Unique>] Validation_Limit of rows: int
+    | [<Unique>] Test_Limit of rows: int
+    | [<Unique>] Input_Limit of tokens: int
+    | [<Unique>] Target_Limit of tokens: int
+    | [<Unique>] Beams of count: int
+    | [<Unique>] Epochs of count: int
+    | [<Unique>] Batch_Size of rows: int
+    | [<Unique>] Accumulation of batches: int
+    | [<Unique>] Rates of initial: float * peak: float * final: float
+    | [<Unique>] Warmup of share: float
+    | [<Unique>] Weight_Decay of rate: float
+    | [<Unique>] Clip of norm: float
+    | [<Unique>] Dropout of rate: float
+    | [<Unique>] Patience of epochs: int
+    | [<Unique>] Custom of folder: string
+    | [<Unique>] Input_Column of name: string
+    | [<Unique>] Target_Column of name: string
+    | [<Unique>] Scoring of name: string
+    | [<Unique>] Instruction of template: string
+    | Dry_Run
+
+    interface IArgParserTemplate with
+        member option.Usage =
+            match option with
+            | Tasks _ ->
+                "Tasks to run: agnews, cola, e2e, samsum (published data), topic, acceptability, attributes, dialogue (embedded data). All of the data folder's kind if not given."
+            | Techniques _ ->
+                "Techniques to compare, for example full, lora, 'lora(rank=8)', ia3, bitfit, prompt. The paper's five if not given."
+            | Levels _ -> "Amounts of training data: low (100 rows), medium (1,000), high (10,000). Low if not given."
+            | Seeds _ -> "Seeds; scores are averaged over them. 1 if not given."
+            | No_Baselines -> "Leave out the zero-shot and majority rows."
+            | Model _ -> "Folder of a T5 checkpoint: config.json, model.safetensors, spiece.model. The embedded model if not given."
+            | Data _ -> "Folder of the data sets. The embedded data if not given."
+            | Results _ -> "Folder of result files; finished runs in it are skipped. 'results' if not given."
+            | Adapters _ -> "Folder in which every run's trained adapter is kept. None is kept if not given; train needs it."
+            | Device _ -> "cpu, cuda or cuda:1. cpu if not given."
+            | Dtype _ -> "Dtype of frozen weights and activations: float32 or bfloat16. float32 if not given."
+            | Threads _ -> "Threads of libtorch. All cores if not given."
+            | Validation_Limit _ -> "The most validation rows. 2,500 if not given."
+            | Test_Limit _ -> "The most test rows. 2,500 if not given."
+            | Input_Limit _ -> "The most tokens of an input. 512 if not given."
+            | Target_Limit _ -> "The most tokens of a target or answer. 128 if not given."
+            | Beams _ -> "Beams of the search that answers test rows; 1 is greedy. 1 if not given."
+            | Epochs _ -> "The most epochs. The paper's 10, 5 and 1 by level if not given."
+            | Batch_Size _ -> "Rows of a micro-batch. 16 if not given."
+            | Accumulation _ -> "Micro-batches of an optimiser step. 4 if not given."
+            | Rates _ -> "Initial, peak and final learning rate of every technique. The paper's, by technique, if not given."
+            | Warmup _ -> "Share of the optimiser steps in which the rate climbs. 0.06 if not given."
+            | Weight_Decay _ -> "AdamW's weight decay. 0.01 if not given."
+            | Clip _ -> "The largest norm of a step's gradient, 0 for none. 1 if not given."
+            | Dropout _ -> "T5's dropout in training. The model's own rate if not given."
+            | Patience _ -> "Epochs without a lower validation loss after which a run stops. 1 if not given."
+            | Custom _ -> "Folder of your own data (train, and if you have them validation and test, as .jsonl, .csv, .tsv or .parquet); it becomes one more task."
+            | Input_Column _ -> "Your data's input column. 'input' if not given."
+            | Target_Column _ -> "Your data's target column. 'target' if not given."
+            | Scoring _ -> "How your data is scored: accuracy or rougeL. accuracy if not given."
+            | Instruction _ -> "How your rows are worded: a template with {column} and {options}. The input column alone if not given."
+            | Dry_Run -> "List the runs with their counts and an estimate of the time, and train nothing."
+
+/// The options of `evaluate` and `generate`.
+type ModelOption =
+    | [<Unique; AltCommandLine("-a")>] Adapter of folder: string
+    | [<Unique; AltCommandLine("-m")>] Model of folder: string
+    | [<Unique; AltCommandLine("-d")>] Data of folder: string
+    | [<Unique; AltCommandLine("-t")>] Task of name: string
+    | [<Unique; AltCommandLine("-s")>] Seed of number: int
+    | [<Unique>] Device of name: string
+    | [<Unique>] Dtype of name: string
+    | [<Unique>] Threads of count: int
+    | [<Unique>] Test_Limit of rows: int
+    | [<Unique>] Input_Limit of tokens: int
+    | [<Unique>] Target_Limit of tokens: int
+    | [<Unique>] Beams of count: int
+    | [<Unique>] Predictions of file: string
+    | [<MainCommand>] Text of texts: string list
+
+    interface IArgParserTemplate with
+        member option.Usage =
+            match option with
+            | Adapter _ -> "Folder of a trained adapter. The base model alone if not given."
+            | Model _ -> "Folder of the base checkpoint. The embedded model if not given."
+            | Data _ -> "Folder of the data sets. The embedded data if not given."
+            | Task _ -> "evaluate: the task whose test rows are answered."
+            | Seed _ -> "evaluate: the seed of the split. 1 if not given."
+            | Device _ -> "cpu, cuda or cuda:1. cpu if not given."
+            | Dtype _ -> "float32 or bfloat16. float32 if not given."
+            | Threads _ -> "Threads of libtorch. All cores if not given."
+            | Test_Limit _ -> "evaluate: the most test rows. 2,500 if not given."
+            | Input_Limit _ -> "The most tokens of an input. 512 if not given."
+            | Target_Limit _ -> "The most tokens of an answer. 128 if not given."
+            | Beams _ -> "Beams of the search; 1 is greedy. 1 if not given."
+            | Predictions _ -> "evaluate: a file for the predictions, as JSON Lines."
+            | Text _ -> "generate: the inputs; lines of standard input if none is given."
+
+/// The options of `table`.
+type TableOption =
+    | [<Unique; AltCommandLine("-r")>] Results of folder: string
+    | [<Unique; AltCommandLine("-f")>] Format of name: string
+
+    interface IArgParserTemplate with
+        member option.Usage =
+            match option with
+            | Results _ -> "Folder of result files. 'results' if not given."
+            | Format _ -> "text, markdown or csv. text if not given."
+
+/// The options of `pretrain`.
+[<RequireQualifiedAccess>]
+type PretrainOption =
+    | [<Unique; AltCommandLine("-o")>] Output of folder: string
+    | [<Unique>] Vocabulary of file: string
+    | [<AltCommandLine("--texts")>] Text of files: string list
+    | [<Unique>] Steps of count: int
+    | [<Unique>] Instruction_Steps of count: int
+    | [<Unique>] Batch_Size of rows: int
+    | [<Unique>] Length of tokens: int
+    | [<Unique>] Rate of peak: float
+    | [<Unique>] Warmup_Steps of count: int
+    | [<Unique>] Every of steps: int
+    | [<Unique>] Seed of number: int
+    | [<Unique>] Width of d_model: int
+    | [<Unique>] Feed_Forward of d_ff: int
+    | [<Unique>] Layers of count: int
+    | [<Unique>] Device of name: string
+    | [<Unique>] Dtype of name: string
+    | [<Unique>] Threads of count: int
+    | Check
+
+    interface IArgParserTemplate with
+        member option.Usage =
+            match option with
+            | PretrainOption.Output _ -> "Folder for checkpoints and the finished model; training goes on from its last checkpoint."
+            | PretrainOption.Vocabulary _ -> "A spiece.model in T5's layout. The embedded model's if not given."
+            | PretrainOption.Text _ -> "Plain UTF-8 text files to learn from, beside the generated text."
+            | PretrainOption.Steps _ -> "Steps of span corruption. 4,000 if not given."
+            | PretrainOption.Instruction_Steps _ -> "Steps of the instruction mixture that follow. 8,000 if not given."
+            | PretrainOption.Batch_Size _ -> "Rows of a step. 64 if not given."
+            | PretrainOption.Length _ -> "The most tokens of a row. 96 if not given."
+            | PretrainOption.Rate _ -> "The peak learning rate. 0.003 if not given."
+            | PretrainOption.Warmup_Steps _ -> "Steps until the peak. 400 if not given."
+            | PretrainOption.Every _ -> "Steps from one checkpoint and validation to the next. 500 if not given."
+            | PretrainOption.Seed _ -> "Decides weights and order. 1 if not given."
+            | PretrainOption.Width _ -> "d_model, a multiple of 32. 128 if not given."
+            | PretrainOption.Feed_Forward _ -> "d_ff. 384 if not given."
+            | PretrainOption.Layers _ -> "Blocks of each stack. 3 if not given."
+            | PretrainOption.Device _ -> "cpu, cuda or cuda:1. cpu if not given."
+            | PretrainOption.Dtype _ -> "Dtype of activations, float32 or bfloat16; the trained weights are float32. float32 if not given."
+            | PretrainOption.Threads _ -> "Threads of libtorch. All cores if not given."
+            | PretrainOption.Check -> "Repeat the first steps on the repository's own text and compare the losses with the recorded ones."
+
+/// From parsed options to plans.
+[<RequireQualifiedAccess>]
+module Options =
+    /// Names given one by one or with commas, or both; a comma inside brackets belongs to its name.
+    let names (given: string list) : string list =
+        let split (text: string) =
+            let mutable depth = 0
+            let parts = ResizeArray [ "" ]
+
+            for letter in text do
+                match letter with
+                | ',' when depth = 0 -> parts.Add ""
+                | _ ->
+                    if letter = '(' then depth <- depth + 1
+                    if letter = ')' then depth <- depth - 1
+                    parts[parts.Count - 1] <- parts[parts.Count - 1] + string letter
+
+            List.ofSeq parts
+
+        given |> List.collect split |> List.map _.Trim() |> List.filter ((<>) "") |> List.distinct
+
+    let private customTask (options: ParseResults<SweepOption>) : TaskDefinition list =
+        match options.TryGetResult SweepOption.Custom with
+        | None -> []
+        | Some folder ->
+            let whole = Path.TrimEndingDirectorySeparator(Path.GetFullPath folder)
+
+            [
+                TaskDefinition.custom
+                    {
+                        Name = (string (Path.GetFileName whole)).ToLowerInvariant().Replace(' ', '-')
+                        Folder = whole
+                        Train = None
+                        Validation = None
+                        Test = None
+                        InputColumn = options.GetResult(Input_Column, "input")
+                        TargetColumn = options.GetResult(Target_Column, "target")
+                        Scoring = options.GetResult(Scoring, "accuracy")
+                        Instruction = options.TryGetResult Instruction
+                    }
+            ]
+
+    let private isEmbedded (folder: string) =
+        File.Exists(Path.Combine(folder, "models", "tiny", "config.json"))
+
+    let private tasks (options: ParseResults<SweepOption>) (dataFolder: string) : TaskDefinition list =
+        let custom = customTask options
+
+        match options.TryGetResult Tasks |> Option.map names with
+        | Some given -> (given |> List.map TaskDefinition.find) @ custom
+        | None when not custom.IsEmpty -> custom
+        | None when isEmbedded dataFolder -> TaskDefinition.generated
+        | None -> TaskDefinition.published
+
+    let private overrides (options: ParseResults<SweepOption>) : Overrides =
+        {
+            Epochs = options.TryGetResult Epochs
+            BatchSize = options.TryGetResult Batch_Size
+            Accumulation = options.TryGetResult Accumulation
+            Rates = options.TryGetResult Rates
+            WarmupShare = options.TryGetResult Warmup
+            WeightDecay = options.TryGetResult Weight_Decay
+            ClipNorm = options.TryGetResult Clip
+            Dropout = options.TryGetResult Dropout
+            Patience = options.TryGetResult Patience
+        }
+
+    /// The plan that options describe.
+    let plan (options: ParseResults<SweepOption>) : SweepPlan =
+        let dataFolder = options.TryGetResult SweepOption.Data |> Option.defaultWith Embedded.dataFolder
+        let listed given fallback read = given |> Option.map (names >> List.map read) |> Option.defaultValue fallback
+        let techniques = listed (options.TryGetResult Techniques) Technique.all Technique.parse
+
+        {
+            Place =
+                {
+                    ModelFolder = options.TryGetResult SweepOption.Model |> Option.defaultWith Embedded.modelFolder
+                    DataFolder = dataFolder
+                    Device = options.GetResult(SweepOption.Device, "cpu")
+                    Precision = options.GetResult(SweepOption.Dtype, "float32")
+                }
+            Tasks = tasks options dataFolder
+            Methods = (if options.Contains No_Baselines then [] else Method.baselines) @ List.map Tuned techniques
+            Levels = listed (options.TryGetResult Levels) [ Low ] Level.find
+            Seeds = options.GetResult(Seeds, [ 1 ]) |> List.distinct
+            InputLimit = options.GetResult(SweepOption.Input_Limit, 512)
+            TargetLimit = options.GetResult(SweepOption.Target_Limit, 128)
+            ValidationLimit = options.GetResult(Validation_Limit, Split.standardLimit)
+            TestLimit = options.GetResult(SweepOption.Test_Limit, Split.standardLimit)
+            Beams = options.GetResult(SweepOption.Beams, 1)
+            Overrides = overrides options
+        }

@@ -1,0 +1,413 @@
+namespace Peft
+
+open System
+open System.Collections.Generic
+open System.Diagnostics
+open System.Runtime.InteropServices
+open System.Threading
+open Peft.T5
+open TorchSharp
+
+/// What a sweep tells while it works.
+[<NoComparison>]
+type Report =
+    /// The run `place` (from 1) of `count` begins, or goes on after so many finished epochs.
+    | Started of experiment: Experiment * place: int * count: int * resumedEpochs: int
+    /// A micro-batch is done: its number of all the run's, and its loss.
+    | Stepped of step: int * steps: int * loss: float
+    | EpochEnded of log: EpochLog * epochs: int
+    /// So many test rows of all are answered.
+    | Tested of rows: int * allRows: int
+    | Ended of Run
+    /// A run had its result already.
+    | Skipped of Experiment
+
+/// Where runs leave their results, and whom they tell.
+[<ReferenceEquality>]
+type Workshop =
+    {
+        Session: Session
+        /// The folder of result files.
+        Results: string
+        Report: Report -> unit
+        /// Ctrl-C: the run stops at the next micro-batch and can be continued.
+        Stop: CancellationToken
+        /// For the result file.
+        Command: string
+        /// A folder for each run's adapter; none keeps no adapter.
+        Adapters: string option
+        ValidationLimit: int
+        TestLimit: int
+    }
+
+/// One run or many: from an experiment to a result file.
+[<RequireQualifiedAccess>]
+module Pipeline =
+    /// What a run needs of its experiment, made ready.
+    [<ReferenceEquality>]
+    type private Bench =
+        {
+            Shop: Workshop
+            Task: TaskDefinition
+            Experiment: Experiment
+            Rows: EncodedSplit
+        }
+
+    /// Distinct for every seed and epoch, so that a continued run draws what an undisturbed one would have drawn.
+    let private dropoutSeed (experiment: Experiment) (epoch: int) = int64 experiment.Seed * 1_000_003L + int64 epoch
+
+    let private trainingBatches (bench: Bench) (epoch: int) : EncodedRow[][] =
+        let rows = bench.Rows.Train
+
+        Shuffle.order $"{bench.Experiment.Task}/epoch/{bench.Experiment.Seed}/{epoch}" rows.Length
+        |> Array.map (fun place -> rows[place])
+        |> Array.chunkBySize bench.Experiment.Training.BatchSize
+
+    let private validationLoss (bench: Bench) (model: T5) : float =
+        use _ = torch.NewDisposeScope()
+        let device = bench.Shop.Session.Device
+
+        Batch.byLength (Evaluation.batchSize bench.Experiment.Training.BatchSize) bench.Rows.Validation
+        |> Seq.map (fun group ->
+            bench.Shop.Stop.ThrowIfCancellationRequested()
+            Batch.ofRows model.Config.PadId device (Array.map snd group))
+        |> Trainer.validationLoss (T5.merge model)
+
+    /// One epoch of optimiser steps; gives the mean loss of its micro-batches.
+    let private trainEpoch (bench: Bench) (model: T5) parameters (optimizer: Optimizer) (rate: int -> float) (epoch: int) =
+        let training, device = bench.Experiment.Training, bench.Shop.Session.Device
+        let batches = trainingBatches bench epoch
+        let pass = Pass.Training training.Dropout
+        let losses = ResizeArray()
+
+        let inOneStep (group: EncodedRow[][]) =
+            bench.Shop.Stop.ThrowIfCancellationRequested()
+            use _ = torch.NewDisposeScope()
+            let micro = group |> Array.map (Batch.ofRows model.Config.PadId device) |> List.ofArray
+            let log = Trainer.step pass training.ClipNorm (rate optimizer.Steps) optimizer parameters model micro
+            losses.AddRange log.Losses
+            let before = (epoch - 1) * batches.Length
+            bench.Shop.Report(Stepped(before + losses.Count, training.Epochs * batches.Length, List.last log.Losses))
+
+        torch.manual_seed (dropoutSeed bench.Experiment epoch) |> ignore
+        batches |> Array.chunkBySize training.Accumulation |> Array.iter inOneStep
+        Seq.average losses
+
+    let private hasConverged (training: Training) (standing: Standing) =
+        let last = standing.Epochs.Length
+        last >= training.Epochs || (last > 0 && last - standing.BestEpoch >= training.Patience)
+
+    /// Trains until the validation loss no longer falls; the model then holds the best epoch's parameters.
+    let private train (bench: Bench) (model: T5) (begin': Standing -> unit) : Standing =
+        let training, results = bench.Experiment.Training, bench.Shop.Results
+        let parameters = T5.trained model
+        let optimizer = Optimizer.adamW 0.9 0.999 1e-8 training.WeightDecay parameters
+        let steps = training.Epochs * Training.stepsPerEpoch training bench.Rows.Train.Length
+        let rate = Schedule.ofTraining training steps
+
+        let rec continue' (standing: Standing) =
+            if hasConverged training standing then
+                standing
+            else
+                let epoch = standing.Epochs.Length + 1
+                let watch = Stopwatch.StartNew()
+                let trainingLoss = trainEpoch bench model parameters optimizer rate epoch
+                let trained = watch.Elapsed.TotalSeconds
+                let loss = validationLoss bench model
+
+                if not (Double.IsFinite loss) then
+                    raise (NonFinite $"the validation loss is {loss} after epoch {epoch}: the training has diverged. Lower the learning rate")
+
+                let log =
+                    {
+                        Epoch = epoch
+                        TrainingLoss = trainingLoss
+                        ValidationLoss = loss
+                        TrainSeconds = trained
+                        ValidationSeconds = watch.Elapsed.TotalSeconds - trained
+                    }
+
+                let next =
+                    { standing with
+                        Epochs = standing.Epochs @ [ log ]
+                        Steps = optimizer.Steps
+                        PeakMemoryMiB = max standing.PeakMemoryMiB (Memory.peakMiB ())
+                    }
+
+                if next.BestEpoch = epoch then
+                    RunState.saveBest results bench.Experiment model
+
+                RunState.save results bench.Experiment next optimizer model
+                bench.Shop.Report(EpochEnded(log, training.Epochs))
+                continue' next
+
+        let fresh =
+            {
+                Id = Experiment.id bench.Experiment
+                Epochs = []
+                Steps = 0
+                PeakMemoryMiB = 0.0
+            }
+
+        let standing =
+            RunState.tryRestore results bench.Experiment optimizer model |> Option.defaultValue fresh
+
+        begin' standing
+        let reached = continue' standing
+        RunState.restoreBest results bench.Experiment model
+        reached
+
+    let private decoding (bench: Bench) : Decoding =
+        let limit =
+            // A longer answer than the longest label cannot be one.
+            match bench.Rows.LongestLabel with
+            | Some longest -> min longest bench.Experiment.TargetLimit
+            | None -> bench.Experiment.TargetLimit
+
+        if bench.Experiment.Beams = 1 then
+            Decoding.Greedy limit
+        else
+            Decoding.Beam(bench.Experiment.Beams, limit)
+
+    let private answers (bench: Bench) (model: T5) : string[] =
+        use _ = torch.NewDisposeScope()
+        let mutable finished = 0
+
+        let advance count =
+            finished <- finished + count
+            bench.Shop.Report(Tested(finished, bench.Rows.Test.Length))
+            bench.Shop.Stop.ThrowIfCancellationRequested()
+
+        let size = Evaluation.batchSize bench.Experiment.Training.BatchSize
+        let session = bench.Shop.Session
+        Evaluation.generate (decoding bench) (T5.merge model) session.Tokenizer session.Device size advance bench.Rows.Test
+
+    /// The most frequent training target for every test row; ties go to the first in ordinal order.
+    let private majority (bench: Bench) : string[] =
+        let label, _ =
+            bench.Rows.Split.Train
+            |> Array.countBy _.Target
+            |> Array.sortWith (fun (a, n) (b, m) -> if n <> m then compare m n else String.CompareOrdinal(a, b))
+            |> Array.head
+
+        Array.create bench.Rows.Test.Length label
+
+    let private versions () =
+        [
+            "peft", string (typeof<Run>.Assembly.GetName().Version)
+            "torchsharp", string (typeof<torch>.Assembly.GetName().Version)
+            "libtorch", torch.__version__
+            "dotnet", RuntimeInformation.FrameworkDescription
+            "os", RuntimeInformation.OSDescription
+        ]
+        |> List.map KeyValuePair
+        |> Dictionary
+
+    let private blank (bench: Bench) : Run =
+        let session, rows = bench.Shop.Session, bench.Rows
+
+        {
+            Schema = Run.schema
+            Id = Experiment.id bench.Experiment
+            Experiment = bench.Experiment
+            Status = "finished"
+            Error = ""
+            Scores = Dictionary()
+            Metric = TaskDefinition.metric bench.Task
+            Epochs = []
+            ConvergedEpoch = 0
+            Timing =
+                {
+                    Load = session.LoadSeconds
+                    Tokenise = rows.Seconds
+                    Train = 0.0
+                    Validate = 0.0
+                    Test = 0.0
+                }
+            TrainableParameters = 0L
+            TotalParameters = T5.count session.Model
+            PeakMemoryMiB = 0.0
+            TrainRows = if Method.isBaseline bench.Experiment.Method then 0 else rows.Train.Length
+            ValidationRows = if Method.isBaseline bench.Experiment.Method then 0 else rows.Validation.Length
+            TestRows = rows.Test.Length
+            Source = rows.Split.Source
+            Overlap = Overlap.describe rows.Split.Overlap
+            Device = session.Place.Device
+            Versions = versions ()
+            Command = bench.Shop.Command
+            FinishedAt = ""
+        }
+
+    /// Scores the answers, writes predictions and result.
+    let private conclude (bench: Bench) (watch: Stopwatch) (texts: string[]) (run: Run) : Run =
+        let predictions = Evaluation.predictions bench.Task bench.Rows.Split.Test texts
+        Evaluation.write (Run.predictionsPath bench.Shop.Results bench.Experiment) predictions
+
+        let run =
+            { run with
+                Scores = Evaluation.scores bench.Task predictions
+                Timing =
+                    { run.Timing with
+                        Test = watch.Elapsed.TotalSeconds
+                    }
+                PeakMemoryMiB = max run.PeakMemoryMiB (Memory.peakMiB ())
+                FinishedAt = DateTime.UtcNow.ToString "yyyy-MM-ddTHH:mm:ssZ"
+            }
+
+        Run.write bench.Shop.Results run
+        RunState.remove bench.Shop.Results bench.Experiment
+        run
+
+    let private keepAdapter (bench: Bench) (technique: Technique) (model: T5) =
+        match bench.Shop.Adapters with
+        | None -> ()
+        | Some folder ->
+            let session = bench.Shop.Session
+
+            AdapterFile.save
+                folder
+                {
+                    Format = AdapterFile.format
+                    Technique = Technique.text technique
+                    Base = session.Fingerprint
+                    BaseFolder = session.Place.ModelFolder
+                    TrainableParameters = T5.countTrained model
+                }
+                model
+
+    let private runTuned (bench: Bench) (technique: Technique) (announce: int -> unit) : Run =
+        let session = bench.Shop.Session
+        let model = Adapter.ofTechnique technique bench.Experiment.Seed session.Model
+        let standing = train bench model (fun standing -> announce standing.Epochs.Length)
+        keepAdapter bench technique model
+        let watch = Stopwatch.StartNew()
+        let texts = answers bench model
+        let blank = blank bench
+
+        { blank with
+            Epochs = standing.Epochs
+            ConvergedEpoch = standing.BestEpoch
+            TrainableParameters = T5.countTrained model
+            TotalParameters = T5.count model
+            PeakMemoryMiB = standing.PeakMemoryMiB
+            Timing =
+                { blank.Timing with
+                    Train = standing.Epochs |> List.sumBy _.TrainSeconds
+                    Validate = standing.Epochs |> List.sumBy _.ValidationSeconds
+                }
+        }
+        |> conclude bench watch texts
+
+    /// The split that an experiment names; a baseline sees the largest level's training rows, for the majority.
+    let private rowsOf (shop: Workshop) (task: TaskDefinition) (experiment: Experiment) =
+        let level = experiment.Level |> Option.defaultValue High
+        let split = shop.Session.Split(task, level, experiment.Seed, shop.ValidationLimit, shop.TestLimit)
+        shop.Session.Encoded(task, split, experiment.InputLimit, experiment.TargetLimit)
+
+    /// One run, from experiment to result file. It goes on from the last finished epoch where an interrupted run left its
+    /// state. Exceptions pass through: `sweep` records them.
+    let run (shop: Workshop) (task: TaskDefinition) (place: int) (count: int) (experiment: Experiment) : Run =
+        use _ = torch.NewDisposeScope()
+        Memory.resetPeak ()
+
+        let bench =
+            {
+                Shop = shop
+                Task = task
+                Experiment = experiment
+                Rows = rowsOf shop task experiment
+            }
+
+        let announce epochs = shop.Report(Started(experiment, place, count, epochs))
+
+        let run =
+            match experiment.Method with
+            | Tuned technique -> runTuned bench technique announce
+            | ZeroShot ->
+                announce 0
+                let watch = Stopwatch.StartNew()
+                blank bench |> conclude bench watch (answers bench shop.Session.Model)
+            | Majority ->
+                announce 0
+                let watch = Stopwatch.StartNew()
+                blank bench |> conclude bench watch (majority bench)
+
+        shop.Report(Ended run)
+        run
+
+    let private failed (shop: Workshop) (experiment: Experiment) (cause: string) : Run =
+        {
+            Schema = Run.schema
+            Id = Experiment.id experiment
+            Experiment = experiment
+            Status = "failed"
+            Error = cause
+            Scores = Dictionary()
+            Metric = ""
+            Epochs = []
+            ConvergedEpoch = 0
+            Timing =
+                {
+                    Load = 0.0
+                    Tokenise = 0.0
+                    Train = 0.0
+                    Validate = 0.0
+                    Test = 0.0
+                }
+            TrainableParameters = 0L
+            TotalParameters = 0L
+            PeakMemoryMiB = Memory.peakMiB ()
+            TrainRows = 0
+            ValidationRows = 0
+            TestRows = 0
+            Source = ""
+            Overlap = ""
+            Device = shop.Session.Place.Device
+            Versions = versions ()
+            Command = shop.Command
+            FinishedAt = DateTime.UtcNow.ToString "yyyy-MM-ddTHH:mm:ssZ"
+        }
+
+    /// A cause that this run has and others need not share.
+    let private isolated (error: exn) =
+        match error with
+        | NonFinite cause
+        | UserError cause -> Some cause
+        | :? ExternalException
+        | :? OutOfMemoryException
+        | :? InvalidOperationException -> Some(error.Message.ReplaceLineEndings " ")
+        | _ -> None
+
+    /// Whether an experiment has its result already. A failed run is tried again.
+    let tryFinished (results: string) (experiment: Experiment) : Run option =
+        let path = Run.path results experiment
+
+        if IO.File.Exists path then
+            let run = Run.read path
+            if run.IsFinished then Some run else None
+        else
+            None
+
+    /// Runs every experiment that has no result yet; a run that fails is recorded, and the others go on. Gives all runs in
+    /// the order of the experiments. Raises `OperationCanceledException` when stopped.
+    let sweep (shop: Workshop) (experiments: (TaskDefinition * Experiment) list) : Run list =
+        Files.createFolder shop.Results
+        let count = experiments.Length
+
+        experiments
+        |> List.mapi (fun index (task, experiment) ->
+            match tryFinished shop.Results experiment with
+            | Some finished ->
+                shop.Report(Skipped experiment)
+                finished
+            | None ->
+                try
+                    run shop task (index + 1) count experiment
+                with error ->
+                    match isolated error with
+                    | None -> reraise ()
+                    | Some cause ->
+                        let run = failed shop experiment cause
+                        Run.write shop.Results run
+                        shop.Report(Ended run)
+                        run)

@@ -1,0 +1,120 @@
+namespace Peft
+
+open System
+open System.Globalization
+open System.IO
+open System.Threading
+open Argu
+open Peft.T5
+open TorchSharp
+
+/// `peft pretrain`: a small T5 from random weights.
+[<RequireQualifiedAccess>]
+module PretrainCommand =
+    let private headWidth = 32
+
+    /// The embedded model's shape, where nothing else is asked for.
+    let private config (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) : Config =
+        let width = options.GetResult(PretrainOption.Width, 128)
+
+        if width < headWidth || width % headWidth <> 0 then
+            userError $"--width is {width}; it is a multiple of {headWidth}."
+
+        let layers = options.GetResult(PretrainOption.Layers, 3)
+
+        {
+            VocabularySize = tokenizer.VocabularySize
+            ModelWidth = width
+            KeyWidth = headWidth
+            FeedForwardWidth = options.GetResult(PretrainOption.Feed_Forward, 384)
+            EncoderLayers = layers
+            DecoderLayers = layers
+            Heads = width / headWidth
+            Buckets = 32
+            MaxDistance = 128
+            DropoutRate = 0.1
+            Epsilon = 1e-6
+            Activation = GeluNew
+            IsGated = true
+            IsTied = false
+            PadId = tokenizer.PadId
+            EosId = tokenizer.EosId
+            StartId = tokenizer.PadId
+        }
+
+    /// Span corruption of generated text and files in equal parts, then mostly instructions.
+    let private plan (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) : Pretraining =
+        let seed, length = options.GetResult(PretrainOption.Seed, 1), options.GetResult(PretrainOption.Length, 96)
+        let corpus = PretrainingText.corpus tokenizer seed length
+        let instructions = PretrainingText.instructions tokenizer seed length
+
+        let texts =
+            match options.GetResult(PretrainOption.Text, []) with
+            | [] -> []
+            | files -> [ PretrainingText.files tokenizer seed length files ]
+
+        let weighted weight sources = sources |> List.map (fun source -> source, weight)
+
+        {
+            Phases =
+                [
+                    {
+                        Steps = options.GetResult(PretrainOption.Steps, 4000)
+                        Mixture = weighted 0.5 (corpus :: texts)
+                    }
+                    {
+                        Steps = options.GetResult(PretrainOption.Instruction_Steps, 8000)
+                        Mixture = weighted 0.15 (corpus :: texts) @ [ instructions, 0.7 ]
+                    }
+                ]
+            BatchSize = options.GetResult(PretrainOption.Batch_Size, 64)
+            Seed = seed
+            PeakRate = options.GetResult(PretrainOption.Rate, 3e-3)
+            WarmupSteps = options.GetResult(PretrainOption.Warmup_Steps, 400)
+            CooldownShare = 0.15
+            WeightDecay = 0.01
+            ClipNorm = 1.0
+            Every = options.GetResult(PretrainOption.Every, 500)
+        }
+
+    let private number (format: string) (value: float) = value.ToString(format, CultureInfo.InvariantCulture)
+
+    let private tell (report: PretrainingReport) =
+        match report with
+        | PretrainingStep(step, steps, loss, speed, left) when step % 50 = 0 || step = 1 ->
+            printfn $"""step {step}/{steps}: loss {number "F4" loss}, {number "F0" speed} tokens/s, about {Progress.duration left} left"""
+        | PretrainingStep _ -> ()
+        | PretrainingValidation(step, losses, samples) ->
+            let told = losses |> List.map (fun (name, loss) -> $"""{name} {number "F4" loss}""") |> String.concat ", "
+            printfn $"validation after step {step}: {told}"
+
+            for input, target, answer in samples do
+                printfn $"  {input}\n    wanted: {target}\n    wrote:  {answer}"
+
+    let private start (config: Config) (precision: torch.ScalarType) (device: torch.Device) (seed: int) =
+        let random = Checkpoint.random config seed
+
+        { random with Precision = precision }
+        |> T5.mapLeaves (fun _ leaf -> Frozen(leaf.Value.``to`` device))
+
+    let private vocabularyFile (options: ParseResults<PretrainOption>) =
+        options.TryGetResult PretrainOption.Vocabulary
+        |> Option.defaultWith (fun () -> Path.Combine(Embedded.modelFolder (), "spiece.model"))
+
+    /// Trains, and writes the finished model as a Hugging Face checkpoint in bfloat16.
+    let run (options: ParseResults<PretrainOption>) (stop: CancellationToken) : int =
+        options.TryGetResult PretrainOption.Threads |> Option.iter torch.set_num_threads
+
+        match options.TryGetResult PretrainOption.Output with
+        | None -> userError "pretrain needs --output: the folder for checkpoints and the model."
+        | Some folder ->
+            let vocabulary = vocabularyFile options
+            let tokenizer = Tokenizer.Load vocabulary
+            let config, plan = config options tokenizer, plan options tokenizer
+            let device = Device.parse (options.GetResult(PretrainOption.Device, "cpu"))
+            let precision = Precision.parse (options.GetResult(PretrainOption.Dtype, "float32"))
+            let model, losses = Pretraining.run plan (start config precision device plan.Seed) tokenizer device folder tell stop
+            Checkpoint.save folder torch.bfloat16 (T5.freeze model)
+            File.Copy(vocabulary, Path.Combine(folder, "spiece.model"), overwrite = true)
+            printfn $"""{losses.Length} steps, last loss {number "F4" (List.last losses)}; the model is in {folder}."""
+            0

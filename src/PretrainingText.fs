@@ -1,0 +1,106 @@
+namespace Peft
+
+open System
+open System.IO
+open System.Text
+open System.Text.RegularExpressions
+open Peft.Synthetic
+
+/// A stream of training rows, each decided by its number alone.
+[<ReferenceEquality>]
+type RowSource =
+    {
+        Name: string
+        /// Row `index` of the stream.
+        Row: int -> EncodedRow
+    }
+
+/// What a small T5 is pretrained on: the project's generated text and instructions, and text files.
+[<RequireQualifiedAccess>]
+module PretrainingText =
+    let private sentinels = 100
+
+    let private corrupt (tokenizer: Tokenizer) (key: string) (index: int) (ids: int[]) : EncodedRow =
+        // The row's own chance: a hash of the stream's name mixed with the row's number.
+        let start = key |> Seq.fold (fun hash letter -> (hash ^^^ uint64 letter) * 1099511628211UL) 14695981039346656037UL
+        let next = Shuffle.splitMix64 (start + uint64 index * 0x9E3779B97F4A7C15UL)
+        SpanCorruption.corrupt sentinels tokenizer.SentinelId tokenizer.EosId next ids
+
+    let private withoutEnd (ids: int[]) = Array.truncate (ids.Length - 1) ids
+
+    /// Span corruption of the generated corpus.
+    let corpus (tokenizer: Tokenizer) (seed: int) (limit: int) : RowSource =
+        let row index =
+            Corpus.line seed index |> tokenizer.Encode |> withoutEnd |> Array.truncate limit |> corrupt tokenizer $"corpus/{seed}" index
+
+        { Name = "generated text"; Row = row }
+
+    /// Generated instructions and their answers.
+    let instructions (tokenizer: Tokenizer) (seed: int) (limit: int) : RowSource =
+        let row index =
+            let example = Instructions.example seed index
+
+            {
+                Ids = tokenizer.Encode(example.Input, limit)
+                Labels = tokenizer.Encode(example.Target, limit)
+            }
+
+        { Name = "instructions"; Row = row }
+
+    /// The text proper of a Project Gutenberg file: between its START and END lines; other files whole.
+    let private proper (text: string) =
+        let body = Regex.Match(text, @"\*\*\* ?START OF[^\n]*\n(?<body>.*?)\n\*\*\* ?END OF", RegexOptions.Singleline)
+        if body.Success then body.Groups["body"].Value else text
+
+    let private readText (file: string) : string =
+        let bytes =
+            try
+                File.ReadAllBytes file
+            with
+            | :? IOException
+            | :? UnauthorizedAccessException as error -> userError $"the text file {file} cannot be read: {error.Message}"
+
+        if Array.contains 0uy bytes then
+            userError $"{file} is no text: it holds zero bytes. Give plain UTF-8 text files."
+
+        try
+            (UTF8Encoding(false, true).GetString bytes).TrimStart('\uFEFF')
+        with :? DecoderFallbackException as error ->
+            userError $"{file} is not UTF-8 at byte {error.Index}. Convert it, or leave it out."
+
+    /// The paragraphs of a text, each on one line.
+    let private paragraphs (text: string) : string[] =
+        Regex.Split(proper text, @"\r?\n\s*\r?\n")
+        |> Array.map (fun paragraph -> Regex.Replace(paragraph, @"\s+", " ").Trim())
+        |> Array.filter (fun paragraph -> paragraph.Length > 0)
+
+    /// Pieces of at most `limit` tokens: paragraphs are joined until a piece is full, long ones are cut.
+    let private pieces (tokenizer: Tokenizer) (limit: int) (text: string) : int[][] =
+        paragraphs text
+        |> Array.collect (tokenizer.Encode >> withoutEnd)
+        |> Array.chunkBySize limit
+        |> Array.filter (fun piece -> piece.Length >= 8)
+
+    /// Span corruption of text files, in pieces that are drawn in a new order each time round.
+    let files (tokenizer: Tokenizer) (seed: int) (limit: int) (paths: string list) : RowSource =
+        let all =
+            paths
+            |> List.map (fun file ->
+                match pieces tokenizer limit (readText file) with
+                | [||] -> userError $"{file} holds no text to learn from."
+                | found -> found)
+            |> Array.concat
+
+        let round = ref -1
+        let order = ref [||]
+
+        let row index =
+            let turn, place = index / all.Length, index % all.Length
+
+            if turn <> round.Value then
+                round.Value <- turn
+                order.Value <- Shuffle.order $"text/{seed}/{turn}" all.Length
+
+            corrupt tokenizer $"text/{seed}" index all[order.Value[place]]
+
+        { Name = "text files"; Row = row }

@@ -1,0 +1,134 @@
+namespace Peft
+
+open System
+open System.Diagnostics
+open System.Globalization
+open Spectre.Console
+
+/// Tells people how a sweep goes: bars on a terminal, a line for each event elsewhere.
+[<RequireQualifiedAccess>]
+module Progress =
+    let private number (format: string) (value: float) = value.ToString(format, CultureInfo.InvariantCulture)
+    let private fixed4 = number "F4"
+    let private seconds = number "F1"
+
+    /// A duration in words: `8 s`, `3 min 20 s`, `2 h 5 min`.
+    let duration (seconds: float) : string =
+        let span = TimeSpan.FromSeconds(max 0.0 seconds)
+
+        if span.TotalSeconds < 60.0 then $"{span.TotalSeconds:F0} s"
+        elif span.TotalMinutes < 60.0 then $"{int span.TotalMinutes} min {span.Seconds} s"
+        else $"{int span.TotalHours} h {span.Minutes} min"
+
+    let private label (experiment: Experiment) =
+        $"{experiment.Task}, {Experiment.rowName experiment}, seed {experiment.Seed}"
+
+    let private epochLine (log: EpochLog) epochs =
+        $"epoch {log.Epoch}/{epochs}: training loss {fixed4 log.TrainingLoss}, validation loss {fixed4 log.ValidationLoss}, {seconds (log.TrainSeconds + log.ValidationSeconds)} s"
+
+    let private runLine (run: Run) =
+        if run.IsFinished then
+            let epoch =
+                if run.ConvergedEpoch > 0 then
+                    $", best epoch {run.ConvergedEpoch}"
+                else
+                    ""
+
+            $"{run.Metric} {fixed4 run.Score}{epoch}, {seconds (run.Timing.Train + run.Timing.Validate + run.Timing.Test)} s"
+        else
+            $"failed: {run.Error}"
+
+    /// How much of a sweep's work is done, and from that the time that is left.
+    type private Work(costs: (string * float) list) =
+        let byId = dict costs
+        let total = costs |> List.sumBy snd |> max 1e-9
+        let clock = Stopwatch.StartNew()
+        let mutable behind = 0.0
+        let mutable skipped = 0.0
+        let mutable current = 0.0
+
+        member _.Begin(experiment: Experiment) =
+            current <- byId[Experiment.id experiment]
+
+        /// The share of the sweep that is done when `share` of the current run is.
+        member _.Share(share: float) = (behind + skipped + share * current) / total
+
+        member _.Skip(experiment: Experiment) =
+            skipped <- skipped + byId[Experiment.id experiment]
+
+        member _.End() =
+            behind <- behind + current
+            current <- 0.0
+
+        /// The seconds left, once there is something to judge by.
+        member _.Left(share: float) =
+            let worked = behind + share * current
+
+            if worked <= 0.0 || clock.Elapsed.TotalSeconds < 2.0 then
+                None
+            else
+                let remaining = total - behind - skipped - share * current
+                Some(clock.Elapsed.TotalSeconds / worked * remaining)
+
+        member work.LeftText(share: float) =
+            match work.Left share with
+            | Some seconds -> $", about {duration seconds} left"
+            | None -> ""
+
+    let private plain (work: Work) (write: string -> unit) (report: Report) : unit =
+        match report with
+        | Started(experiment, place, count, resumed) ->
+            work.Begin experiment
+            let again = if resumed > 0 then $", continued after epoch {resumed}" else ""
+            write $"[{place}/{count}] {label experiment}{again}"
+        | EpochEnded(log, epochs) -> write $"  {epochLine log epochs}"
+        | Ended run ->
+            work.End()
+            write $"  {runLine run}{work.LeftText 0.0}"
+        | Skipped experiment -> work.Skip experiment
+        | Stepped _
+        | Tested _ -> ()
+
+    /// Training is most of a run; the rest is for answering the test rows.
+    let private trainingShare = 0.8
+
+    let private onTerminal (work: Work) (sweep: ProgressTask) (run: ProgressTask) (report: Report) : unit =
+        let advance share losses =
+            sweep.Value <- 100.0 * work.Share share
+            sweep.Description <- Markup.Escape $"sweep{work.LeftText share}"
+            run.Value <- 100.0 * share
+
+            match losses with
+            | Some text -> run.Description <- Markup.Escape text
+            | None -> ()
+
+        match report with
+        | Started(experiment, place, count, _) ->
+            work.Begin experiment
+            run.Value <- 0.0
+            run.Description <- Markup.Escape $"[{place}/{count}] {label experiment}"
+        | Stepped(step, steps, value) ->
+            advance (trainingShare * float step / float steps) (Some $"step {step}/{steps}, loss {fixed4 value}")
+        | EpochEnded(log, epochs) -> AnsiConsole.MarkupLine(Markup.Escape $"  {epochLine log epochs}")
+        | Tested(rows, all) ->
+            advance (trainingShare + (1.0 - trainingShare) * float rows / float (max 1 all)) (Some $"test rows {rows}/{all}")
+        | Ended result ->
+            work.End()
+            advance 0.0 None
+            AnsiConsole.MarkupLine(Markup.Escape $"{label result.Experiment}: {runLine result}")
+        | Skipped experiment ->
+            work.Skip experiment
+            advance 0.0 None
+
+    /// Runs `body` with a reporter for a sweep whose runs cost what `costs` says (by experiment id, in any unit).
+    let during (costs: (string * float) list) (body: (Report -> unit) -> 'a) : 'a =
+        let work = Work costs
+
+        if Console.IsOutputRedirected || not AnsiConsole.Profile.Capabilities.Interactive then
+            body (plain work Console.Out.WriteLine)
+        else
+            AnsiConsole
+                .Progress()
+                .AutoClear(true)
+                .Columns(TaskDescriptionColumn(Alignment = Justify.Left), ProgressBarColumn(), PercentageColumn())
+                .Start(fun context -> body (onTerminal work (context.AddTask "sweep") (context.AddTask "starting")))

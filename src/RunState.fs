@@ -1,0 +1,91 @@
+namespace Peft
+
+open System.Collections.Generic
+open System.IO
+open System.Text.Json
+open Peft.T5
+open TorchSharp
+
+/// Where a run stands after its last finished epoch.
+type Standing =
+    {
+        /// The experiment's id; another experiment's state is not continued.
+        Id: string
+        Epochs: EpochLog list
+        /// Optimiser steps taken.
+        Steps: int
+        PeakMemoryMiB: float
+    }
+
+    /// The epoch with the lowest validation loss, the first of equals; 0 before the first.
+    member standing.BestEpoch: int =
+        match standing.Epochs with
+        | [] -> 0
+        | epochs -> (epochs |> List.minBy _.ValidationLoss).Epoch
+
+/// A run's files between its epochs: trained parameters with the optimiser's state, and the best epoch's parameters. They
+/// are removed when the run has its result.
+[<RequireQualifiedAccess>]
+module RunState =
+    let private standingKey = "standing"
+    let private statePath results experiment = Path.Combine(results, Experiment.name experiment + ".state.safetensors")
+    let private bestPath results experiment = Path.Combine(results, Experiment.name experiment + ".best.safetensors")
+
+    let private parametersOf (model: T5) =
+        T5.trained model |> List.map (fun (name, parameter) -> name, (parameter: torch.Tensor))
+
+    /// Keeps the present parameters as the best ones. Call it before `save`: should the process end in between, the epoch
+    /// is repeated, and gives the same parameters again.
+    let saveBest (results: string) (experiment: Experiment) (model: T5) : unit =
+        Safetensors.write (bestPath results experiment) Map.empty (parametersOf model)
+
+    /// Puts the best epoch's parameters into the model.
+    let restoreBest (results: string) (experiment: Experiment) (model: T5) : unit =
+        use _ = torch.NewDisposeScope()
+        let path = bestPath results experiment
+        AdapterFile.restore path (Safetensors.readAll path) model
+
+    /// Writes where the run stands, whole or not at all.
+    let save (results: string) (experiment: Experiment) (standing: Standing) (optimizer: Optimizer) (model: T5) : unit =
+        let parameters = parametersOf model |> List.map (fun (name, tensor) -> $"parameter {name}", tensor)
+        let moments = optimizer.State() |> List.map (fun (name, tensor) -> $"optimizer {name}", tensor)
+        let metadata = Map.ofList [ standingKey, JsonSerializer.Serialize(standing, Json.line) ]
+        Safetensors.write (statePath results experiment) metadata (parameters @ moments)
+
+    let private readStanding path (experiment: Experiment) : Standing option =
+        match (Safetensors.readMetadata path).TryFind standingKey with
+        | None -> None
+        | Some text ->
+            match JsonSerializer.Deserialize<Standing>(text, Json.options) with
+            | null -> None
+            | standing when standing.Id <> Experiment.id experiment -> None
+            | standing -> Some standing
+
+    let private withPrefix (prefix: string) (tensors: IReadOnlyDictionary<string, torch.Tensor>) =
+        tensors
+        |> Seq.filter (fun pair -> pair.Key.StartsWith(prefix, System.StringComparison.Ordinal))
+        |> Seq.map (fun pair -> KeyValuePair(pair.Key.Substring prefix.Length, pair.Value))
+        |> Dictionary
+
+    /// Puts a saved state into optimiser and model and tells where the run stood; None where there is none.
+    let tryRestore (results: string) (experiment: Experiment) (optimizer: Optimizer) (model: T5) : Standing option =
+        let path = statePath results experiment
+
+        if not (File.Exists path && File.Exists(bestPath results experiment)) then
+            None
+        else
+            readStanding path experiment
+            |> Option.map (fun standing ->
+                use _ = torch.NewDisposeScope()
+                let tensors = Safetensors.readAll path
+                AdapterFile.restore path (withPrefix "parameter " tensors) model
+                Optimizer.restore optimizer standing.Steps (withPrefix "optimizer " tensors)
+                standing)
+
+    /// Whether an interrupted run of this experiment can be continued.
+    let exists (results: string) (experiment: Experiment) : bool = File.Exists(statePath results experiment)
+
+    /// Removes the run's files.
+    let remove (results: string) (experiment: Experiment) : unit =
+        File.Delete(statePath results experiment)
+        File.Delete(bestPath results experiment)

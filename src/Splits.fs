@@ -1,0 +1,315 @@
+namespace Peft
+
+open System
+open System.Collections.Generic
+open System.Security.Cryptography
+open System.Text
+
+/// The paper's three amounts of training data.
+type Level =
+    | Low
+    | Medium
+    | High
+
+[<RequireQualifiedAccess>]
+module Level =
+    /// Every level, the smallest first.
+    let all: Level list = [ Low; Medium; High ]
+
+    /// The most training rows of a level.
+    let rows (level: Level) : int =
+        match level with
+        | Low -> 100
+        | Medium -> 1_000
+        | High -> 10_000
+
+    /// The name in options, files and tables.
+    let name (level: Level) : string =
+        match level with
+        | Low -> "low"
+        | Medium -> "medium"
+        | High -> "high"
+
+    /// The level of a name; `UserError` where there is none.
+    let find (text: string) : Level =
+        match all |> List.tryFind (fun level -> name level = text) with
+        | Some level -> level
+        | None -> userError $"There is no level \"{text}\". Choose one of low, medium, high."
+
+/// A shuffle that is the same on every machine and version of .NET, which does not promise that for its own generator.
+[<RequireQualifiedAccess>]
+module Shuffle =
+    /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): a counter that
+    /// grows by the odd part of 2^64 / golden ratio, its bits mixed by two multiplications and three shifts.
+    let splitMix64 (seed: uint64) : unit -> uint64 =
+        let counter = ref seed
+
+        fun () ->
+            counter.Value <- counter.Value + 0x9E3779B97F4A7C15UL
+            let z = counter.Value
+            let z = (z ^^^ (z >>> 30)) * 0xBF58476D1CE4E5B9UL
+            let z = (z ^^^ (z >>> 27)) * 0x94D049BB133111EBUL
+            z ^^^ (z >>> 31)
+
+    /// A number from 0 to `bound` - 1, each equally likely: draws from the incomplete last run of `bound` are thrown away.
+    let private below (bound: uint64) (next: unit -> uint64) : int =
+        let usable = UInt64.MaxValue - UInt64.MaxValue % bound
+
+        let rec draw () =
+            let value = next ()
+            if value < usable then int (value % bound) else draw ()
+
+        draw ()
+
+    /// The numbers from 0 to `count` - 1 in an order that `key` decides (Fisher and Yates): its SHA-256 seeds the generator.
+    let order (key: string) (count: int) : int[] =
+        let hash = SHA256.HashData(Encoding.UTF8.GetBytes key)
+
+        let next =
+            splitMix64 (Buffers.Binary.BinaryPrimitives.ReadUInt64LittleEndian(ReadOnlySpan hash))
+
+        let places = Array.init count id
+
+        for last in count - 1 .. -1 .. 1 do
+            let chosen = below (uint64 last + 1UL) next
+            let moved = places[last]
+            places[last] <- places[chosen]
+            places[chosen] <- moved
+
+        places
+
+/// How many rows of a portion have a counterpart in another one.
+type Shared =
+    {
+        /// Rows whose input occurs in the other portion.
+        Inputs: int
+        /// Rows whose input and target occur there together.
+        Rows: int
+        /// All rows of the portion.
+        Of: int
+    }
+
+/// What the portions of a split have in common. Nothing is removed for it.
+type Overlap =
+    {
+        /// Validation rows that are among the training rows.
+        TrainValidation: Shared
+        /// Test rows that are among the training rows.
+        TrainTest: Shared
+        /// Test rows that are among the validation rows.
+        ValidationTest: Shared
+    }
+
+[<RequireQualifiedAccess>]
+module Overlap =
+    let private shared (known: Example[]) (rows: Example[]) : Shared =
+        let inputs = HashSet(known |> Array.map _.Input)
+        let whole = HashSet(known |> Array.map (fun row -> struct (row.Input, row.Target)))
+
+        {
+            Inputs = rows |> Seq.filter (fun row -> inputs.Contains row.Input) |> Seq.length
+            Rows =
+                rows
+                |> Seq.filter (fun row -> whole.Contains(struct (row.Input, row.Target)))
+                |> Seq.length
+            Of = rows.Length
+        }
+
+    /// Counts what training, validation and test rows have in common.
+    let ofRows (train: Example[]) (validation: Example[]) (test: Example[]) : Overlap =
+        {
+            TrainValidation = shared train validation
+            TrainTest = shared train test
+            ValidationTest = shared validation test
+        }
+
+    let private isNone (shared: Shared) = shared.Inputs = 0
+
+    /// The counts in words.
+    let describe (overlap: Overlap) : string =
+        let tell (rows: string) (others: string) (shared: Shared) =
+            $"{shared.Inputs:n0} of {shared.Of:n0} {rows} rows have an input of the {others} rows ({shared.Rows:n0} with the same target)"
+
+        let found =
+            [
+                "validation", "training", overlap.TrainValidation
+                "test", "training", overlap.TrainTest
+                "test", "validation", overlap.ValidationTest
+            ]
+            |> List.filter (fun (_, _, shared) -> not (isNone shared))
+            |> List.map (fun (rows, others, shared) -> tell rows others shared)
+
+        if found.IsEmpty then
+            "no input occurs in two portions"
+        else
+            String.Join("; ", found)
+
+/// The rows of an experiment.
+type Split =
+    {
+        Train: Example[]
+        Validation: Example[]
+        Test: Example[]
+        Overlap: Overlap
+        /// Which files and which rule the rows come from, in words.
+        Source: string
+        /// 16 hexadecimal digits of the SHA-256 of all examples in order.
+        Fingerprint: string
+    }
+
+/// Draws training, validation and test rows. A split depends on the rows, the task's name, level, seed and limits, and
+/// on nothing else. The training rows of a level begin with those of the level below; validation and test rows are the
+/// same at every level.
+[<RequireQualifiedAccess>]
+module Split =
+    /// The most validation rows, and the most test rows, unless the user says otherwise.
+    let standardLimit = 2_500
+
+    /// Of training rows without a validation file, one in ten is for validation, up to the limit.
+    let private carvedShare = 10
+
+    let private shuffled (task: string) (portion: string) (seed: int) (rows: Example[]) : Example[] =
+        Shuffle.order $"{task}/{portion}/{seed}" rows.Length
+        |> Array.map (fun place -> rows[place])
+
+    /// Takes validation rows from the end of the shuffled training rows. Rows of one input go together (E2E has some eight
+    /// references for one), so that none of them is seen in training; those beyond `size` are used for neither.
+    let private carve (size: int) (rows: Example[]) : Example[] * Example[] =
+        let held = HashSet<string>()
+        let counts = rows |> Seq.countBy _.Input |> dict
+        let mutable taken = 0
+        let mutable place = rows.Length - 1
+
+        while taken < size && place >= 0 do
+            let input = rows[place].Input
+
+            if held.Add input then
+                taken <- taken + counts[input]
+
+            place <- place - 1
+
+        let validation, train = rows |> Array.partition (fun row -> held.Contains row.Input)
+        train, validation |> Array.rev |> Array.truncate size
+
+    let private told (pool: Pool) = String.Join(" and ", pool.Files)
+
+    let private fingerprint (portions: Example[] list) : string =
+        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+
+        let addNumber (number: int) =
+            hash.AppendData(BitConverter.GetBytes number)
+
+        // Lengths go first, so that no two splits run together to the same bytes.
+        let addText (text: string) =
+            let bytes = Encoding.UTF8.GetBytes text
+            addNumber bytes.Length
+            hash.AppendData bytes
+
+        for rows in portions do
+            addNumber rows.Length
+
+            for row in rows do
+                addText row.Input
+                addText row.Target
+
+        Convert.ToHexString(hash.GetHashAndReset()).Substring(0, 16).ToLowerInvariant()
+
+    let private roles (task: TaskDefinition) (pools: Pools) : Pool option * Pool * string =
+        let missing (kind: string) (pool: Pool) =
+            match pool.Unlabelled with
+            | [] -> $"there is no {kind} file"
+            | files ->
+                let names = String.Join(", ", files)
+                $"there is no labelled {kind} file ({names} has no labels)"
+
+        let noTest = missing "test" pools.Test
+        let noValidation = missing "validation" pools.Validation
+
+        match pools.Validation.Files, pools.Test.Files with
+        | _ :: _, _ :: _ -> Some pools.Validation, pools.Test, "validation and test rows have files of their own"
+        | [], _ :: _ -> None, pools.Test, $"{noValidation}, so validation rows are carved from the training rows"
+        | _ :: _, [] ->
+            None,
+            pools.Validation,
+            $"{noTest}, so {told pools.Validation} gives the test rows and validation rows are carved from the training rows"
+        | [], [] ->
+            userError
+                $"{task.Title} has training rows and no test rows: {noTest}, and {noValidation}. Put a labelled test or validation file beside {told pools.Train}."
+
+    let private leftOut (pools: Pools) : string list =
+        match pools.Train.LeftOut + pools.Validation.LeftOut + pools.Test.LeftOut with
+        | 0 -> []
+        | 1 -> [ "1 row without input is left out" ]
+        | count -> [ $"{count:n0} rows without input are left out" ]
+
+    /// The split of rows that are loaded; load them once to make several.
+    let ofPools
+        (pools: Pools)
+        (task: TaskDefinition)
+        (level: Level)
+        (seed: int)
+        (validationLimit: int)
+        (testLimit: int)
+        : Split =
+        for name, limit in [ "validation", validationLimit; "test", testLimit ] do
+            if limit < 1 then
+                userError $"The limit of {name} rows is {limit}. Give 1 or more."
+
+        let validationPool, testPool, rule = roles task pools
+        let trainingRows = pools.Train.Examples |> shuffled task.Name "train" seed
+
+        let available, validation =
+            match validationPool with
+            | Some pool ->
+                trainingRows,
+                pool.Examples
+                |> shuffled task.Name "validation" seed
+                |> Array.truncate validationLimit
+            | None -> carve (max 1 (min validationLimit (trainingRows.Length / carvedShare))) trainingRows
+
+        if available.Length = 0 then
+            userError
+                $"{told pools.Train} has a single distinct input, so no validation rows can be carved from it. Add rows or a validation file."
+
+        let train = available |> Array.truncate (Level.rows level)
+
+        let test =
+            testPool.Examples |> shuffled task.Name "test" seed |> Array.truncate testLimit
+
+        let amount =
+            if train.Length < Level.rows level then
+                $"{train.Length:n0} training rows, all there are (the {Level.name level} level would take {Level.rows level:n0})"
+            else
+                $"{train.Length:n0} of {available.Length:n0} training rows"
+
+        let words =
+            [
+                $"{told pools.Train} ({pools.Train.Examples.Length:n0} rows) for training"
+                match validationPool with
+                | Some pool -> $"{told pool} ({pool.Examples.Length:n0} rows) for validation"
+                | None -> ()
+                $"{told testPool} ({testPool.Examples.Length:n0} rows) for testing"
+                rule
+                $"{amount}, {validation.Length:n0} validation rows, {test.Length:n0} test rows"
+                yield! leftOut pools
+            ]
+
+        {
+            Train = train
+            Validation = validation
+            Test = test
+            Overlap = Overlap.ofRows train validation test
+            Source = String.Join("; ", words)
+            Fingerprint = fingerprint [ train; validation; test ]
+        }
+
+    /// Reads a task's rows under a data folder and splits them.
+    let create
+        (dataFolder: string)
+        (task: TaskDefinition)
+        (level: Level)
+        (seed: int)
+        (validationLimit: int)
+        (testLimit: int)
+        : Split =
+        ofPools (Pools.load dataFolder task) task level seed validationLimit testLimit

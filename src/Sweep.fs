@@ -1,0 +1,161 @@
+namespace Peft
+
+open System
+open System.IO
+open Peft.T5
+
+/// Settings that replace those of the preset, for every technique alike.
+type Overrides =
+    {
+        Epochs: int option
+        BatchSize: int option
+        Accumulation: int option
+        /// Initial, peak and final learning rate.
+        Rates: (float * float * float) option
+        WarmupShare: float option
+        WeightDecay: float option
+        ClipNorm: float option
+        Dropout: float option
+        Patience: int option
+    }
+
+    /// The preset as it is.
+    static member None: Overrides =
+        {
+            Epochs = None
+            BatchSize = None
+            Accumulation = None
+            Rates = None
+            WarmupShare = None
+            WeightDecay = None
+            ClipNorm = None
+            Dropout = None
+            Patience = None
+        }
+
+/// A grid of experiments and where to run it.
+[<NoComparison>]
+type SweepPlan =
+    {
+        Place: Place
+        Tasks: TaskDefinition list
+        Methods: Method list
+        Levels: Level list
+        Seeds: int list
+        InputLimit: int
+        TargetLimit: int
+        ValidationLimit: int
+        TestLimit: int
+        Beams: int
+        Overrides: Overrides
+    }
+
+/// What comes with the repository: generated data sets and a small base model.
+[<RequireQualifiedAccess>]
+module Embedded =
+    let rec private above (folder: DirectoryInfo | null) : string option =
+        match folder with
+        | null -> None
+        | here when File.Exists(Path.Combine(here.FullName, "data", "models", "tiny", "config.json")) ->
+            Some(Path.Combine(here.FullName, "data"))
+        | here -> above here.Parent
+
+    /// The repository's `data` folder: above the program, or above the current folder.
+    let dataFolder () : string =
+        [ AppContext.BaseDirectory; string (Path.GetDirectoryName typeof<Place>.Assembly.Location); Environment.CurrentDirectory ]
+        |> List.filter (fun folder -> folder <> "")
+        |> List.tryPick (DirectoryInfo >> above)
+        |> Option.defaultWith (fun () ->
+            userError "the embedded data folder was not found: name --data and --model, or run inside a clone of the repository.")
+
+    /// The small base model.
+    let modelFolder () : string = Path.Combine(dataFolder (), "models", "tiny")
+
+/// From a plan to its experiments.
+[<RequireQualifiedAccess>]
+module Sweep =
+    let private training (overrides: Overrides) (dropout: float) (technique: Technique) (level: Level) : Training =
+        let preset = Training.paper dropout technique level
+        let initial, peak, final = overrides.Rates |> Option.defaultValue (preset.InitialRate, preset.PeakRate, preset.FinalRate)
+
+        {
+            Epochs = overrides.Epochs |> Option.defaultValue preset.Epochs
+            BatchSize = overrides.BatchSize |> Option.defaultValue preset.BatchSize
+            Accumulation = overrides.Accumulation |> Option.defaultValue preset.Accumulation
+            InitialRate = initial
+            PeakRate = peak
+            FinalRate = final
+            WarmupShare = overrides.WarmupShare |> Option.defaultValue preset.WarmupShare
+            WeightDecay = overrides.WeightDecay |> Option.defaultValue preset.WeightDecay
+            ClipNorm = overrides.ClipNorm |> Option.defaultValue preset.ClipNorm
+            Dropout = overrides.Dropout |> Option.defaultValue preset.Dropout
+            Patience = overrides.Patience |> Option.defaultValue preset.Patience
+        }
+
+    let private check (plan: SweepPlan) =
+        let positive name value =
+            if value < 1 then
+                userError $"{name} is {value}; the least is 1."
+
+        [ "--input-limit", plan.InputLimit; "--target-limit", plan.TargetLimit; "--beams", plan.Beams ]
+        @ ([ "--epochs", plan.Overrides.Epochs
+             "--batch-size", plan.Overrides.BatchSize
+             "--accumulation", plan.Overrides.Accumulation
+             "--patience", plan.Overrides.Patience ]
+           |> List.choose (fun (name, value) -> value |> Option.map (fun value -> name, value)))
+        |> List.iter (fun (name, value) -> positive name value)
+
+        match plan.Overrides.Dropout with
+        | Some rate when not (rate >= 0.0 && rate < 1.0) -> userError $"--dropout is {rate}; it is a share from 0 up to, not including, 1."
+        | _ -> ()
+
+    let private methodsFor (plan: SweepPlan) (task: TaskDefinition) =
+        plan.Methods
+        |> List.filter (fun method -> not (method = Majority && (TaskDefinition.labels task).IsEmpty))
+
+    let private experiment (session: Session) (plan: SweepPlan) (task: TaskDefinition) method level seed : Experiment =
+        let split = session.Split(task, level |> Option.defaultValue High, seed, plan.ValidationLimit, plan.TestLimit)
+
+        {
+            Task = task.Name
+            Method = method
+            Level = level
+            Seed = seed
+            Model = session.Fingerprint
+            Data = split.Fingerprint
+            Precision = plan.Place.Precision.ToLowerInvariant()
+            InputLimit = plan.InputLimit
+            TargetLimit = plan.TargetLimit
+            Beams = plan.Beams
+            Training =
+                match method, level with
+                | Tuned technique, Some level ->
+                    training plan.Overrides (Config.load (Path.Combine(plan.Place.ModelFolder, "config.json"))).DropoutRate technique level
+                | _ -> Training.none
+        }
+
+    /// Every experiment of a plan: task by task, baselines first, then level by level. Reads the data, since an
+    /// experiment names its split by content.
+    let experiments (session: Session) (plan: SweepPlan) : (TaskDefinition * Experiment) list =
+        check plan
+
+        [
+            for task in plan.Tasks do
+                let methods = methodsFor plan task
+                let baselines, tuned = methods |> List.partition Method.isBaseline
+
+                for method in baselines do
+                    for seed in plan.Seeds -> task, experiment session plan task method None seed
+
+                for level in plan.Levels do
+                    for method in tuned do
+                        for seed in plan.Seeds -> task, experiment session plan task method (Some level) seed
+        ]
+        // The same answer for two seeds of a small data set, say, is one experiment.
+        |> List.distinctBy (snd >> Experiment.name)
+
+    /// Rows that a run passes through the model, a training row counted as three (forward and backward), a test row as four
+    /// (it is generated token by token): what the time of a run is about proportional to.
+    let cost (split: Split) (experiment: Experiment) : float =
+        let rows = float split.Train.Length * 3.0 + float split.Validation.Length
+        float experiment.Training.Epochs * rows + (if experiment.Method = Majority then 0.0 else 4.0 * float split.Test.Length)

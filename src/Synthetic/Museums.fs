@@ -1,0 +1,133 @@
+namespace Peft.Synthetic
+
+open System
+
+/// What a museum is like, as the words of its meaning representation; `None` where nothing is said.
+type Museum =
+    {
+        Name: string
+        Kind: string
+        Price: string option
+        Rating: string option
+        Near: string option
+        Area: string option
+        Children: string option
+    }
+
+/// The museums of the meaning representations: the values of their slots and the wordings that say them.
+[<RequireQualifiedAccess>]
+module Museums =
+    let private names =
+        lazy
+            ([|
+                for first in
+                    Rules.words
+                        "Amber Arch Beacon Blue Canal Cedar Clock Copper Corner Crown Crystal Falcon Garden Glass Golden Granite Harbour Iron
+                         Ivory Lantern Lighthouse Lion Marble Meadow Mill Moon Old Orchard Paper Pearl Pine Quarry Raven River Rose Sand
+                         Silver Star Summer Sun Swan Tower Velvet Willow Winter" do
+                    for second in Rules.words "Barn Chamber Collection Gallery Hall House Pavilion Rooms Vault Yard" ->
+                        $"The {first} {second}"
+            |])
+
+    let private kinds =
+        Rules.words
+            "art_museum science_museum history_museum toy_museum railway_museum sculpture_museum ceramics_museum photography_museum
+             maritime_museum costume_museum clock_museum puppet_museum aviation_museum music_museum nature_museum coin_museum"
+
+    /// The value of a slot, and the wordings that count as saying it.
+    let prices: (string * string[])[] =
+        [|
+            "free", [| "free of charge"; "free"; "costs nothing" |]
+            "cheap", [| "cheap"; "low-priced"; "inexpensive" |]
+            "moderate", [| "moderately priced"; "mid-priced"; "moderate" |]
+            "expensive", [| "expensive"; "high-priced"; "costly" |]
+            "under £5", [| "less than £5"; "under £5" |]
+            "£10-15", [| "£10-15"; "between £10 and £15" |]
+            "over £20", [| "more than £20"; "over £20" |]
+        |]
+
+    /// The value of a slot, and the wordings that count as saying it.
+    let ratings: (string * string[])[] =
+        [|
+            "low", [| "low"; "poor" |]
+            "average", [| "average"; "middling" |]
+            "high", [| "high"; "excellent" |]
+            "1 out of 5", [| "1 out of 5"; "one out of five" |]
+            "3 out of 5", [| "3 out of 5"; "three out of five" |]
+            "5 out of 5", [| "5 out of 5"; "five out of five" |]
+        |]
+
+    /// The value of a slot, and the wordings that count as saying it.
+    let areas: (string * string[])[] =
+        [|
+            "riverside", [| "riverside"; "by the river" |]
+            "city centre", [| "city centre"; "centre of the city" |]
+            "harbour", [| "harbour" |]
+            "old town", [| "old town"; "old part of town" |]
+            "suburbs", [| "suburbs"; "edge of the city" |]
+        |]
+
+    /// The value of a slot, and the wordings that count as saying it.
+    let children: (string * string[])[] =
+        [|
+            "welcome",
+            [|
+                "child-friendly"
+                "welcomes children"
+                "children are welcome"
+                "good for families with children"
+                "family-friendly"
+            |]
+            "not welcome",
+            [|
+                "not child-friendly"
+                "for adults only"
+                "children are not welcome"
+                "not family-friendly"
+                "does not admit children"
+            |]
+        |]
+
+    let private landmarks =
+        lazy
+            (Array.concat
+                [
+                    [|
+                        for tree in Rules.words "Oak Elm Maple Chestnut Birch Hazel" do
+                            for place in Rules.words "Park Station Square Bridge" -> $"{tree} {place}"
+                    |]
+                    Rules.words
+                        "Saint_Ann's_Church King's_Theatre the_Old_Brewery the_Fish_Market the_Grand_Hotel the_Law_Courts Café_Miro Café_Lune
+                       Baker's_Corner the_Rose_Cinema the_Town_Hall the_Botanical_Garden Café_Verde the_Corn_Exchange"
+                ])
+
+    /// A museum drawn by chance: name, kind and one to five further slots.
+    let draw (chance: Chance) : Museum =
+        let kept = chance.Sample(chance.Between(1, 5), [| 0..4 |])
+
+        let maybe slot value =
+            if Array.contains slot kept then Some value else None
+
+        {
+            Name = chance.Pick names.Value
+            Kind = chance.Pick kinds
+            Price = maybe 0 (fst (chance.Pick prices))
+            Rating = maybe 1 (fst (chance.Pick ratings))
+            Near = maybe 2 (chance.Pick landmarks.Value)
+            Area = maybe 3 (fst (chance.Pick areas))
+            Children = maybe 4 (fst (chance.Pick children))
+        }
+
+    /// The meaning representation: `name[…], kind[…], price[…], …`, in a fixed order of slots.
+    let represent (museum: Museum) : string =
+        [
+            "name", Some museum.Name
+            "kind", Some museum.Kind
+            "price", museum.Price
+            "rating", museum.Rating
+            "area", museum.Area
+            "children", museum.Children
+            "near", museum.Near
+        ]
+        |> List.choose (fun (slot, value) -> value |> Option.map (fun value -> $"{slot}[{value}]"))
+        |> fun slots -> String.Join(", ", slots)

@@ -1,0 +1,272 @@
+namespace Peft
+
+open System
+open System.IO
+open System.Text.RegularExpressions
+
+/// The user's own data as a task.
+type CustomTask =
+    {
+        Name: string
+        /// A folder with `train.*` and, as far as there are, `validation.*` and `test.*`; used for files given as relative paths too.
+        Folder: string
+        /// Files, where they are not named like that.
+        Train: string option
+        Validation: string option
+        Test: string option
+        InputColumn: string
+        TargetColumn: string
+        /// `accuracy` or `rougeL`.
+        Scoring: string
+        /// A template with `{column}` and `{options}`; without one the input column is the input.
+        Instruction: string option
+    }
+
+/// The tasks: everything that words a data set is in this file.
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module TaskDefinition =
+    let private field (name: string) (alternatives: string list list) = name, alternatives
+
+    let private answer (column: string) (codes: (string * string) list) : Answer = { Column = column; Codes = codes }
+
+    let private usualNames (folders: string list) (header: Header) : TaskFiles =
+        {
+            Folders = folders
+            Train = [ [ "train" ] ]
+            Validation = [ [ "validation" ]; [ "valid" ]; [ "val" ]; [ "dev" ] ]
+            Test = [ [ "test" ] ]
+            Header = header
+        }
+
+    let private newsTopics = [ "World"; "Sports"; "Business"; "Sci/Tech" ]
+
+    let private coded (first: int) (labels: string list) =
+        labels |> List.mapi (fun place label -> string (first + place), label)
+
+    /// AG News: the publisher's CSV (class 1-4, title, description) or Hugging Face's columns (text, label 0-3).
+    let agnews: TaskDefinition =
+        let columns = [ "class"; "title"; "description" ]
+
+        {
+            Name = "agnews"
+            Title = "AG News"
+            Scoring = Accuracy newsTopics
+            Instruction = "What label best describes this news article?\n{options}\n\n{text}"
+            Fields =
+                [
+                    field "text" [ [ "text" ]; [ "title"; "description" ]; [ "Title"; "Description" ] ]
+                ]
+            Answers =
+                [
+                    answer "label" (coded 0 newsTopics)
+                    answer "class" (coded 1 newsTopics)
+                    answer "Class Index" (coded 1 newsTopics)
+                ]
+            Files =
+                { usualNames
+                      [ "ag_news"; "agnews"; "ag_news_csv" ]
+                      (Guessed([ "text"; "label"; "label_text"; "Class Index" ] @ columns, columns)) with
+                    Train = [ [ "train" ]; [ "train.subset5000" ] ]
+                    Test = [ [ "test" ]; [ "test.rows1-6000" ] ]
+                }
+            LeavesOutEmpty = false
+        }
+
+    let private judgements = [ "unacceptable"; "acceptable" ]
+
+    let private judging =
+        "Would a linguist rate this sentence to be acceptable linguistically?\n{options}\n\n{sentence}"
+
+    /// CoLA: the public release's TSV (source, label, mark, sentence) or GLUE's columns (sentence, label, idx).
+    let cola: TaskDefinition =
+        let columns = [ "source"; "label"; "mark"; "sentence" ]
+
+        {
+            Name = "cola"
+            Title = "CoLA"
+            Scoring = Accuracy judgements
+            Instruction = judging
+            Fields = []
+            Answers = [ answer "label" (coded 0 judgements) ]
+            Files =
+                {
+                    Folders = [ "cola"; "CoLA"; "cola_public"; "cola/cola_public"; "glue/cola" ]
+                    Train = [ [ "in_domain_train" ]; [ "train" ] ]
+                    Validation = [ [ "in_domain_dev"; "out_of_domain_dev" ]; [ "validation" ]; [ "dev" ] ]
+                    Test = [ [ "test" ] ]
+                    Header = Guessed([ "index"; "idx"; "label_text" ] @ columns, columns)
+                }
+            LeavesOutEmpty = false
+        }
+
+    /// E2E NLG: the challenge's CSV (mr, ref) or Hugging Face's columns (meaning_representation, human_reference).
+    let e2e: TaskDefinition =
+        {
+            Name = "e2e"
+            Title = "E2E NLG"
+            Scoring = RougeL
+            Instruction = "Produce a detailed sentence about this restaurant from its attributes.\n\n{attributes}"
+            Fields = [ field "attributes" [ [ "mr" ]; [ "meaning_representation" ]; [ "MR" ] ] ]
+            Answers = [ answer "ref" []; answer "human_reference" []; answer "target" [] ]
+            Files =
+                {
+                    Folders = [ "e2e_nlg"; "e2e"; "e2e-dataset"; "e2e_nlg_cleaned" ]
+                    Train = [ [ "trainset" ]; [ "train" ]; [ "train-fixed.no-ol" ] ]
+                    Validation = [ [ "devset" ]; [ "validation" ]; [ "dev" ]; [ "devel-fixed.no-ol" ] ]
+                    Test = [ [ "testset_w_refs" ]; [ "testset" ]; [ "test" ]; [ "test-fixed" ] ]
+                    Header = FirstRow
+                }
+            LeavesOutEmpty = false
+        }
+
+    let private summarizing = "Briefly summarize this dialogue.\n\n{dialogue}"
+
+    /// SAMSum: the publisher's JSON or the CSV, JSON Lines and parquet editions, all with id, dialogue, summary.
+    /// The original has a training row without a dialogue; such rows are left out.
+    let samsum: TaskDefinition =
+        {
+            Name = "samsum"
+            Title = "SAMSum"
+            Scoring = RougeL
+            Instruction = summarizing
+            Fields = []
+            Answers = [ answer "summary" [] ]
+            Files = usualNames [ "samsum"; "SAMSum"; "corpus" ] FirstRow
+            LeavesOutEmpty = true
+        }
+
+    let private embedded name title scoring instruction column : TaskDefinition =
+        {
+            Name = name
+            Title = title
+            Scoring = scoring
+            Instruction = instruction
+            Fields = []
+            Answers = [ answer column [] ]
+            Files = usualNames [ name ] FirstRow
+            LeavesOutEmpty = false
+        }
+
+    /// The embedded stand-in for AG News.
+    let topic: TaskDefinition =
+        embedded
+            "topic"
+            "Topic"
+            (Accuracy [ "sports"; "weather"; "cooking"; "music" ])
+            "What label best describes this text?\n{options}\n\n{text}"
+            "label"
+
+    /// The embedded stand-in for CoLA.
+    let acceptability: TaskDefinition =
+        embedded "acceptability" "Acceptability" (Accuracy judgements) judging "label"
+
+    /// The embedded stand-in for E2E NLG.
+    let attributes: TaskDefinition =
+        embedded
+            "attributes"
+            "Attributes"
+            RougeL
+            "Produce a detailed sentence from these attributes.\n\n{attributes}"
+            "text"
+
+    /// The embedded stand-in for SAMSum.
+    let dialogue: TaskDefinition =
+        embedded "dialogue" "Dialogue" RougeL summarizing "summary"
+
+    /// The paper's four data sets, in the order of its tables.
+    let published: TaskDefinition list = [ agnews; cola; e2e; samsum ]
+
+    /// The four generated data sets that come with this project, in the same order.
+    let generated: TaskDefinition list = [ topic; acceptability; attributes; dialogue ]
+
+    /// Every task with a name of its own.
+    let all: TaskDefinition list = published @ generated
+
+    /// The task of a name; `UserError` where there is none.
+    let find (name: string) : TaskDefinition =
+        match all |> List.tryFind (fun task -> task.Name = name) with
+        | Some task -> task
+        | None ->
+            let names = String.Join(", ", all |> List.map _.Name)
+            userError $"There is no task \"{name}\". Choose one of {names}."
+
+    /// The labels of a classification task; none for generation.
+    let labels (task: TaskDefinition) : string list =
+        match task.Scoring with
+        | Accuracy labels -> labels
+        | RougeL -> []
+
+    /// The name of the metric that tables report.
+    let metric (task: TaskDefinition) : string =
+        match task.Scoring with
+        | Accuracy _ -> "accuracy"
+        | RougeL -> "rougeL"
+
+    /// The names of every metric of a task, the reported one first.
+    let metrics (task: TaskDefinition) : string list =
+        match task.Scoring with
+        | Accuracy [ _; _ ] -> [ "accuracy"; "matthews" ]
+        | Accuracy _
+        | RougeL -> [ metric task ]
+
+    /// The user's own rows as a task, read with the same checks as any other. With `accuracy` the labels are the
+    /// distinct targets of the training rows, in ordinal order; a target of another portion outside them is refused.
+    let custom (options: CustomTask) : TaskDefinition =
+        // The name becomes part of file names.
+        if not (Regex.IsMatch(options.Name, "^[a-z0-9][a-z0-9_-]*$")) then
+            userError $"\"{options.Name}\" cannot name a task. Use small letters, digits, - and _."
+
+        if all |> List.exists (fun task -> task.Name = options.Name) then
+            userError $"\"{options.Name}\" is the name of a task of this project. Choose another for your own."
+
+        let whole = Path.GetFullPath options.Folder
+
+        let named (file: string option) (usual: string list list) =
+            match file with
+            | Some path ->
+                if not (File.Exists(Path.Combine(whole, path))) then
+                    userError $"{path} does not exist. Give the path of a data file, absolute or from {options.Folder}."
+
+                [ [ path ] ]
+            | None -> usual
+
+        let usual = usualNames [ whole ] FirstRow
+
+        let instruction =
+            options.Instruction |> Option.defaultValue $"{{{options.InputColumn}}}"
+
+        if (Pools.slots instruction).IsEmpty then
+            userError
+                $"The instruction \"{instruction}\" names no column. Write {{{options.InputColumn}}} where the row's text belongs."
+
+        let unscored =
+            {
+                Name = options.Name
+                Title = options.Name
+                Scoring = RougeL
+                Instruction = instruction
+                Fields = []
+                Answers = [ answer options.TargetColumn [] ]
+                Files =
+                    { usual with
+                        Train = named options.Train usual.Train
+                        Validation = named options.Validation usual.Validation
+                        Test = named options.Test usual.Test
+                    }
+                LeavesOutEmpty = false
+            }
+
+        match options.Scoring with
+        | "rougeL" -> unscored
+        | "accuracy" ->
+            let targets =
+                (Pools.loadTraining whole unscored).Examples
+                |> Array.map _.Target
+                |> Array.distinct
+
+            Array.sortInPlaceWith (fun left right -> String.CompareOrdinal(left, right)) targets
+
+            { unscored with
+                Scoring = Accuracy(List.ofArray targets)
+            }
+        | other -> userError $"\"{other}\" is no scoring. Choose accuracy or rougeL."
