@@ -1,5 +1,6 @@
 namespace Peft
 
+open System
 open Peft.T5
 
 /// Whose way of counting a technique. They agree on full fine-tuning and differ elsewhere; see `Form.of'`.
@@ -157,7 +158,38 @@ module Form =
                 }
             ]
 
-    let private paper (technique: Technique) : Form =
+    let private bottleneck (suffix: string) (width: int) (d: int64) =
+        [
+            $"{suffix}_down", [ int64 width; d ]
+            $"{suffix}_down_bias", [ int64 width ]
+            $"{suffix}_up", [ d; int64 width ]
+            $"{suffix}_up_bias", [ d ]
+        ]
+
+    /// Several techniques as one: each on its own sites.
+    let private together (forms: Form list) : Form =
+        let isOwn site (form: Form) =
+            form.Standard |> Option.exists (fun standard -> standard site)
+
+        {
+            Standard =
+                match forms |> List.choose _.Standard with
+                | [] -> None
+                | standards -> Some(List.reduce Selector.either standards)
+            AtSite =
+                fun site widths ->
+                    forms
+                    |> List.filter (isOwn site)
+                    |> List.collect (fun form -> form.AtSite site widths)
+            Added = fun config -> forms |> List.collect (fun form -> form.Added config)
+            Own = fun config -> forms |> List.collect (fun form -> form.Own config) |> List.distinct
+            Formula = forms |> List.map _.Formula |> String.concat "; "
+        }
+
+    let rec private paper (technique: Technique) : Form =
+        let standard =
+            Adapter.usualSites technique |> Option.defaultValue Selector.everywhere
+
         match technique with
         | FullFineTuning -> elsewhere nothing Outline.model "every tensor"
         | Lora rank ->
@@ -165,29 +197,96 @@ module Form =
                 lowRank rank widths @ rescaled widths)
         | Ia3 -> atSites Selector.paperIa3 "in + out on k, v, wi_1" (fun _ -> rescaled)
         | BitFit -> atSites Selector.everywhere "out on every linear map" (fun _ -> bias)
-        | PromptTuning tokens -> elsewhere (prompt tokens) nothing "tokens·d_model"
+        | PromptTuning tokens
+        | PromptTuningFrom(tokens, _) -> elsewhere (prompt tokens) nothing "tokens·d_model"
+        | LoraWith settings ->
+            let on = String.concat ", " settings.Targets
 
-    let private tFew (technique: Technique) : Form =
+            if settings.IsDora then
+                atSites standard $"rank·(in + out) + out on {on}" (fun _ (fanIn, fanOut) ->
+                    lowRank settings.Rank (fanIn, fanOut) @ [ "lora_magnitude_vector", [ fanOut ] ])
+            else
+                atSites standard $"rank·(in + out) on {on}" (fun _ -> lowRank settings.Rank)
+        | Ia3HuggingFace ->
+            atSites standard "out on k, v and in on wo" (fun site (fanIn, fanOut) ->
+                if site.Role = FeedForward Wo then
+                    [ "multi_lora_a", [ fanIn ] ]
+                else
+                    [ "multi_lora_b", [ fanOut ] ])
+        | Ia3Published -> atSites standard "out on k, v, wi_1" (fun _ (_, fanOut) -> [ "multi_lora_b", [ fanOut ] ])
+        | PrefixTuning tokens ->
+            let rows (config: Config) =
+                [
+                    {
+                        Name = "prefix_embeddings"
+                        Shape = [ int64 tokens; 2L * int64 config.DecoderLayers * int64 config.InnerWidth ]
+                    }
+                ]
+
+            elsewhere rows nothing "tokens·2·layers·heads·d_kv"
+        | BottleneckAdapter(width, Behind) ->
+            atSites standard "2·width·d_model + width + d_model on o, wo" (fun _ (_, fanOut) ->
+                bottleneck "adapter" width fanOut)
+        | BottleneckAdapter(width, BottleneckPlace.Beside) ->
+            atSites
+                standard
+                "2·width·d_model + width + d_model beside every feed-forward layer"
+                (fun site (_, fanOut) ->
+                    if site.Role = FeedForward Wo then
+                        bottleneck "parallel" width fanOut
+                    else
+                        [])
+        | LayerNormTuning -> elsewhere nothing Outline.norms "the layer norms"
+        | Vera(rank, _) ->
+            atSites standard "rank + out on q, v" (fun _ (_, fanOut) ->
+                [ "vera_lambda_d", [ int64 rank ]; "vera_lambda_b", [ fanOut ] ])
+        | AdaLora settings ->
+            atSites standard "start·(in + out + 1) on q, v" (fun _ widths ->
+                lowRank settings.InitialRank widths
+                @ [ "lora_e", [ int64 settings.InitialRank; 1L ] ])
+        | ExtraModules names ->
+            let isNamed (outline: Outline) =
+                names
+                |> List.exists (fun name -> outline.Name.EndsWith($"{name}.weight", StringComparison.Ordinal))
+
+            let named = String.concat ", " names
+            elsewhere nothing (Outline.model >> List.filter isNamed) $"every tensor of {named}"
+        | Chain parts -> parts |> List.map paper |> together
+
+    let private tFew (technique: Technique) : Form option =
         match technique with
-        | FullFineTuning -> paper technique
+        | FullFineTuning
+        | Ia3Published -> Some(paper technique)
         // lora.json: no scaling rank, layers "q|k|v|o|w.*", trained ".*layer_norm.*|.*lora_[ab].*".
         | Lora rank ->
-            { atSites Selector.everywhere "rank·(in + out) on every linear map, and the layer norms" (fun _ ->
-                  lowRank rank) with
-                Own = Outline.norms
-            }
+            Some
+                { atSites Selector.everywhere "rank·(in + out) on every linear map, and the layer norms" (fun _ ->
+                      lowRank rank) with
+                    Own = Outline.norms
+                }
         // ia3.json: trained ".*lora_b.*", so the input's vector stays at one.
-        | Ia3 -> atSites Selector.paperIa3 "out on k, v, wi_1" (fun _ (_, fanOut) -> [ "multi_lora_b", [ fanOut ] ])
+        | Ia3 -> Some(paper Ia3Published)
         // bitfit.json: layers "q|k|v|o|wi_[01]|w_o", and w_o matches nothing; trained ".*bias|.*layer_norm.*".
         | BitFit ->
             let standard =
                 Selector.either (Selector.attention [ Q; K; V; O ]) (Selector.feedForward [ Wi0; Wi1 ])
 
-            { atSites standard "out on q, k, v, o, wi_0, wi_1, and the layer norms" (fun _ -> bias) with
-                Own = Outline.norms
-            }
+            Some
+                { atSites standard "out on q, k, v, o, wi_0, wi_1, and the layer norms" (fun _ -> bias) with
+                    Own = Outline.norms
+                }
         // prompt_tuning.py: rows before the encoder's input and others before the decoder's.
-        | PromptTuning tokens -> elsewhere (prompt (2 * tokens)) nothing "2·tokens·d_model, for both stacks"
+        | PromptTuning tokens -> Some(elsewhere (prompt (2 * tokens)) nothing "2·tokens·d_model, for both stacks")
+        | PromptTuningFrom _
+        | LoraWith _
+        | Ia3HuggingFace
+        | PrefixTuning _
+        | BottleneckAdapter _
+        | LayerNormTuning
+        | Vera _
+        | AdaLora _
+        | ExtraModules _
+        | Chain _ -> None
 
     let private huggingFace (technique: Technique) : Form option =
         match technique with
@@ -201,13 +300,25 @@ module Form =
                 [ "ia3_l", [ (if site.Role = FeedForward Wo then fanIn else fanOut) ] ]
 
             Some(atSites standard "out on k, v and in on wo" vector)
-        | BitFit -> None
+        | LoraWith _
+        | Ia3HuggingFace
+        | Ia3Published
+        | PrefixTuning _
+        | LayerNormTuning
+        | Vera _
+        | AdaLora _ -> Some(paper technique)
+        | BitFit
+        | BottleneckAdapter _
+        | ExtraModules _
+        | Chain _ -> None
         // num_transformer_submodules is 2 for encoder-decoder models, and the forward pass uses the first half.
-        | PromptTuning tokens -> Some(elsewhere (prompt (2 * tokens)) nothing "2·tokens·d_model, half of it unused")
+        | PromptTuning tokens
+        | PromptTuningFrom(tokens, _) ->
+            Some(elsewhere (prompt (2 * tokens)) nothing "2·tokens·d_model, half of it unused")
 
     /// What a technique trains under a convention; none where the convention has no such technique.
     let of' (convention: Convention) (technique: Technique) : Form option =
         match convention with
         | Convention.Paper -> Some(paper technique)
-        | Convention.TFew -> Some(tFew technique)
+        | Convention.TFew -> tFew technique
         | Convention.HuggingFace -> huggingFace technique

@@ -68,8 +68,7 @@ module Gradients =
 
 [<RequireQualifiedAccess>]
 module Optimizer =
-    let private zeros (parameter: Modules.Parameter) =
-        torch.zeros_like (parameter.detach ())
+    let private zeros (parameter: Modules.Parameter) = torch.zeros_like (parameter.detach ())
 
     /// AdamW (Loshchilov and Hutter 2019, algorithm 2) with PyTorch's order of operations: decay first, then the
     /// moments, bias-corrected. State: `<name>.m` and `<name>.v`, shaped like the parameter, float32.
@@ -88,7 +87,7 @@ module Optimizer =
             if decay <> 0.0 then
                 parameter.mul_ ((1.0 - rate * decay).ToScalar()) |> ignore
 
-            m.mul_(beta1.ToScalar()).add_ (gradient, (1.0 - beta1).ToScalar()) |> ignore
+            m.mul_(beta1.ToScalar()).add_(gradient, (1.0 - beta1).ToScalar()) |> ignore
 
             v.mul_(beta2.ToScalar()).addcmul_(gradient, gradient, (1.0 - beta2).ToScalar())
             |> ignore
@@ -188,6 +187,39 @@ module Optimizer =
             member _.Steps
                 with get () = steps
                 and set value = steps <- value
+        }
+
+    /// Several optimisers as one: parameters whose names have one multiplier form a group, which `make` gives its own
+    /// optimiser and every step the rate times the multiplier (LoRA+: `Technique.rateMultiplier`).
+    let grouped
+        (multiplier: string -> float)
+        (make: (string * Modules.Parameter) list -> Optimizer)
+        (parameters: (string * Modules.Parameter) list)
+        : Optimizer =
+        let groups =
+            parameters
+            |> List.groupBy (fst >> multiplier)
+            |> List.map (fun (factor, group) -> factor, make group)
+
+        let mutable steps = 0
+
+        { new Optimizer with
+            member _.Step rate =
+                steps <- steps + 1
+
+                for factor, group in groups do
+                    group.Step(rate * factor)
+
+            member _.State() =
+                groups |> List.collect (fun (_, group) -> group.State())
+
+            member _.Steps
+                with get () = steps
+                and set value =
+                    steps <- value
+
+                    for _, group in groups do
+                        group.Steps <- value
         }
 
     /// Puts a saved state back. Every tensor of the optimiser must be there.

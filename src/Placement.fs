@@ -216,13 +216,7 @@ module Placement =
         within config Selector.everywhere placement
 
     /// A technique's own sites; none for techniques that stand at no linear map.
-    let standard (technique: Technique) : Selector option =
-        match technique with
-        | Lora _ -> Some Selector.paperLora
-        | Ia3 -> Some Selector.paperIa3
-        | BitFit -> Some Selector.everywhere
-        | FullFineTuning
-        | PromptTuning _ -> None
+    let standard (technique: Technique) : Selector option = Adapter.usualSites technique
 
     /// Where a technique stands under a placement; none for techniques that stand at no linear map, which take no
     /// placement but `all`.
@@ -239,8 +233,6 @@ module Placement =
         fun model ->
             let where = ofTechnique model.Config technique placement
 
-            match technique, where with
-            | Lora rank, Some where -> Adapter.lora rank seed where model
-            | Ia3, Some where -> Adapter.ia3 where model
-            | BitFit, Some where -> Adapter.bitFit where model
-            | _ -> Adapter.ofTechnique technique seed model
+            match where with
+            | Some where -> Adapter.at where technique seed model
+            | None -> Adapter.ofTechnique technique seed model

@@ -63,7 +63,7 @@ module Plan =
     let private fileBytes (outlines: Outline list) : int64 =
         let entry (offset: int64) (outline: Outline) =
             let next = offset + 4L * outline.Elements
-            let shape = String.Join(",", outline.Shape)
+            let shape = String.Join(",", Leaf.storedShape outline.Name outline.Shape)
 
             let json =
                 $"\"{outline.Name}\":{{\"data_offsets\":[{offset},{next}],\"dtype\":\"F32\",\"shape\":[{shape}]}}"

@@ -162,8 +162,8 @@ let private placements (technique: Technique) : string list =
     | Lora _ -> common @ [ "not(self)"; "not(q,o)"; "cross & k,v" ]
     | Ia3 -> common @ [ "not(ffn)"; "not(attention)"; "k" ]
     | BitFit -> common @ [ "not(self)"; "not(ffn)"; "o"; "blocks(0) | blocks(2) & ffn" ]
-    | FullFineTuning
-    | PromptTuning _ -> [ "all" ]
+    // The wider family's forms are compared in FamilyTests.
+    | _ -> [ "all" ]
 
 let private optimiserElements (model: T5) : int64 =
     // AdamW keeps two moments for each element that it moves.
