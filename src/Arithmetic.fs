@@ -106,13 +106,13 @@ module Arithmetic =
                 |> List.map (fun other -> $"it fits if {place}'s {printed.Text} reads {other.Text}")
 
             match figure.Quantity, score, parameters, seconds with
-            | PerParameters, Some score, Some parameters, _ ->
+            | Quantity.PerParameters, Some score, Some parameters, _ ->
                 let divisor = parameters.Value / 1e5
 
                 slips score
                 |> List.filter (fun other -> explains other divisor)
                 |> told "Table 1" score
-            | PerMinute, Some score, _, Some seconds ->
+            | Quantity.PerMinute, Some score, _, Some seconds ->
                 (slips score
                  |> List.filter (fun other -> explains other (seconds.Value / 60.0))
                  |> told "Table 1" score)

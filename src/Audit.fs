@@ -1,7 +1,6 @@
 namespace Peft
 
 open System
-open System.Globalization
 
 /// Everything that the paper's figures say about themselves.
 type Audit =
@@ -30,8 +29,7 @@ module Audit =
     /// The audit as data.
     let paper () : Audit = made.Value
 
-    let private number (value: float) =
-        value.ToString("0.#####", CultureInfo.InvariantCulture)
+    let private number = Claim.number
 
     let private at (task: string) (level: Level) =
         $"{Tables.title task}, {Level.name level}"
@@ -165,20 +163,20 @@ module Audit =
                      :: List.map line found)
 
         [
-            section "Table 5, score per 100,000 trainable parameters" (Significant 4) PerParameters
-            section "Table 6, score per minute" (Significant 4) PerMinute
+            section "Table 5, score per 100,000 trainable parameters" (Significant 4) Quantity.PerParameters
+            section "Table 6, score per minute" (Significant 4) Quantity.PerMinute
             "Figure 1, run time relative to full fine-tuning (printed as a drawing only)\n\n"
             + Render.toText
                 (Fixed 2)
                 (Paper.runs
                  |> List.filter (fun run -> run.Experiment.Level <> Some High)
                  |> Tables.figure1)
-            section "§3.2, full fine-tuning's mean speed-up in per cent" (Plain 1) SpeedUp
-            plain "Table 2's rows of whole techniques against Table 1" Score
-            plain "Table 3 and A.4 against the counts of FLAN-T5-XL's shape" Parameters
+            section "§3.2, full fine-tuning's mean speed-up in per cent" (Plain 1) Quantity.SpeedUp
+            plain "Table 2's rows of whole techniques against Table 1" Quantity.Score
+            plain "Table 3 and A.4 against the counts of FLAN-T5-XL's shape" Quantity.Parameters
             offGrid
             "Item noise\n\n" + noiseText audit
             "What the paper concludes, and what its figures say\n\n"
-            + (audit.Claims |> List.map Claims.describe |> String.concat "\n\n")
+            + (audit.Claims |> List.map Claim.describe |> String.concat "\n\n")
         ]
         |> String.concat "\n\n"

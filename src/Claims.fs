@@ -1,46 +1,6 @@
 namespace Peft
 
 open System
-open System.Globalization
-
-/// A comparison that a statement of the paper stands on.
-type Check =
-    {
-        /// With the numbers compared.
-        What: string
-        Holds: bool
-        /// Whether the two scores differ by no more than the test rows' chance: P is 0.05 or more. Accuracies only.
-        IsWithinNoise: bool
-    }
-
-type ClaimVerdict =
-    | Supported
-    /// Some comparisons hold, some do not.
-    | Mixed
-    | Contradicted
-    /// The paper measured nothing that bears on it.
-    | NoEvidence
-
-/// A statement of the paper, held against its own figures.
-type Claim =
-    {
-        Name: string
-        /// The paper's section.
-        Source: string
-        Statement: string
-        Checks: Check list
-        /// What the figures can and cannot say about it.
-        Remark: string
-    }
-
-    member claim.Held: int = claim.Checks |> List.filter _.Holds |> List.length
-
-    member claim.Verdict: ClaimVerdict =
-        match claim.Held, claim.Checks.Length with
-        | _, 0 -> NoEvidence
-        | held, all when held = all -> Supported
-        | 0, _ -> Contradicted
-        | _ -> Mixed
 
 /// What the paper concludes, held against its own figures.
 [<RequireQualifiedAccess>]
@@ -49,41 +9,13 @@ module Claims =
     let private adapters = List.tail techniques
     let private tasks = TaskDefinition.published |> List.map _.Name
     let private early = [ Low; Medium ]
-
-    let private number (value: float) =
-        value.ToString("0.#####", CultureInfo.InvariantCulture)
+    let private number = Claim.number
+    let private above = Claim.above
+    let private fact = Claim.fact
+    let private claim = Claim.make
 
     let private at (task: string) (level: Level) =
         $"{Tables.title task}, {Level.name level}"
-
-    /// Whether one score is above another.
-    let private above
-        (where: string)
-        (task: string)
-        (left: string, leftScore: float)
-        (right: string, rightScore: float)
-        : Check =
-        {
-            What = $"{where}: {left} {number leftScore} against {right} {number rightScore}"
-            Holds = leftScore > rightScore
-            IsWithinNoise = Arithmetic.isWithinNoise task leftScore rightScore
-        }
-
-    let private fact (what: string) (holds: bool) : Check =
-        {
-            What = what
-            Holds = holds
-            IsWithinNoise = false
-        }
-
-    let private claim name source statement remark checks : Claim =
-        {
-            Name = name
-            Source = source
-            Statement = statement
-            Checks = checks
-            Remark = remark
-        }
 
     let private scored level task technique =
         technique, Arithmetic.scoreOf technique level task
@@ -110,7 +42,7 @@ module Claims =
         Paper.table4
         |> List.pick (fun figure ->
             if
-                figure.Quantity = Epoch
+                figure.Quantity = Quantity.Epoch
                 && figure.Technique = technique
                 && figure.Level = Some level
                 && figure.Task = task
@@ -439,44 +371,3 @@ module Claims =
         match all |> List.tryFind (fun claim -> claim.Name = name) with
         | Some claim -> claim
         | None -> invalidArg (nameof name) $"there is no claim {name}"
-
-    /// A claim's verdict in words.
-    let verdict (claim: Claim) : string =
-        let noisy = claim.Checks |> List.filter _.IsWithinNoise |> List.length
-
-        let noise =
-            if noisy = 0 then
-                ""
-            else
-                let word = if noisy = 1 then "difference lies" else "differences lie"
-                $"; {noisy} {word} within item noise"
-
-        match claim.Verdict with
-        | Supported -> $"supported: {claim.Held} of {claim.Checks.Length} comparisons hold{noise}"
-        | Mixed -> $"mixed: {claim.Held} of {claim.Checks.Length} comparisons hold{noise}"
-        | Contradicted -> $"contradicted: none of {claim.Checks.Length} comparisons holds{noise}"
-        | NoEvidence -> "no evidence in the paper's figures"
-
-    /// A claim as text: the verdict, and the comparisons that do not hold.
-    let describe (claim: Claim) : string =
-        let failed =
-            claim.Checks
-            |> List.filter (fun check -> not check.Holds)
-            |> List.map (fun check ->
-                let noise = if check.IsWithinNoise then " (within noise)" else ""
-                $"    not {check.What}{noise}")
-
-        let shown =
-            if failed.Length > 8 then
-                List.truncate 6 failed @ [ $"    and {failed.Length - 6} more" ]
-            else
-                failed
-
-        [
-            $"{claim.Source}: {claim.Statement}"
-            $"  {verdict claim}"
-            if claim.Remark <> "" then
-                $"  {claim.Remark}"
-            yield! shown
-        ]
-        |> String.concat "\n"

@@ -22,6 +22,7 @@ type Printed =
         }
 
 /// What a printed figure counts.
+[<RequireQualifiedAccess>]
 type Quantity =
     | Score
     | Parameters
@@ -121,40 +122,40 @@ module Paper =
         ]
 
     /// Table 1: scores.
-    let table1: Figure list = byLevel "table1.csv" "Table 1" Score id
+    let table1: Figure list = byLevel "table1.csv" "Table 1" Quantity.Score id
 
     /// Table 2: ablations, at the medium level.
     let table2: Figure list =
         [
             for row in rows "table2.csv" do
                 for task in tasks ->
-                    figure "Table 2" Score (row "technique") (row "placement") (Some Medium) task (row task)
+                    figure "Table 2" Quantity.Score (row "technique") (row "placement") (Some Medium) task (row task)
         ]
 
     /// Table 3 and A.4: trainable parameters.
     let table3: Figure list =
         [
             for row in rows "table3.csv" ->
-                figure (row "source") Parameters (row "technique") (row "placement") None "" (row "parameters")
+                figure (row "source") Quantity.Parameters (row "technique") (row "placement") None "" (row "parameters")
         ]
 
     /// Table 4: epochs of convergence, then seconds.
     let table4: Figure list =
-        byLevel "table4.csv" "Table 4" Epoch (fun task -> $"{task}_epoch")
-        @ byLevel "table4.csv" "Table 4" Seconds (fun task -> $"{task}_seconds")
+        byLevel "table4.csv" "Table 4" Quantity.Epoch (fun task -> $"{task}_epoch")
+        @ byLevel "table4.csv" "Table 4" Quantity.Seconds (fun task -> $"{task}_seconds")
 
     /// Table 5: score per 100,000 trainable parameters.
-    let table5: Figure list = byLevel "table5.csv" "Table 5" PerParameters id
+    let table5: Figure list = byLevel "table5.csv" "Table 5" Quantity.PerParameters id
 
     /// Table 6: score per minute of run time.
-    let table6: Figure list = byLevel "table6.csv" "Table 6" PerMinute id
+    let table6: Figure list = byLevel "table6.csv" "Table 6" Quantity.PerMinute id
 
     /// §3.2: full fine-tuning's mean speed-up.
     let speedUps: Figure list =
         [
             for row in rows "speedups.csv" do
                 for task in tasks ->
-                    figure "§3.2" SpeedUp "" Placed.allLayers (Some(Level.find (row "level"))) task (row task)
+                    figure "§3.2" Quantity.SpeedUp "" Placed.allLayers (Some(Level.find (row "level"))) task (row task)
         ]
 
     /// Every printed figure.
@@ -173,25 +174,25 @@ module Paper =
 
     /// The printed score of a technique on all of its layers.
     let score (technique: string) (level: Level) (task: string) : Printed option =
-        found Score technique Placed.allLayers (Some level) task table1
+        found Quantity.Score technique Placed.allLayers (Some level) task table1
 
     /// The printed score of an ablation (Table 2).
     let ablation (technique: string) (placement: string) (task: string) : Printed option =
-        found Score technique placement (Some Medium) task table2
+        found Quantity.Score technique placement (Some Medium) task table2
 
     /// The printed trainable parameters of a technique.
     let parameters (technique: string) (placement: string) : Printed option =
         if technique = "full" then
-            found Parameters "total" "-" None "" table3
+            found Quantity.Parameters "total" "-" None "" table3
         else
-            found Parameters technique placement None "" table3
+            found Quantity.Parameters technique placement None "" table3
 
     /// The printed seconds of a run.
     let seconds (technique: string) (level: Level) (task: string) : Printed option =
-        found Seconds technique Placed.allLayers (Some level) task table4
+        found Quantity.Seconds technique Placed.allLayers (Some level) task table4
 
     let private epoch technique level task =
-        found Epoch technique Placed.allLayers (Some level) task table4
+        found Quantity.Epoch technique Placed.allLayers (Some level) task table4
 
     /// The test rows of the two classification tasks: 2,500 is the paper's limit for AG News, and CoLA's printed scores are
     /// multiples of 1/522. For the others the paper does not give a number.

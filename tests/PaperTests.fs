@@ -161,17 +161,17 @@ let private audit =
         [
             testCase "how many printed figures recompute, table by table"
             <| fun () ->
-                Expect.equal (verdicts Score) (8, 0, 0) "Table 2's repeated rows"
-                Expect.equal (verdicts Parameters) (16, 0, 0) "Table 3 and A.4 follow from the model's shape"
-                Expect.equal (verdicts PerParameters) (35, 11, 2) "Table 5"
-                Expect.equal (verdicts PerMinute) (21, 6, 5) "Table 6"
-                Expect.equal (verdicts SpeedUp) (4, 3, 1) "§3.2"
+                Expect.equal (verdicts Quantity.Score) (8, 0, 0) "Table 2's repeated rows"
+                Expect.equal (verdicts Quantity.Parameters) (16, 0, 0) "Table 3 and A.4 follow from the model's shape"
+                Expect.equal (verdicts Quantity.PerParameters) (35, 11, 2) "Table 5"
+                Expect.equal (verdicts Quantity.PerMinute) (21, 6, 5) "Table 6"
+                Expect.equal (verdicts Quantity.SpeedUp) (4, 3, 1) "§3.2"
 
             testCase "the speed-up on SAMSum at medium is 50 %, not 64 %"
             <| fun () ->
                 let wrong =
                     (Audit.paper ()).Figures
-                    |> List.filter (fun cell -> cell.Figure.Quantity = SpeedUp && cell.Verdict = Differs)
+                    |> List.filter (fun cell -> cell.Figure.Quantity = Quantity.SpeedUp && cell.Verdict = Differs)
 
                 Expect.equal
                     (wrong
@@ -189,7 +189,7 @@ let private audit =
                         let figure = cell.Figure
 
                         (figure.Quantity, figure.Technique, figure.Level, figure.Task) =
-                            (PerMinute, "lora", Some Low, "cola"))
+                            (Quantity.PerMinute, "lora", Some Low, "cola"))
 
                 Expect.equal cell.Hints [ "it fits if Table 4's 687 reads 787" ] "hint"
 
