@@ -66,9 +66,12 @@ module Tables =
             |> List.exists (fun use' -> words.EndsWith $" for {use'}"))
         |> String.concat "; "
 
-    /// What runs of a row must have in common, beside model and decoding.
+    /// Which test rows a run has, as far as that does not depend on the seed.
+    let private rowsOf (run: Run) = files run, run.TestRows
+
+    /// What runs of a cell must have in common, beside model and decoding.
     let private settingOfRow (run: Run) =
-        run.Experiment.Training, files run, run.TestRows, run.Device
+        run.Experiment.Training, run.Device, rowsOf run
 
     let private sharesRow (placed: Placed) =
         placed.Placement, Method.text placed.Run.Experiment.Method, placed.Run.Experiment.Level
@@ -76,25 +79,33 @@ module Tables =
     let private sharesCell (placed: Placed) =
         sharesRow placed, placed.Run.Experiment.Task
 
-    /// The settings of each row, in the order of the runs. A row has as many as its richest cell: tasks have files and test
-    /// rows of their own.
-    let private settings (runs: Placed list) : (Placed -> int * int) =
+    /// The number of a run's setting within its row, from 1, and how many the row has. Training and device count across
+    /// the row; files and test rows count within a cell, since every task has its own.
+    let private settings (runs: Placed list) : Placed -> int * int =
         let ofCells =
             runs
             |> List.groupBy sharesCell
             |> List.map (fun (key, group) ->
-                key, group |> List.map (fun placed -> settingOfRow placed.Run) |> List.distinct)
+                key,
+                group
+                |> List.map (fun placed -> rowsOf placed.Run)
+                |> List.distinct
+                |> List.sort)
+            |> dict
 
-        let cells = dict ofCells
+        let identity placed =
+            let run = placed.Run
+            run.Experiment.Training, run.Device, List.findIndex ((=) (rowsOf run)) ofCells[sharesCell placed]
 
-        let most =
-            ofCells
-            |> List.groupBy (fun ((row, _), _) -> row)
-            |> List.map (fun (row, cells) -> row, cells |> List.map (fun (_, settings) -> settings.Length) |> List.max)
+        let ofRows =
+            runs
+            |> List.groupBy sharesRow
+            |> List.map (fun (key, group) -> key, group |> List.map identity |> List.distinct |> List.sort)
             |> dict
 
         fun placed ->
-            1 + List.findIndex ((=) (settingOfRow placed.Run)) cells[sharesCell placed], most[sharesRow placed]
+            let known = ofRows[sharesRow placed]
+            1 + List.findIndex ((=) (identity placed)) known, known.Length
 
     /// A word for each setting of a row that has several, so that they are never averaged.
     let private variants (runs: Placed list) : Placed -> string =
@@ -121,21 +132,23 @@ module Tables =
         |> String.concat ", "
 
     /// Runs by the setting they share, in words; a table is made of one setting.
-    let bySetting (runs: Run list) : (string * Run list) list = runs |> List.groupBy settingOf
+    let bySetting (runs: Run list) : (string * Run list) list =
+        runs |> List.groupBy settingOf |> List.sortBy fst
 
     /// Where one seed has several results (another version of the rows), the newest counts.
     let private newest (runs: Placed list) : Placed list =
         runs
         |> List.groupBy (fun placed ->
             placed.Placement, { placed.Run.Experiment with Data = "" }, settingOfRow placed.Run)
-        |> List.map (fun (_, group) -> group |> List.maxBy _.Run.FinishedAt)
+        |> List.map (fun (_, group) -> group |> List.maxBy (fun placed -> placed.Run.FinishedAt, placed.Run.Id))
 
     let private frameOf (rows: 'row list) (columns: string list) (values: ('row * string * float) list) =
         let column name =
             values
             |> List.filter (fun (_, column, value) -> column = name && not (Double.IsNaN value))
             |> List.groupBy (fun (row, _, _) -> row)
-            |> List.map (fun (row, group) -> row, Cell.ofValues (group |> Seq.map (fun (_, _, value) -> value)))
+            |> List.map (fun (row, group) ->
+                row, group |> List.map (fun (_, _, value) -> value) |> List.sort |> Cell.ofValues)
 
         columns
         |> List.map (fun name ->
@@ -345,7 +358,7 @@ module Tables =
                     && not (Double.IsNaN placed.Run.Timing.Total))
 
             let identity placed =
-                Method.text placed.Run.Experiment.Method, settingOfRow placed.Run
+                Method.text placed.Run.Experiment.Method, placed.Run.Experiment.Training
 
             let techniques = others |> List.map identity |> List.distinct |> List.length
 
@@ -415,13 +428,16 @@ module Tables =
         let placed = runs |> Placed.everywhere |> List.filter _.Run.IsFinished |> newest
         let settings = settings placed
 
-        placed
-        |> List.filter (fun placed -> snd (settings placed) > 1)
-        |> List.map (fun placed ->
+        let note placed =
             let run = placed.Run
             let training = run.Experiment.Training
 
-            $"{title run.Experiment.Task}, {Experiment.rowName run.Experiment} [setting {fst (settings placed)}]: at most {training.Epochs} epochs, batches of {training.BatchSize}, accumulation {training.Accumulation}, rates {training.InitialRate:g}, {training.PeakRate:g}, {training.FinalRate:g}, warm-up {training.WarmupShare:g}, weight decay {training.WeightDecay:g}, clip {training.ClipNorm:g}, dropout {training.Dropout:g}, patience {training.Patience}; {run.TestRows} test rows; on {run.Device}; {files run}")
+            $"{title run.Experiment.Task}, {Experiment.rowName run.Experiment} [setting {fst (settings placed)}]: at most {training.Epochs} epochs, batches of {training.BatchSize}, accumulation {training.Accumulation}, rates {training.InitialRate:g}, {training.PeakRate:g}, {training.FinalRate:g}, warm-up {training.WarmupShare:g}, weight decay {training.WeightDecay:g}, clip {training.ClipNorm:g}, dropout {training.Dropout:g}, patience {training.Patience}; {run.TestRows} test rows; on {run.Device}; {files run}"
+
+        placed
+        |> List.filter (fun placed -> snd (settings placed) > 1)
+        |> List.sortBy (fun placed -> taskOrder placed.Run.Experiment.Task, rowOrder placed.Run, fst (settings placed))
+        |> List.map note
         |> List.distinct
 
     /// What a reader must know beside the table: what FLAN-T5 has seen before, several settings, failed runs.
@@ -434,7 +450,8 @@ module Tables =
             if runs |> List.exists isPublished then
                 "FLAN-T5 was itself trained on AG News, CoLA, E2E NLG and SAMSum: on a FLAN-T5 base these scores are not those of unseen tasks."
 
-            yield! settingNotes runs
+            for _, runs in bySetting runs do
+                yield! settingNotes runs
 
             for run in runs do
                 if not run.IsFinished then

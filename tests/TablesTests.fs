@@ -163,6 +163,40 @@ let private frames =
 
                 Expect.equal (Tables.bySetting models).Length 2 "models are tables of their own"
 
+            testCase "one training over several tasks is one setting, whatever files and test rows the tasks have"
+            <| fun () ->
+                let at (task: TaskDefinition) seed epochs =
+                    let run = run task lora (Some Low) seed 0.5 1.0
+
+                    { run with
+                        Experiment =
+                            { run.Experiment with
+                                Training =
+                                    { run.Experiment.Training with
+                                        Epochs = epochs
+                                    }
+                            }
+                        TestRows = if task.Name = topic.Name then 100 else 70
+                        Source = $"{task.Name} for training"
+                    }
+
+                let same = [ at topic 1 10; at dialogue 1 10; at topic 2 10 ]
+                Expect.equal (List.ofSeq (Tables.table1 same).RowKeys) [ "lora", "low" ] "one row"
+
+                for runs in
+                    [
+                        at dialogue 1 10 :: at topic 1 10 :: [ at topic 1 3 ]
+                        [ at topic 1 3; at topic 1 10; at dialogue 1 10 ]
+                    ] do
+                    let table = Tables.table1 runs
+                    Expect.equal table.RowCount 2 "two settings"
+
+                    Expect.isNone
+                        (cellOf table ("lora [setting 1]", "low") "Dialogue (ROUGE-L)")
+                        "3 epochs on Topic only"
+
+                    Expect.isSome (cellOf table ("lora [setting 2]", "low") "Dialogue (ROUGE-L)") "10 epochs on both"
+
             testCase "no run, or failed runs only, give empty tables and words that say so"
             <| fun () ->
                 let failed =
@@ -282,6 +316,23 @@ let private comparisons =
                     let found, problems = Comparison.all folder runs
                     Expect.isEmpty found "none"
                     Expect.stringContains problems.Head "does not exist" "named")
+
+            testCase "a damaged result file is named and the others are read"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    let whole = run topic lora (Some Low) 1 0.5 1.0
+                    Run.write folder whole
+                    File.WriteAllText(Path.Combine(folder, "damaged.json"), "{ \"Schema\": 1")
+                    File.WriteAllText(Path.Combine(folder, "other.json"), "{}")
+                    let runs, problems = Results.read folder
+                    Expect.equal (runs |> List.map _.Id) [ whole.Id ] "read"
+                    Expect.equal problems.Length 2 "named"
+                    Expect.stringContains problems.Head "damaged.json" "by file"
+
+                    Expect.stringContains
+                        (userErrorOf (fun () -> Results.read (Path.Combine(folder, "none")) |> ignore))
+                        "does not exist"
+                        "folder")
 
             testCase "other rows, other tasks, damaged and missing files are refused by name"
             <| fun () ->
