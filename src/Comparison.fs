@@ -182,7 +182,9 @@ module Comparison =
         | _ -> ()
 
         let byMethod =
-            runs |> List.groupBy (fun run -> run.Experiment.Method, run.Experiment.Training)
+            runs
+            |> List.groupBy (fun run -> run.Experiment.Method, run.Experiment.Training)
+            |> List.sortBy (fun ((method, training), _) -> Tables.methodOrder method, Method.text method, training)
 
         for (method, _), runs in byMethod do
             match
@@ -282,6 +284,41 @@ module Comparison =
         |> List.choose (function
             | Ok _ -> None
             | Error cause -> Some cause)
+
+    /// What is tied with the best, as a mark for cells of Table 1: `*`, or "" for what is behind, not compared, or of
+    /// several settings.
+    let marks (comparisons: Comparison list) : RowKey -> string -> string =
+        let tied =
+            set
+                [
+                    for comparison in comparisons do
+                        let level = comparison.Level |> Option.map Level.name |> Option.defaultValue ""
+
+                        for standing in comparison.Standings do
+                            if standing.IsTied then
+                                standing.Name, level, Tables.title comparison.Task
+                ]
+
+        fun (name, level) column ->
+            let isOf (title: string) =
+                column.StartsWith $"{title} (" && column <> $"{title} (MCC)"
+
+            if
+                tied
+                |> Set.exists (fun (technique, at, title) -> technique = name && at = level && isOf title)
+            then
+                "*"
+            else
+                ""
+
+    /// Table 1 of runs of one setting, with a mark for what is tied with the best technique of its level and task.
+    let table1 (comparisons: Comparison list) (runs: Run list) : string =
+        let table =
+            Tables.table1 runs
+            |> Render.marked (marks comparisons) (Fixed 4)
+            |> Render.aligned 2
+
+        $"{table}\n\n* tied with the best of its level and task: P of the paired test on the same test rows, after Holm's correction, is 0.05 or more."
 
     /// A comparison as text: each technique with its interval, its distance to the best, the mark of a tie, its costs and
     /// the front; then the disagreement.

@@ -106,18 +106,27 @@ module Render =
         columns
         |> List.map (fun column -> cells.TryGet column |> OptionalValue.asOption)
 
-    /// The rows of a frame as text, the header first.
-    let texts (style: NumberStyle) (frame: Frame<RowKey, string>) : string list list =
+    /// The rows of a frame as text, the header first; `mark` gives what is added to a cell, "" for nothing.
+    let marked
+        (mark: RowKey -> string -> string)
+        (style: NumberStyle)
+        (frame: Frame<RowKey, string>)
+        : string list list =
         let columns = List.ofSeq frame.ColumnKeys
 
         let row (key: RowKey) =
-            let cells =
-                cellsOf columns frame key
-                |> List.map (Option.map (Cell.text style) >> Option.defaultValue missing)
+            let text column cell =
+                match cell with
+                | Some cell -> Cell.text style cell + mark key column
+                | None -> missing
 
-            fst key :: snd key :: cells
+            fst key :: snd key :: List.map2 text columns (cellsOf columns frame key)
 
         (keyNames @ columns) :: (frame.RowKeys |> Seq.map row |> List.ofSeq)
+
+    /// The rows of a frame as text, the header first.
+    let texts (style: NumberStyle) (frame: Frame<RowKey, string>) : string list list =
+        marked (fun _ _ -> "") style frame
 
     /// Rows of text in columns that are aligned with blanks: the first `names` columns to the left, the others to the
     /// right. The first row is the header.

@@ -40,7 +40,8 @@ module Tables =
         | "matthews" -> "MCC"
         | other -> other
 
-    let private methodOrder (method: Method) =
+    /// A method's place in every table: baselines, then the paper's techniques in its order, then others.
+    let methodOrder (method: Method) : int =
         match method with
         | ZeroShot -> 0
         | Majority -> 1

@@ -297,9 +297,21 @@ let private comparisons =
                     Expect.stringContains (Comparison.describe comparison) "tied" "text"
 
                     Expect.equal
-                        (Comparison.ofRuns folder (List.rev runs)).Scores[2]
-                        comparison.Scores[0]
+                        (Comparison.ofRuns folder (List.rev runs)).Scores
+                        comparison.Scores
                         "the order of runs changes nothing")
+
+            testCase "Table 1 marks what is tied with the best"
+            <| fun () ->
+                withPredictions (fun folder runs ->
+                    let comparisons, _ = Comparison.all folder runs
+                    let mark = Comparison.marks comparisons
+                    Expect.equal (mark ("lora", "low") "Topic (accuracy)") "*" "lora"
+                    Expect.equal (mark ("ia3", "low") "Topic (accuracy)") "" "ia3"
+                    Expect.equal (mark ("lora", "medium") "Topic (accuracy)") "" "another level"
+                    Expect.equal (mark ("lora", "low") "Topic (MCC)") "" "another metric"
+                    let stars = Comparison.table1 comparisons runs |> Seq.filter ((=) '*') |> Seq.length
+                    Expect.equal stars 3 "lora, full and the legend")
 
             testCase "a seed that a technique lacks is left out and named"
             <| fun () ->
