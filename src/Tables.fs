@@ -128,7 +128,10 @@ module Tables =
             if experiment.InputLimit > 0 then
                 $"inputs of {experiment.InputLimit} and targets of {experiment.TargetLimit} tokens"
             if experiment.Beams > 0 then
-                $"{experiment.Beams} beams"
+                if experiment.Beams = 1 then
+                    "greedy"
+                else
+                    $"{experiment.Beams} beams"
         ]
         |> String.concat ", "
 
@@ -393,14 +396,14 @@ module Tables =
         tuned runs
         |> table methodName (fun placed -> [ taskTitle placed, known (int placed.Run.PeakMemoryMiB) ])
 
-    /// Learning curves: the score of each technique (rows) after so many training rows (the key's second part), 0 for
-    /// baselines.
+    /// Learning curves: the score of each technique (rows) after so many training rows (the key's second part: `1,000
+    /// rows`), 0 for baselines.
     let learningCurves (runs: Run list) : Frame<RowKey, string> =
         let runs = runs |> Placed.everywhere |> List.filter _.Run.IsFinished |> newest
         let variant = variants runs
 
         let key placed : RowKey =
-            methodName placed + variant placed, string placed.Run.TrainRows
+            methodName placed + variant placed, $"{placed.Run.TrainRows:N0} rows"
 
         let rows =
             runs

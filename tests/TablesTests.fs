@@ -197,6 +197,13 @@ let private frames =
 
                     Expect.isSome (cellOf table ("lora [setting 2]", "low") "Dialogue (ROUGE-L)") "10 epochs on both"
 
+            testCase "learning curves go by the number of training rows, baselines at none"
+            <| fun () ->
+                let curves = Tables.learningCurves sweep
+                Expect.equal (meanOf curves ("zero-shot", "0 rows") "Topic (accuracy)") 0.25 "zero-shot"
+                Expect.floatClose Accuracy.high (meanOf curves ("lora", "100 rows") "Topic (accuracy)") 0.9 "low"
+                Expect.floatClose Accuracy.high (meanOf curves ("lora", "1,000 rows") "Topic (accuracy)") 0.95 "medium"
+
             testCase "no run, or failed runs only, give empty tables and words that say so"
             <| fun () ->
                 let failed =
