@@ -21,16 +21,27 @@ type AdapterDescription =
     }
 
 /// Adapter folders in this project's own format: `adapter.json` and `adapter.safetensors`, whose tensors carry the
-/// names of `T5.trained`.
+/// names of `T5.trained` and T-Few's shapes: `lora_a` [rank, in], `lora_b` [out, rank], `multi_lora_a` [1, in],
+/// `multi_lora_b` [out, 1], `bias` [out], `prompt_embeddings` [tokens, d_model].
 [<RequireQualifiedAccess>]
 module AdapterFile =
     /// The layout that this version writes and reads.
     let format = "peft-adapter-1"
 
     let private descriptionPath folder = Path.Combine(folder, "adapter.json")
-    let private tensorPath folder = Path.Combine(folder, "adapter.safetensors")
 
-    /// Copies `values` into the trained parameters of `model`. Names and numbers of elements must agree exactly;
+    let private tensorPath folder =
+        Path.Combine(folder, "adapter.safetensors")
+
+    let private stored (name: string, parameter: Modules.Parameter) : string * torch.Tensor =
+        let shape = Leaf.storedShape name (List.ofArray parameter.shape)
+        name, parameter.detach().view(List.toArray shape)
+
+    /// A shape without its extents of one: [32], [1, 32] and [32, 1] hold the same vector.
+    let private essential (tensor: torch.Tensor) : int64 list =
+        tensor.shape |> Array.filter (fun extent -> extent <> 1L) |> List.ofArray
+
+    /// Copies `values` into the trained parameters of `model`. Names and shapes must agree, but for extents of one;
     /// otherwise `UserError`, and nothing is changed. `source` is for the message.
     let restore (source: string) (values: IReadOnlyDictionary<string, torch.Tensor>) (model: T5) : unit =
         use _ = torch.no_grad ()
@@ -44,7 +55,7 @@ module AdapterFile =
         for name, parameter in parameters do
             match values.TryGetValue name with
             | false, _ -> userError $"{source}: tensor {name} is missing."
-            | true, value when value.numel () <> parameter.numel () ->
+            | true, value when essential value <> essential parameter ->
                 userError
                     $"{source}: tensor {name} has shape {List.ofArray value.shape}, the model needs {List.ofArray parameter.shape}."
             | true, _ -> ()
@@ -57,7 +68,7 @@ module AdapterFile =
         Files.createFolder folder
 
         T5.trained model
-        |> List.map (fun (name, parameter) -> name, (parameter: torch.Tensor))
+        |> List.map stored
         |> Safetensors.write (tensorPath folder) (Map.ofList [ "format", "pt" ])
 
         Files.writeAtomically (descriptionPath folder) (JsonSerializer.Serialize(description, Json.options) + "\n")
@@ -88,6 +99,8 @@ module AdapterFile =
             userError
                 $"{folder} was trained on the base {description.Base} ({description.BaseFolder}), and this base is {baseFingerprint}."
 
-        let adapted = Adapter.ofTechnique (Technique.parse description.Technique) 0 baseModel
+        let adapted =
+            Adapter.ofTechnique (Technique.parse description.Technique) 0 baseModel
+
         restore (tensorPath folder) (Safetensors.readAll (tensorPath folder)) adapted
         adapted

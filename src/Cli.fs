@@ -9,6 +9,8 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Evaluate of ParseResults<ModelOption>
     | [<CliPrefix(CliPrefix.None)>] Generate of ParseResults<ModelOption>
     | [<CliPrefix(CliPrefix.None)>] Pretrain of ParseResults<PretrainOption>
+    | [<CliPrefix(CliPrefix.None)>] Params of ParseResults<ParamsOption>
+    | [<CliPrefix(CliPrefix.None)>] Plan of ParseResults<PlanOption>
     | [<CliPrefix(CliPrefix.None)>] Table of ParseResults<TableOption>
 
     interface IArgParserTemplate with
@@ -19,6 +21,8 @@ type Command =
             | Evaluate _ -> "Score a model, with or without an adapter, on a task's test rows."
             | Generate _ -> "Answer texts with a model, with or without an adapter."
             | Pretrain _ -> "Train a small T5 from random weights: span corruption, then instructions."
+            | Params _ -> "Count trained and total parameters of any size, technique and placement, without weights."
+            | Plan _ -> "Tell what an experiment would train, how much memory and time it would take."
             | Table _ -> "Print Table 1 of a folder of results."
 
 [<EntryPoint>]
@@ -33,4 +37,6 @@ let main arguments =
         | Evaluate options -> Commands.evaluate options
         | Generate options -> Commands.generate options
         | Pretrain options -> Commands.pretrain options
+        | Params options -> CountCommands.parameters options
+        | Plan options -> CountCommands.plan options
         | Table options -> Commands.table options)

@@ -303,7 +303,7 @@ module Commands =
     let generate (options: ParseResults<ModelOption>) : int =
         useThreads (options.TryGetResult ModelOption.Threads)
         let session = Session(placeOf options)
-        session.MakeReady()
+        session.CheckVocabulary()
         let model = modelOf session options
         let limit = options.GetResult(ModelOption.Input_Limit, 512)
 

@@ -189,6 +189,39 @@ module Optimizer =
                 and set value = steps <- value
         }
 
+    /// Several optimisers as one: parameters whose names have one multiplier form a group, which `make` gives its own
+    /// optimiser and every step the rate times the multiplier (LoRA+: `Technique.rateMultiplier`).
+    let grouped
+        (multiplier: string -> float)
+        (make: (string * Modules.Parameter) list -> Optimizer)
+        (parameters: (string * Modules.Parameter) list)
+        : Optimizer =
+        let groups =
+            parameters
+            |> List.groupBy (fst >> multiplier)
+            |> List.map (fun (factor, group) -> factor, make group)
+
+        let mutable steps = 0
+
+        { new Optimizer with
+            member _.Step rate =
+                steps <- steps + 1
+
+                for factor, group in groups do
+                    group.Step(rate * factor)
+
+            member _.State() =
+                groups |> List.collect (fun (_, group) -> group.State())
+
+            member _.Steps
+                with get () = steps
+                and set value =
+                    steps <- value
+
+                    for _, group in groups do
+                        group.Steps <- value
+        }
+
     /// Whether a saved state has every tensor of the optimiser in its shape.
     let fits (optimizer: Optimizer) (saved: IReadOnlyDictionary<string, torch.Tensor>) : bool =
         optimizer.State()

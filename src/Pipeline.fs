@@ -445,7 +445,7 @@ module Pipeline =
         let standing = experiments |> List.map (snd >> tryFinished shop.Results)
 
         if standing |> List.exists Option.isNone then
-            shop.Session.MakeReady()
+            shop.Session.CheckVocabulary()
 
         List.zip experiments standing
         |> List.mapi (fun index ((task, experiment), finished) ->

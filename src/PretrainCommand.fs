@@ -42,12 +42,13 @@ module PretrainCommand =
             StartId = tokenizer.PadId
         }
 
-    /// Span corruption of generated text and files in equal parts, then mostly instructions.
+    /// Span corruption of generated text and files with some copying, then mostly instructions.
     let private plan (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) : Pretraining =
         let seed, length =
             options.GetResult(PretrainOption.Seed, 1), options.GetResult(PretrainOption.Length, 96)
 
         let corpus = PretrainingText.corpus tokenizer seed length
+        let copying = PretrainingText.copying tokenizer seed length
         let instructions = PretrainingText.instructions tokenizer seed length
 
         let texts =
@@ -55,19 +56,18 @@ module PretrainCommand =
             | [] -> []
             | files -> [ PretrainingText.files tokenizer seed length files ]
 
-        let weighted weight sources =
-            sources |> List.map (fun source -> source, weight)
+        let english weight textWeight = (corpus, weight) :: (texts |> List.map (fun source -> source, textWeight))
 
         {
             Phases =
                 [
                     {
                         Steps = options.GetResult(PretrainOption.Steps, 4000)
-                        Mixture = weighted 0.5 (corpus :: texts)
+                        Mixture = (copying, 0.2) :: english 0.5 0.3
                     }
                     {
                         Steps = options.GetResult(PretrainOption.Instruction_Steps, 8000)
-                        Mixture = weighted 0.15 (corpus :: texts) @ [ instructions, 0.7 ]
+                        Mixture = (copying, 0.15) :: english 0.15 0.1 @ [ instructions, 0.6 ]
                     }
                 ]
             BatchSize = options.GetResult(PretrainOption.Batch_Size, 64)

@@ -35,6 +35,21 @@ module PretrainingText =
 
         { Name = "generated text"; Row = row }
 
+    /// Words of a generated line in another order, to be written down as they stand: what names and numbers need, and what
+    /// span corruption alone teaches late.
+    let copying (tokenizer: Tokenizer) (seed: int) (limit: int) : RowSource =
+        let row index =
+            let line = (Corpus.line seed index).Split ' '
+            let words = Shuffle.order $"copying/{seed}/{index}" line.Length |> Array.map (fun place -> line[place])
+            let text = words |> Array.truncate (4 + index % 17) |> String.concat " "
+
+            {
+                Ids = tokenizer.Encode($"Copy: {text}", limit)
+                Labels = tokenizer.Encode(text, limit)
+            }
+
+        { Name = "copying"; Row = row }
+
     /// Generated instructions and their answers.
     let instructions (tokenizer: Tokenizer) (seed: int) (limit: int) : RowSource =
         let row index =

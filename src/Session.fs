@@ -138,8 +138,9 @@ type Session(place: Place) =
             Seconds = readSeconds + seconds
         }
 
-    /// Loads the base model and its tokenizer, if they are not yet loaded, and checks that they belong together.
-    member _.MakeReady() : unit = checkVocabulary ()
+    /// Loads the base model and its tokenizer, if they are not yet loaded. `UserError` where the vocabulary has more tokens
+    /// than the model embeds.
+    member _.CheckVocabulary() : unit = checkVocabulary ()
 
     member _.Place = place
     member _.Device = device

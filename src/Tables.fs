@@ -1,31 +1,25 @@
 namespace Peft
 
 open System
-open System.Globalization
 open Deedle
 
-/// Scores of one cell of a table: one for each seed.
-type Cell =
-    {
-        Mean: float
-        /// The sample standard deviation over seeds; nan for one seed.
-        Deviation: float
-        Seeds: int
-    }
+/// A run and where its technique sits, in words: a row of Table 2. An experiment that knows its placement gives them;
+/// `Placed.everywhere` serves those that do not.
+[<NoComparison>]
+type Placed = { Placement: string; Run: Run }
 
-    /// Four decimals, and ± where there are several seeds.
-    override cell.ToString() =
-        let fixed' (value: float) = value.ToString("F4", CultureInfo.InvariantCulture)
+[<RequireQualifiedAccess>]
+module Placed =
+    /// The words for a technique on all of its own sites.
+    let allLayers = "all layers"
 
-        if cell.Seeds > 1 then
-            $"{fixed' cell.Mean} ± {fixed' cell.Deviation}"
-        else
-            fixed' cell.Mean
+    /// Runs whose techniques sit on all of their own sites.
+    let everywhere (runs: Run list) : Placed list =
+        runs |> List.map (fun run -> { Placement = allLayers; Run = run })
 
-/// The key of a row of Table 1: the technique or baseline, and the level ("" for a baseline).
-type RowKey = string * string
-
-/// One function for each table of the paper: a list of runs to a frame.
+/// One function for each table and figure of the paper: a list of runs to a frame. A cell is the mean over seeds; what no
+/// run gives is missing. Runs of different training, rows, source or device never share a cell: their rows say `[setting n]`, and
+/// `notes` says what the settings are.
 [<RequireQualifiedAccess>]
 module Tables =
     let private taskOrder (name: string) =
@@ -33,7 +27,8 @@ module Tables =
         |> List.tryFindIndex (fun task -> task.Name = name)
         |> Option.defaultValue Int32.MaxValue
 
-    let private title (name: string) =
+    /// A task's heading.
+    let title (name: string) : string =
         TaskDefinition.all
         |> List.tryFind (fun task -> task.Name = name)
         |> Option.map _.Title
@@ -45,20 +40,15 @@ module Tables =
         | "matthews" -> "MCC"
         | other -> other
 
-    /// Each run's columns: the task's metric, and Matthews' correlation where there is one.
-    let private columnsOf (run: Run) : (string * float) list =
-        let task = title run.Experiment.Task
-
-        [ run.Metric; "matthews" ]
-        |> List.filter run.Scores.ContainsKey
-        |> List.map (fun metric -> $"{task} ({metricTitle metric})", run.Scores[metric])
-
-    let private methodOrder (method: Method) =
+    /// A method's place in every table: baselines, then the paper's techniques in its order, then others.
+    let methodOrder (method: Method) : int =
         match method with
         | ZeroShot -> 0
         | Majority -> 1
         | Tuned technique ->
-            2 + (List.tryFindIndex ((=) technique) Technique.all |> Option.defaultValue Technique.all.Length)
+            2
+            + (List.tryFindIndex ((=) technique) Technique.all
+               |> Option.defaultValue Technique.all.Length)
 
     let private levelName (experiment: Experiment) =
         experiment.Level |> Option.map Level.name |> Option.defaultValue ""
@@ -69,157 +59,421 @@ module Tables =
         methodOrder run.Experiment.Method,
         Method.text run.Experiment.Method
 
-    /// A word for each training setting of a row that has several, so that they are never averaged.
-    let private variants (runs: Run list) : Experiment -> string =
-        let settings =
+    /// The files that a run's rows came from: the same for every seed, unlike the counts after them.
+    let private files (run: Run) =
+        run.Source.Split "; "
+        |> Array.filter (fun words ->
+            [ "training"; "validation"; "testing" ]
+            |> List.exists (fun use' -> words.EndsWith $" for {use'}"))
+        |> String.concat "; "
+
+    /// Which test rows a run has, as far as that does not depend on the seed.
+    let private rowsOf (run: Run) = files run, run.TestRows
+
+    /// What runs of a cell must have in common, beside model and decoding.
+    let private settingOfRow (run: Run) =
+        run.Experiment.Training, run.Device, rowsOf run
+
+    let private sharesRow (placed: Placed) =
+        placed.Placement, Method.text placed.Run.Experiment.Method, placed.Run.Experiment.Level
+
+    let private sharesCell (placed: Placed) =
+        sharesRow placed, placed.Run.Experiment.Task
+
+    /// The number of a run's setting within its row, from 1, and how many the row has. Training and device count across
+    /// the row; files and test rows count within a cell, since every task has its own.
+    let private settings (runs: Placed list) : Placed -> int * int =
+        let ofCells =
             runs
-            |> List.groupBy (fun run -> Method.text run.Experiment.Method, run.Experiment.Level)
-            |> List.map (fun (key, group) -> key, group |> List.map _.Experiment.Training |> List.distinct)
+            |> List.groupBy sharesCell
+            |> List.map (fun (key, group) ->
+                key,
+                group
+                |> List.map (fun placed -> rowsOf placed.Run)
+                |> List.distinct
+                |> List.sort)
             |> dict
 
-        fun experiment ->
-            match settings[Method.text experiment.Method, experiment.Level] with
-            | [ _ ] -> ""
-            | several -> $" [setting {1 + List.findIndex ((=) experiment.Training) several}]"
+        let identity placed =
+            let run = placed.Run
+            run.Experiment.Training, run.Device, List.findIndex ((=) (rowsOf run)) ofCells[sharesCell placed]
+
+        let ofRows =
+            runs
+            |> List.groupBy sharesRow
+            |> List.map (fun (key, group) -> key, group |> List.map identity |> List.distinct |> List.sort)
+            |> dict
+
+        fun placed ->
+            let known = ofRows[sharesRow placed]
+            1 + List.findIndex ((=) (identity placed)) known, known.Length
+
+    /// A word for each setting of a row that has several, so that they are never averaged.
+    let private variants (runs: Placed list) : Placed -> string =
+        let settings = settings runs
+
+        fun placed ->
+            match settings placed with
+            | _, 1 -> ""
+            | number, _ -> $" [setting {number}]"
 
     /// What must be equal for runs to stand in one table.
     let private settingOf (run: Run) =
         let experiment = run.Experiment
-        $"model {experiment.Model}, {experiment.Precision}, inputs of {experiment.InputLimit} and targets of {experiment.TargetLimit} tokens, {experiment.Beams} beams"
+
+        [
+            $"model {experiment.Model}"
+            if experiment.Precision <> "" then
+                experiment.Precision
+            if experiment.InputLimit > 0 then
+                $"inputs of {experiment.InputLimit} and targets of {experiment.TargetLimit} tokens"
+            if experiment.Beams > 0 then
+                if experiment.Beams = 1 then
+                    "greedy"
+                else
+                    $"{experiment.Beams} beams"
+        ]
+        |> String.concat ", "
 
     /// Runs by the setting they share, in words; a table is made of one setting.
-    let bySetting (runs: Run list) : (string * Run list) list = runs |> List.groupBy settingOf
+    let bySetting (runs: Run list) : (string * Run list) list =
+        runs |> List.groupBy settingOf |> List.sortBy fst
 
-    let private cell (scores: float seq) : Cell =
-        let scores = Array.ofSeq scores
-        let mean = Array.average scores
-
-        {
-            Mean = mean
-            Deviation =
-                if scores.Length > 1 then
-                    sqrt ((scores |> Array.sumBy (fun score -> (score - mean) ** 2.0)) / float (scores.Length - 1))
-                else
-                    nan
-            Seeds = scores.Length
-        }
-
-    /// Where one seed has several results (another version of the data), the newest counts.
-    let private newest (runs: Run list) : Run list =
+    /// Where one seed has several results (another version of the rows), the newest counts.
+    let private newest (runs: Placed list) : Placed list =
         runs
-        |> List.groupBy (fun run -> { run.Experiment with Data = "" })
-        |> List.map (fun (_, group) -> group |> List.maxBy _.FinishedAt)
+        |> List.groupBy (fun placed ->
+            placed.Placement, { placed.Run.Experiment with Data = "" }, settingOfRow placed.Run)
+        |> List.map (fun (_, group) -> group |> List.maxBy (fun placed -> placed.Run.FinishedAt, placed.Run.Id))
 
-    let private ordered (runs: Run list) =
+    let private frameOf (rows: 'row list) (columns: string list) (values: ('row * string * float) list) =
+        let column name =
+            values
+            |> List.filter (fun (_, column, value) -> column = name && not (Double.IsNaN value))
+            |> List.groupBy (fun (row, _, _) -> row)
+            |> List.map (fun (row, group) ->
+                row, group |> List.map (fun (_, _, value) -> value) |> List.sort |> Cell.ofValues)
+
+        columns
+        |> List.map (fun name ->
+            let cells = column name |> dict
+
+            let cell row =
+                match cells.TryGetValue row with
+                | true, cell -> OptionalValue cell
+                | _ -> OptionalValue.Missing
+
+            name, Series.ofOptionalObservations (rows |> List.map (fun row -> row, cell row |> OptionalValue.asOption)))
+        |> Frame.ofColumns
+
+    let private byTask (runs: Placed list) =
+        runs
+        |> List.sortBy (fun placed -> taskOrder placed.Run.Experiment.Task, placed.Run.Experiment.Task)
+
+    /// The table of some columns of each run: rows by `name`, columns in the order of tasks.
+    let private table
+        (name: Placed -> string)
+        (columnsOf: Placed -> (string * float) list)
+        (runs: Placed list)
+        : Frame<RowKey, string> =
+        let runs = runs |> List.filter _.Run.IsFinished |> newest
         let variant = variants runs
+
+        let key placed : RowKey =
+            name placed + variant placed, levelName placed.Run.Experiment
 
         let rows =
             runs
-            |> List.sortBy rowOrder
-            |> List.map (fun run -> Method.name run.Experiment.Method + variant run.Experiment, levelName run.Experiment)
+            |> List.sortBy (fun placed -> rowOrder placed.Run)
+            |> List.map key
             |> List.distinct
 
         let columns =
-            runs
-            |> List.sortBy (fun run -> taskOrder run.Experiment.Task, run.Experiment.Task)
-            |> List.collect (columnsOf >> List.map fst)
-            |> List.distinct
+            runs |> byTask |> List.collect (columnsOf >> List.map fst) |> List.distinct
 
-        rows, columns
+        runs
+        |> List.collect (fun placed -> columnsOf placed |> List.map (fun (column, value) -> key placed, column, value))
+        |> frameOf rows columns
+
+    let private methodName (placed: Placed) =
+        Method.name placed.Run.Experiment.Method
+
+    let private taskTitle (placed: Placed) = title placed.Run.Experiment.Task
+
+    let private scoreColumn (placed: Placed) =
+        $"{taskTitle placed} ({metricTitle placed.Run.Metric})"
+
+    /// Each run's columns: the task's metric, and Matthews' correlation where there is one.
+    let private scores (placed: Placed) : (string * float) list =
+        let run = placed.Run
+
+        [ run.Metric; "matthews" ]
+        |> List.filter run.Scores.ContainsKey
+        |> List.map (fun metric -> $"{taskTitle placed} ({metricTitle metric})", run.Scores[metric])
+
+    let private isTuned (placed: Placed) =
+        not (Method.isBaseline placed.Run.Experiment.Method)
+
+    let private tuned (runs: Run list) =
+        runs |> Placed.everywhere |> List.filter isTuned
 
     /// Table 1: the mean score over seeds of each technique at each level (rows) on each task (columns), with the
     /// baselines on top. The runs must be of one setting (`bySetting`); failed ones are left out.
     let table1 (runs: Run list) : Frame<RowKey, string> =
-        let runs = runs |> List.filter _.IsFinished |> newest
+        runs |> Placed.everywhere |> table methodName scores
+
+    /// Table 2: the score of each technique at each place in the model (rows: `lora, later layers`) on each task.
+    let table2 (runs: Placed list) : Frame<RowKey, string> =
+        runs
+        |> List.filter isTuned
+        |> table (fun placed -> $"{methodName placed}, {placed.Placement}") (fun placed ->
+            [ scoreColumn placed, placed.Run.Score ])
+
+    /// Table 3: the trainable parameters of each technique at each place, and their share of the base model's. One row
+    /// whatever the level: the level is "".
+    let table3 (runs: Placed list) : Frame<RowKey, string> =
+        let name placed =
+            if placed.Placement = Placed.allLayers then
+                methodName placed
+            else
+                $"{methodName placed}, {placed.Placement}"
+
+        let finished =
+            runs |> List.filter (fun placed -> placed.Run.IsFinished && isTuned placed)
+
+        // Runs that share a name and a count are one figure, whatever task, level or seed they had.
+        let counted =
+            finished
+            |> List.sortBy (fun placed -> rowOrder placed.Run)
+            |> List.map (fun placed -> name placed, placed.Run.TrainableParameters, placed.Run.TotalParameters)
+            |> List.distinctBy (fun (name, trainable, _) -> name, trainable)
+
+        let several =
+            counted
+            |> List.countBy (fun (name, _, _) -> name)
+            |> List.filter (fun (_, count) -> count > 1)
+            |> List.map fst
+
+        let rows =
+            counted
+            |> List.map (fun (name, trainable, total) ->
+                let key: RowKey =
+                    (if List.contains name several then
+                         $"{name} [{trainable}]"
+                     else
+                         name),
+                    ""
+
+                key, trainable, total)
+
+        rows
+        |> List.collect (fun (key, trainable, total) ->
+            [
+                key, "parameters", float trainable
+                key,
+                "% of total",
+                if total > 0L then
+                    100.0 * float trainable / float total
+                else
+                    nan
+            ])
+        |> frameOf
+            (rows |> List.map (fun (key, _, _) -> key))
+            (if rows.IsEmpty then [] else [ "parameters"; "% of total" ])
+
+    let private known (count: int) = if count > 0 then float count else nan
+
+    /// Table 4: the epoch with the lowest validation loss, and the whole run's seconds.
+    let table4 (runs: Run list) : Frame<RowKey, string> =
+        tuned runs
+        |> table methodName (fun placed ->
+            [
+                $"{taskTitle placed} (epoch)", known placed.Run.ConvergedEpoch
+                $"{taskTitle placed} (s)", placed.Run.Timing.Total
+            ])
+
+    /// Table 5: score per 100,000 trainable parameters.
+    let table5 (runs: Run list) : Frame<RowKey, string> =
+        tuned runs
+        |> table methodName (fun placed ->
+            let run = placed.Run
+
+            [
+                taskTitle placed,
+                if run.TrainableParameters > 0L then
+                    run.Score / (float run.TrainableParameters / 1e5)
+                else
+                    nan
+            ])
+
+    let private perMinute (run: Run) =
+        if run.Timing.Total > 0.0 then
+            run.Score / (run.Timing.Total / 60.0)
+        else
+            nan
+
+    /// Table 6: score per minute of run time.
+    let table6 (runs: Run list) : Frame<RowKey, string> =
+        tuned runs
+        |> table methodName (fun placed -> [ taskTitle placed, perMinute placed.Run ])
+
+    /// Seconds of each run by task and level, and of full fine-tuning with the same seed on the same device. With several
+    /// settings of full fine-tuning at one task, level and seed there is nothing to divide by.
+    let private besideFull (runs: Placed list) : Placed -> float =
+        let place (run: Run) =
+            run.Experiment.Task, run.Experiment.Level, run.Experiment.Seed, run.Device, settingOf run
+
+        let full =
+            runs
+            |> List.filter (fun placed -> placed.Run.Experiment.Method = Tuned FullFineTuning && placed.Run.IsFinished)
+            |> newest
+            |> List.groupBy (fun placed -> place placed.Run)
+            |> List.choose (fun (place, group) ->
+                match group with
+                | [ only ] -> Some(place, only.Run.Timing.Total)
+                | _ -> None)
+            |> dict
+
+        fun placed ->
+            match full.TryGetValue(place placed.Run) with
+            | true, seconds -> seconds
+            | _ -> nan
+
+    /// Figure 1: a run's seconds divided by those of full fine-tuning with the same task, level and seed on the same device.
+    let figure1 (runs: Run list) : Frame<RowKey, string> =
+        let placed = tuned runs
+        let full = besideFull placed
+
+        placed
+        |> table methodName (fun placed -> [ taskTitle placed, placed.Run.Timing.Total / full placed ])
+
+    /// The mean speed-ups of §3.2: 1 - full fine-tuning's seconds / the mean seconds of the other techniques, for each
+    /// seed, then the mean over seeds. A seed of which full fine-tuning is missing, or a technique that other seeds have,
+    /// is left out, so that every mean is over the same techniques.
+    let speedUps (runs: Run list) : Frame<RowKey, string> =
+        let placed = tuned runs |> List.filter _.Run.IsFinished |> newest
+        let full = besideFull placed
+
+        let ofLevel ((task: string, level), group: Placed list) =
+            let others =
+                group
+                |> List.filter (fun placed ->
+                    placed.Run.Experiment.Method <> Tuned FullFineTuning
+                    && not (Double.IsNaN placed.Run.Timing.Total))
+
+            let identity placed =
+                Method.text placed.Run.Experiment.Method, placed.Run.Experiment.Training
+
+            let techniques = others |> List.map identity |> List.distinct |> List.length
+
+            others
+            |> List.groupBy (fun placed -> placed.Run.Experiment.Seed, placed.Run.Device)
+            |> List.filter (fun (_, seed) -> seed.Length = techniques)
+            |> List.map (fun (_, seed) ->
+                let key: RowKey =
+                    "full fine-tuning's speed-up", level |> Option.map Level.name |> Option.defaultValue ""
+
+                key, title task, 1.0 - full seed.Head / (seed |> List.averageBy _.Run.Timing.Total))
+
+        let groups =
+            placed
+            |> byTask
+            |> List.groupBy (fun placed -> placed.Run.Experiment.Task, placed.Run.Experiment.Level)
+
+        let values = groups |> List.collect ofLevel
+
+        let rows =
+            groups
+            |> List.choose (fun ((_, level), _) -> level)
+            |> List.distinct
+            |> List.sortBy Level.rows
+            |> List.map (fun level -> "full fine-tuning's speed-up", Level.name level)
+
+        frameOf rows (groups |> List.map (fun ((task, _), _) -> title task) |> List.distinct) values
+
+    /// The peak memory of each run, in MiB.
+    let memory (runs: Run list) : Frame<RowKey, string> =
+        tuned runs
+        |> table methodName (fun placed -> [ taskTitle placed, known (int placed.Run.PeakMemoryMiB) ])
+
+    /// Learning curves: the score of each technique (rows) after so many training rows (the key's second part: `1,000
+    /// rows`), 0 for baselines.
+    let learningCurves (runs: Run list) : Frame<RowKey, string> =
+        let runs = runs |> Placed.everywhere |> List.filter _.Run.IsFinished |> newest
         let variant = variants runs
-        let rows, columns = ordered runs
+
+        let key placed : RowKey =
+            methodName placed + variant placed, $"{placed.Run.TrainRows:N0} rows"
+
+        let rows =
+            runs
+            |> List.sortBy (fun placed ->
+                methodOrder placed.Run.Experiment.Method, methodName placed, placed.Run.TrainRows)
+            |> List.map key
+            |> List.distinct
 
         runs
-        |> List.collect (fun run ->
-            let key: RowKey = Method.name run.Experiment.Method + variant run.Experiment, levelName run.Experiment
-            columnsOf run |> List.map (fun (column, score) -> {| Row = key; Column = column; Score = score |}))
-        |> Frame.ofRecords
-        |> Frame.pivotTable
-            (fun _ row -> row.GetAs<RowKey> "Row")
-            (fun _ row -> row.GetAs<string> "Column")
-            (fun cells -> cells.GetColumn<float> "Score" |> Series.values |> cell)
-        |> Frame.realignRows rows
-        |> Frame.sliceCols columns
+        |> List.map (fun placed -> key placed, scoreColumn placed, placed.Run.Score)
+        |> frameOf rows (runs |> byTask |> List.map scoreColumn |> List.distinct)
 
-    /// The header and the rows of a frame of cells as text; what is missing is a dash.
-    let private texts (frame: Frame<RowKey, string>) : string list list =
-        let columns = List.ofSeq frame.ColumnKeys
+    /// Columns aligned with blanks, scores with four decimals.
+    let toText (frame: Frame<RowKey, string>) : string = Render.toText (Fixed 4) frame
 
-        let row (key: RowKey) =
-            let cells = frame.GetRow<Cell> key
+    /// A Markdown table, scores with four decimals.
+    let toMarkdown (frame: Frame<RowKey, string>) : string = Render.toMarkdown (Fixed 4) frame
 
-            fst key
-            :: snd key
-            :: (columns
-                |> List.map (fun column ->
-                    match cells.TryGet column with
-                    | OptionalValue.Present cell -> string cell
-                    | OptionalValue.Missing -> "–"))
-
-        ("technique" :: "level" :: columns) :: (frame.RowKeys |> Seq.map row |> List.ofSeq)
-
-    let private widths (rows: string list list) =
-        rows |> List.transpose |> List.map (List.map String.length >> List.max)
-
-    /// Columns aligned with blanks: names to the left, numbers to the right.
-    let toText (frame: Frame<RowKey, string>) : string =
-        let rows = texts frame
-        let widths = widths rows
-
-        let line (row: string list) =
-            List.zip row widths
-            |> List.mapi (fun index (text, width) -> if index < 2 then text.PadRight width else text.PadLeft width)
-            |> String.concat "  "
-            |> _.TrimEnd()
-
-        let rule = widths |> List.map (String.replicate >> (fun repeat -> repeat "─")) |> String.concat "  "
-        line rows.Head :: rule :: List.map line rows.Tail |> String.concat "\n"
-
-    /// A Markdown table.
-    let toMarkdown (frame: Frame<RowKey, string>) : string =
-        let rows = texts frame
-        let line cells = "| " + String.concat " | " cells + " |"
-        let rule = rows.Head |> List.mapi (fun index _ -> if index < 2 then "---" else "---:")
-        line rows.Head :: line rule :: List.map line rows.Tail |> String.concat "\n"
+    /// A LaTeX table, scores with four decimals.
+    let toLatex (frame: Frame<RowKey, string>) : string = Render.toLatex (Fixed 4) frame
 
     /// CSV with a column each for mean, standard deviation and number of seeds.
-    let toCsv (frame: Frame<RowKey, string>) : string =
-        let number (value: float) = if Double.IsNaN value then "" else value.ToString("R", CultureInfo.InvariantCulture)
-        let quoted (text: string) = if text.IndexOfAny [| ','; '"'; '\n' |] >= 0 then "\"" + text.Replace("\"", "\"\"") + "\"" else text
-        let columns = List.ofSeq frame.ColumnKeys
-        let header = columns |> List.collect (fun column -> [ column; $"{column} sd"; $"{column} seeds" ])
+    let toCsv (frame: Frame<RowKey, string>) : string = Render.toCsv frame
 
-        let row (key: RowKey) =
-            let cells = frame.GetRow<Cell> key
+    let private settingNotes (runs: Run list) : string list =
+        let placed = runs |> Placed.everywhere |> List.filter _.Run.IsFinished |> newest
+        let settings = settings placed
 
-            columns
-            |> List.collect (fun column ->
-                match cells.TryGet column with
-                | OptionalValue.Present cell -> [ number cell.Mean; number cell.Deviation; string cell.Seeds ]
-                | OptionalValue.Missing -> [ ""; ""; "" ])
-            |> fun values -> fst key :: snd key :: values
+        let note placed =
+            let run = placed.Run
+            let training = run.Experiment.Training
 
-        ("technique" :: "level" :: header) :: (frame.RowKeys |> Seq.map row |> List.ofSeq)
-        |> List.map (List.map quoted >> String.concat ",")
-        |> String.concat "\n"
+            $"{title run.Experiment.Task}, {Experiment.rowName run.Experiment} [setting {fst (settings placed)}]: at most {training.Epochs} epochs, batches of {training.BatchSize}, accumulation {training.Accumulation}, rates {training.InitialRate:g}, {training.PeakRate:g}, {training.FinalRate:g}, warm-up {training.WarmupShare:g}, weight decay {training.WeightDecay:g}, clip {training.ClipNorm:g}, dropout {training.Dropout:g}, patience {training.Patience}; {run.TestRows} test rows; on {run.Device}; {files run}"
 
-    /// What a reader must know beside the table: what FLAN-T5 has seen before, failed runs.
+        placed
+        |> List.filter (fun placed -> snd (settings placed) > 1)
+        |> List.sortBy (fun placed -> taskOrder placed.Run.Experiment.Task, rowOrder placed.Run, fst (settings placed))
+        |> List.map note
+        |> List.distinct
+
+    /// What a reader must know beside the table: what FLAN-T5 has seen before, several settings, failed runs.
     let notes (runs: Run list) : string list =
         let isPublished (run: Run) =
-            TaskDefinition.published |> List.exists (fun task -> task.Name = run.Experiment.Task)
+            TaskDefinition.published
+            |> List.exists (fun task -> task.Name = run.Experiment.Task)
 
         [
             if runs |> List.exists isPublished then
                 "FLAN-T5 was itself trained on AG News, CoLA, E2E NLG and SAMSum: on a FLAN-T5 base these scores are not those of unseen tasks."
 
+            for _, runs in bySetting runs do
+                yield! settingNotes runs
+
             for run in runs do
                 if not run.IsFinished then
                     $"failed: {run.Experiment.Task}, {Experiment.rowName run.Experiment}, seed {run.Experiment.Seed}: {run.Error}"
+        ]
+
+    /// Every table and figure that needs runs only: name, heading, how its numbers are written, function.
+    let all: (string * string * NumberStyle * (Run list -> Frame<RowKey, string>)) list =
+        [
+            "table1", "Table 1: score", Fixed 4, table1
+            "table3", "Table 3: trainable parameters", Plain 4, (Placed.everywhere >> table3)
+            "table4", "Table 4: epoch of convergence; seconds of run time", Plain 1, table4
+            "table5", "Table 5: score per 100,000 trainable parameters", Significant 4, table5
+            "table6", "Table 6: score per minute of run time", Significant 4, table6
+            "figure1", "Figure 1: run time relative to full fine-tuning", Fixed 2, figure1
+            "speedups", "§3.2: mean speed-up of full fine-tuning over the other techniques", Percent, speedUps
+            "memory", "Peak memory in MiB", Grouped, memory
+            "learning-curves", "Learning curves: score by number of training rows", Fixed 4, learningCurves
         ]
 
     /// Table 1 of every setting among the runs, with its notes, as text for people.
@@ -230,5 +484,18 @@ module Tables =
             | settings ->
                 settings
                 |> List.map (fun (setting, runs) -> $"Table 1 ({setting})\n\n{toText (table1 runs)}")
+
+        String.concat "\n\n" (tables @ (notes runs |> List.map (fun note -> $"Note: {note}")))
+
+    /// Every table and figure of every setting among the runs, with the notes, as text for people.
+    let describeAll (runs: Run list) : string =
+        let ofSetting (setting, runs) =
+            all
+            |> List.map (fun (_, heading, style, make) -> $"{heading} ({setting})\n\n{Render.toText style (make runs)}")
+
+        let tables =
+            match runs |> List.filter _.IsFinished |> bySetting with
+            | [] -> [ "No run has finished." ]
+            | settings -> settings |> List.collect ofSetting
 
         String.concat "\n\n" (tables @ (notes runs |> List.map (fun note -> $"Note: {note}")))

@@ -6,7 +6,7 @@ open Argu
 open Expecto
 open Peft
 open Peft.Tests.Support
-open Peft.Tests.Tiny
+open Peft.Tests.TinySweep
 
 /// The exit code of a command line and what it wrote to standard output and error.
 let private told (command: unit -> int) : int * string * string =

@@ -8,7 +8,7 @@ open Expecto
 open Peft
 open Peft.T5
 open Peft.Tests.Support
-open Peft.Tests.Tiny
+open Peft.Tests.TinySweep
 
 let private quietly plan results =
     sweep plan results ignore CancellationToken.None

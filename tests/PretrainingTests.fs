@@ -99,7 +99,7 @@ let private spanLaws =
             <| fun () -> Expect.throwsT<ArgumentException> (fun () -> corrupt 1 [| 7 |] |> ignore) "too few"
         ]
 
-let private tokenizer = lazy Tokenizer.Load Tiny.vocabulary
+let private tokenizer = lazy Tokenizer.Load TinySweep.vocabulary
 
 let private textFile (folder: string) (bytes: byte[]) =
     let path = Path.Combine(folder, "book.txt")
@@ -188,7 +188,7 @@ let private pretrain
     let model = Path.Combine(folder, "start")
 
     if not (Directory.Exists model) then
-        Tiny.writeModel model None
+        TinySweep.writeModel model None
 
     let start = Checkpoint.load torch.CPU torch.float32 model
 

@@ -1,109 +1,127 @@
-/// A tiny random model and small data sets in a temporary folder, and sweeps over them.
+/// Tiny random models and batches for laws. Everything follows from a seed, which a failing property prints.
 module Peft.Tests.Tiny
 
-open System.IO
-open System.Threading
+open System
 open TorchSharp
 open Peft
 open Peft.T5
-open Peft.Tests.Support
 
-let private config (vocabulary: int) : Config =
+/// Width 16, two encoder and three decoder blocks; the seed also decides between T5 v1.0 and v1.1 and the inner width.
+let config (seed: int) : Config =
+    let isOld = seed % 3 = 0
+
     {
-        VocabularySize = vocabulary
+        VocabularySize = 40
         ModelWidth = 16
-        KeyWidth = 8
-        FeedForwardWidth = 32
+        KeyWidth = if seed % 2 = 0 then 8 else 6
+        FeedForwardWidth = 24
         EncoderLayers = 2
-        DecoderLayers = 2
+        DecoderLayers = 3
         Heads = 2
-        Buckets = 32
-        MaxDistance = 128
+        Buckets = 8
+        MaxDistance = 20
         DropoutRate = 0.1
         Epsilon = 1e-6
-        Activation = GeluNew
-        IsGated = true
-        IsTied = false
+        Activation = if isOld then Relu else GeluNew
+        IsGated = not isOld
+        IsTied = isOld
         PadId = 0
         EosId = 1
         StartId = 0
     }
 
-/// The tests' vocabulary: 8,000 English pieces.
-let vocabulary: string = golden [ "tokenizer"; "english8k.model" ]
+/// A base model with random float32 weights.
+let model (seed: int) : T5 = Checkpoint.random (config seed) seed
 
-/// Writes a checkpoint with random weights, `vocabularySize` rows or as many as the vocabulary has.
-let writeModel (folder: string) (vocabularySize: int option) : unit =
-    use _ = torch.NewDisposeScope()
+let private ids (random: Random) (length: int) =
+    Array.append (Array.init length (fun _ -> random.Next(2, 40))) [| 1 |]
 
-    let size =
-        vocabularySize
-        |> Option.defaultWith (fun () -> (Tokenizer.Load vocabulary).VocabularySize)
+/// Rows of different lengths.
+let rows (seed: int) (count: int) : EncodedRow[] =
+    let random = Random seed
 
-    Checkpoint.save folder torch.float32 (Checkpoint.random (config size) 1)
-    File.Copy(vocabulary, Path.Combine(folder, "spiece.model"), overwrite = true)
-
-/// The first rows of an embedded data set.
-let writeData (folder: string) (task: string) (train: int) (others: int) : unit =
-    Directory.CreateDirectory(Path.Combine(folder, task)) |> ignore
-
-    for portion, rows in [ "train", train; "validation", others; "test", others ] do
-        let lines =
-            File.ReadLines(Path.Combine(root, "data", task, $"{portion}.jsonl"))
-            |> Seq.truncate rows
-
-        File.WriteAllLines(Path.Combine(folder, task, $"{portion}.jsonl"), lines)
-
-/// A plan over topic rows with two epochs of a few steps.
-let plan (folder: string) : SweepPlan =
-    {
-        Place =
-            {
-                ModelFolder = Path.Combine(folder, "model")
-                DataFolder = Path.Combine(folder, "data")
-                Device = "cpu"
-                Precision = "float32"
-            }
-        Tasks = [ TaskDefinition.find "topic" ]
-        Methods = [ Tuned(Lora 2); Tuned(PromptTuning 5) ]
-        Levels = [ Low ]
-        Seeds = [ 1 ]
-        InputLimit = 32
-        TargetLimit = 4
-        ValidationLimit = 8
-        TestLimit = 7
-        Beams = 1
-        Overrides =
-            { Overrides.None with
-                Epochs = Some 3
-                BatchSize = Some 4
-                Accumulation = Some 2
-                Rates = Some(1e-2, 1e-1, 1e-2)
-                Patience = Some 3
-            }
-    }
-
-/// A folder with `model` and `data`, and the plan over them.
-let inTinyFolder (body: string -> SweepPlan -> unit) : unit =
-    inTemporaryFolder (fun folder ->
-        writeModel (Path.Combine(folder, "model")) None
-        writeData (Path.Combine(folder, "data")) "topic" 20 8
-        body folder (plan folder))
-
-/// Runs a plan in this process; `report` hears everything, `stop` stops it.
-let sweep (plan: SweepPlan) (results: string) (report: Report -> unit) (stop: CancellationToken) : Run list =
-    let session = Session plan.Place
-
-    let shop: Workshop =
+    Array.init count (fun _ ->
         {
-            Session = session
-            Results = results
-            Report = report
-            Stop = stop
-            Command = "test"
-            Adapter = fun _ -> None
-            ValidationLimit = plan.ValidationLimit
-            TestLimit = plan.TestLimit
+            Ids = ids random (random.Next(2, 9))
+            Labels = ids random (random.Next(1, 5))
+        })
+
+/// A padded batch of such rows.
+let batch (seed: int) (count: int) : Batch =
+    Batch.ofRows 0 torch.CPU (rows seed count)
+
+let private drawn (seed: int) (name: string) (shape: int64[]) =
+    let own = name |> Seq.fold (fun total letter -> total * 31 + int letter) seed
+    use generator = new torch.Generator(uint64 (uint32 own), torch.CPU)
+    torch.randn (shape, generator = generator)
+
+let private change (model: T5) (how: string -> Modules.Parameter -> torch.Tensor) : T5 =
+    use _ = torch.NewDisposeScope()
+    use _ = torch.no_grad ()
+
+    for name, parameter in T5.trained model do
+        parameter.copy_ (how name parameter) |> ignore
+
+    model
+
+/// Moves every trained number by N(0, deviation²), by draws that follow from the seed and the tensor's name: the same
+/// name moves alike in two models.
+let shake (seed: int) (deviation: float) (model: T5) : T5 =
+    change model (fun name parameter -> parameter.add (drawn seed name parameter.shape, deviation.ToScalar()))
+
+/// Replaces every trained number by such a draw.
+let refill (seed: int) (deviation: float) (model: T5) : T5 =
+    change model (fun name parameter -> (drawn seed name parameter.shape).mul(deviation.ToScalar()))
+
+/// Logits without dropout.
+let logits (model: T5) (batch: Batch) : torch.Tensor =
+    Forward.logits Pass.Evaluation model batch
+
+/// Every technique with settings that fit the tiny model.
+let techniques: Technique list =
+    let lora =
+        { LoraSettings.OfRank 3 with
+            Alpha = 6.0
         }
 
-    Pipeline.sweep shop (Sweep.experiments session plan)
+    [
+        FullFineTuning
+        Lora 2
+        Ia3
+        BitFit
+        PromptTuning 4
+        LoraWith lora
+        LoraWith
+            { lora with
+                Targets = [ "q"; "k"; "v"; "o"; "wo" ]
+            }
+        LoraWith { lora with IsRankStabilised = true }
+        LoraWith { lora with IsDora = true }
+        LoraWith { lora with IsPissa = true }
+        LoraWith
+            { lora with
+                IsPissa = true
+                IsDora = true
+                RateRatio = 4.0
+                Dropout = 0.25
+            }
+        Ia3HuggingFace
+        Ia3Published
+        PromptTuningFrom(5, Vocabulary)
+        PromptTuningFrom(5, Ids [ 3; 9 ])
+        PrefixTuning 3
+        BottleneckAdapter(4, Behind)
+        BottleneckAdapter(4, BottleneckPlace.Beside)
+        LayerNormTuning
+        Vera(3, 0)
+        Vera(3, 17)
+        AdaLora
+            { Technique.adaLora with
+                TargetRank = 2
+                InitialRank = 4
+            }
+        ExtraModules [ "final_layer_norm"; "wo" ]
+        Chain [ LoraWith lora; LayerNormTuning; PromptTuning 2 ]
+        Chain [ LoraWith lora; ExtraModules [ "final_layer_norm" ] ]
+        Chain [ BitFit; LoraWith lora; BottleneckAdapter(3, Behind) ]
+    ]

@@ -51,6 +51,7 @@ module Checkpoint =
                         None
                 Input = dense (if config.IsGated then "wi_1" else "wi") [ hidden; width ]
                 Output = dense "wo" [ width; hidden ]
+                Beside = None
             }
 
         let tower stack layers : Tower =
@@ -84,6 +85,8 @@ module Checkpoint =
             Precision = precision
             Embedding = leaf "shared.weight" [ vocabulary; width ]
             Prompt = None
+            RoutedPrompts = []
+            Prefix = None
             Encoder = tower Stack.Encoder config.EncoderLayers
             Decoder = tower Stack.Decoder config.DecoderLayers
             Head =
@@ -222,6 +225,11 @@ module Checkpoint =
 
         Safetensors.write (Path.Combine(folder, "model.safetensors")) (Map.ofList [ "format", "pt" ]) tensors
         Files.writeAtomically (Path.Combine(folder, "config.json")) (Config.toJson model.Config)
+
+    /// A T5 of this shape without numbers, on the meta device: for counting what a technique trains.
+    let skeleton (config: Config) : T5 =
+        build config torch.float32 (fun _ shape ->
+            torch.empty (List.toArray shape, dtype = torch.float32, device = torch.META))
 
     /// A T5 with random float32 weights as Hugging Face initialises it (factor 1), but for a head of its own, which starts
     /// at d_model^-0.5 instead of 1, so that the first losses are near ln(vocabulary). The numbers follow from `seed`.

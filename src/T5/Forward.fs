@@ -3,110 +3,6 @@ namespace Peft.T5
 open Peft
 open TorchSharp
 
-/// T5's layers as functions of tensors. Hidden states are [rows, length, d_model] in the model's precision; scores and
-/// position biases are float32.
-[<RequireQualifiedAccess>]
-module Layer =
-    /// Dropout in training, the tensor itself otherwise.
-    let drop (pass: Pass) (x: torch.Tensor) : torch.Tensor =
-        if pass.IsTraining && pass.Dropout > 0.0 then
-            torch.nn.functional.dropout (x, pass.Dropout, training = true)
-        else
-            x
-
-    /// T5's layer norm: the mean square in float32, the result in the dtype of `x`.
-    let norm (norm: Norm) (x: torch.Tensor) : torch.Tensor =
-        let wide = x.``to`` torch.float32
-
-        let inverse =
-            wide.square().mean([| -1L |], keepdim = true).add_(norm.Epsilon.ToScalar()).rsqrt_ ()
-
-        // Hugging Face rounds to bfloat16 before it multiplies by the weight.
-        wide.mul(inverse).``to``(x.dtype).mul (Leaf.cast x.dtype norm.Scale)
-
-    /// [rows, length, heads · d_kv] → [rows, heads, length, d_kv].
-    let splitHeads (config: Config) (x: torch.Tensor) : torch.Tensor =
-        x.view(x.size 0, -1L, int64 config.Heads, int64 config.KeyWidth).transpose (1L, 2L)
-
-    /// [rows, heads, length, d_kv] → [rows, length, heads · d_kv].
-    let joinHeads (x: torch.Tensor) : torch.Tensor =
-        x.transpose(1L, 2L).flatten (2L, 3L)
-
-    /// softmax(Q Kᵀ + bias) V without T5's missing 1/sqrt(d_kv): the initialisation holds it. `bias` is additive,
-    /// float32, broadcast to [rows, heads, queries, keys].
-    let attend
-        (pass: Pass)
-        (bias: torch.Tensor option)
-        (q: torch.Tensor)
-        (k: torch.Tensor)
-        (v: torch.Tensor)
-        : torch.Tensor =
-        let scores = q.matmul(k.transpose (2L, 3L)).``to`` torch.float32
-
-        let biased =
-            match bias with
-            | Some bias -> scores.add_ bias
-            | None -> scores
-
-        (biased.softmax(-1L).``to`` q.dtype |> drop pass).matmul v
-
-    /// The activation, element by element.
-    let activate (activation: Activation) (x: torch.Tensor) =
-        match activation with
-        | Relu -> x.relu ()
-        | GeluNew -> x.gelu Modules.GELU.Approximate.tanh
-
-    /// x + dropout(Wo dropout(act(gate x̂) ∘ input x̂)), x̂ the normed x.
-    let feedForward (pass: Pass) (config: Config) (layer: FeedForward) (x: torch.Tensor) : torch.Tensor =
-        let normed = norm layer.Norm x
-        let apply = Projection.apply pass
-
-        let inner =
-            match layer.Gate with
-            | Some gate -> (apply gate normed |> activate config.Activation).mul (apply layer.Input normed)
-            | None -> apply layer.Input normed |> activate config.Activation
-
-        x.add (inner |> drop pass |> apply layer.Output |> drop pass)
-
-/// Where one position stands to another: T5's relative attention buckets (Raffel et al. 2020, §2.1).
-[<RequireQualifiedAccess>]
-module Position =
-    /// The bucket of `relative` = key position − query position. The encoder looks both ways with half of the buckets
-    /// each; the decoder looks back only. Near distances have a bucket each, far ones share them logarithmically.
-    let bucket (isEncoder: bool) (buckets: int) (maxDistance: int) (relative: int) : int =
-        let count = if isEncoder then buckets / 2 else buckets
-        let offset = if isEncoder && relative > 0 then count else 0
-        let distance = if isEncoder then abs relative else max 0 -relative
-        let exact = count / 2
-
-        if distance < exact then
-            offset + distance
-        else
-            // In float32, as Hugging Face computes it: a distance on a boundary must land on the same side.
-            let share =
-                System.MathF.Log(float32 distance / float32 exact)
-                / System.MathF.Log(float32 maxDistance / float32 exact)
-
-            offset + min (count - 1) (exact + int (share * float32 (count - exact)))
-
-    /// The position bias [1, heads, queries, keys] of a stack, float32; queries are the last of the keys' positions.
-    let bias (config: Config) (stack: Stack) (table: Leaf) (queries: int) (keys: int) : torch.Tensor =
-        let isEncoder = stack = Stack.Encoder
-
-        let buckets =
-            Array.init (queries * keys) (fun cell ->
-                let query, key = cell / keys + keys - queries, cell % keys
-                int64 (bucket isEncoder config.Buckets config.MaxDistance (key - query)))
-
-        let table = table.Value
-        let ids = torch.tensor (buckets, device = table.device)
-
-        table
-            .index_select(0L, ids)
-            .view(int64 queries, int64 keys, int64 config.Heads)
-            .permute(2L, 0L, 1L)
-            .unsqueeze 0L
-
 /// What the decoder sees of the input.
 [<ReferenceEquality>]
 type Encoded =
@@ -127,7 +23,7 @@ module Forward =
             .``to``(torch.float32)
             .sub_(1.0f.ToScalar())
             .mul_((-forbidden).ToScalar())
-            .view (mask.size 0, 1L, 1L, mask.size 1)
+            .view(mask.size 0, 1L, 1L, mask.size 1)
 
     let private sum left right =
         match left, right with
@@ -138,21 +34,35 @@ module Forward =
 
     /// The embeddings [.., d_model] of ids [..], in the model's precision.
     let embed (model: T5) (ids: torch.Tensor) : torch.Tensor =
-        let rows = model.Embedding.Value.index_select(0L, ids.flatten ()).``to`` model.Precision
+        let rows =
+            model.Embedding.Value.index_select(0L, ids.flatten ()).``to`` model.Precision
+
         rows.view (Array.append ids.shape [| int64 model.Config.ModelWidth |])
 
-    let private selfAttention pass (config: Config) bias (layer: Attention) (x: torch.Tensor) =
+    /// `before` are keys and values that come before the sequence's own (prefix tuning).
+    let private selfAttention pass (config: Config) bias before (layer: Attention) (x: torch.Tensor) =
         let normed = Layer.norm layer.Norm x
-        let heads part = Projection.apply pass part normed |> Layer.splitHeads config
 
-        let mixed =
-            Layer.attend pass bias (heads layer.Q) (heads layer.K) (heads layer.V)
-            |> Layer.joinHeads
+        let heads part =
+            Projection.apply pass part normed |> Layer.splitHeads config
+
+        let keys, values =
+            match before with
+            | None -> heads layer.K, heads layer.V
+            | Some(keys: torch.Tensor, values: torch.Tensor) ->
+                let after (prefix: torch.Tensor) own =
+                    torch.cat ([| prefix.expand (x.size 0, -1L, -1L, -1L); own |], 2L)
+
+                after keys (heads layer.K), after values (heads layer.V)
+
+        let mixed = Layer.attend pass bias (heads layer.Q) keys values |> Layer.joinHeads
 
         x.add (Projection.apply pass layer.O mixed |> Layer.drop pass)
 
     let private crossAttention pass (config: Config) (source: Encoded) (layer: Attention) (x: torch.Tensor) =
-        let heads part input = Projection.apply pass part input |> Layer.splitHeads config
+        let heads part input =
+            Projection.apply pass part input |> Layer.splitHeads config
+
         let q = Layer.norm layer.Norm x |> heads layer.Q
 
         let mixed =
@@ -161,8 +71,8 @@ module Forward =
 
         x.add (Projection.apply pass layer.O mixed |> Layer.drop pass)
 
-    let private block pass config bias (source: Encoded option) (x: torch.Tensor) (block: Block) =
-        let attended = selfAttention pass config bias block.SelfAttention x
+    let private block pass config bias (source: Encoded option) (x: torch.Tensor) (block: Block, before) =
+        let attended = selfAttention pass config bias before block.SelfAttention x
 
         let informed =
             match source, block.CrossAttention with
@@ -172,44 +82,140 @@ module Forward =
         Layer.feedForward pass config block.FeedForward informed
 
     /// Runs a stack; gives the hidden states after the embedding, after each block, and after the final norm (last).
-    let private states pass config bias source (tower: Tower) (embedded: torch.Tensor) =
-        let inputs = tower.Blocks |> List.scan (block pass config bias source) (Layer.drop pass embedded)
+    let private states pass config bias source prefix (tower: Tower) (embedded: torch.Tensor) =
+        let blocks = List.zip tower.Blocks prefix
+
+        let inputs =
+            blocks |> List.scan (block pass config bias source) (Layer.drop pass embedded)
+
         let final = inputs |> List.last |> Layer.norm tower.FinalNorm |> Layer.drop pass
         inputs, final
 
-    let private withPrompt (model: T5) (mask: torch.Tensor option) (embedded: torch.Tensor) =
-        match model.Prompt with
-        | None -> embedded, mask
-        | Some prompt ->
-            let rows, tokens = embedded.size 0, prompt.Value.size 0
-            let soft = (Leaf.cast embedded.dtype prompt).unsqueeze(0L).expand (rows, -1L, -1L)
+    /// The prompt of each row [rows, tokens, d_model] and its mask [rows, tokens], each row's own: shorter ones are masked
+    /// on their left. T5 knows relative positions only, so a masked start changes nothing.
+    let private routedPrompts (pass: Pass) (model: T5) : (torch.Tensor * torch.Tensor) option =
+        let width = int64 model.Config.ModelWidth
+
+        let length (prompt: Leaf option) =
+            match prompt with
+            | Some leaf -> leaf.Value.size 0
+            | None -> 0L
+
+        match model.RoutedPrompts, pass.Routes with
+        | [], _ -> None
+        | _, None ->
+            invalidArg (nameof pass) "a routed model needs a pass with routes: Pass.Evaluation.Along [| 0; 1 |]"
+        | prompts, Some routes ->
+            let chosen = routes |> Array.map (fun route -> prompts[route])
+            let longest = chosen |> Array.map length |> Array.max
+
+            let padded (prompt: Leaf option) =
+                let empty =
+                    torch.zeros (
+                        longest - length prompt,
+                        width,
+                        dtype = torch.float32,
+                        device = model.Embedding.Value.device
+                    )
+
+                match prompt with
+                | Some leaf -> torch.cat ([| empty; leaf.Value |], 0L)
+                | None -> empty
+
+            let mask =
+                [|
+                    for prompt in chosen do
+                        for place in 1L .. longest -> if place > longest - length prompt then 1L else 0L
+                |]
+
+            let ids = torch.tensor (mask, device = model.Embedding.Value.device)
+            Some(torch.stack (Array.map padded chosen), ids.view (int64 routes.Length, longest))
+
+    let private withPrompt pass (model: T5) (mask: torch.Tensor option) (embedded: torch.Tensor) =
+        let rows = embedded.size 0
+
+        match model.Prompt, routedPrompts pass model with
+        | None, None -> embedded, mask
+        | _, Some(soft, softMask) ->
+            let mask =
+                match mask with
+                | Some mask -> mask
+                | None -> softMask.new_ones (rows, embedded.size 1)
+
+            torch.cat ([| soft.``to`` embedded.dtype; embedded |], 1L), Some(torch.cat ([| softMask; mask |], 1L))
+        | Some prompt, None ->
+            let soft = (Leaf.cast embedded.dtype prompt).unsqueeze(0L).expand(rows, -1L, -1L)
 
             torch.cat ([| soft; embedded |], 1L),
-            mask |> Option.map (fun mask -> torch.cat ([| mask.new_ones (rows, tokens); mask |], 1L))
+            mask
+            |> Option.map (fun mask -> torch.cat ([| mask.new_ones (rows, prompt.Value.size 0); mask |], 1L))
+
+    /// What prefix tuning puts before each decoder layer's keys and values, [1, heads, tokens, d_kv] both; none for every
+    /// layer without a prefix.
+    let prefix (model: T5) : (torch.Tensor * torch.Tensor) option list =
+        let layers = model.Decoder.Blocks.Length
+
+        match model.Prefix with
+        | None -> List.replicate layers None
+        | Some leaf ->
+            let config = model.Config
+            let blocks = int (leaf.Value.size 1) / config.InnerWidth
+
+            let table =
+                (Leaf.cast model.Precision leaf).view(-1L, int64 blocks, int64 config.Heads, int64 config.KeyWidth)
+
+            let at number =
+                table.select(1L, int64 (number % blocks)).transpose(0L, 1L).unsqueeze 0L
+
+            List.init layers (fun layer -> Some(at (4 * layer), at (4 * layer + 1)))
+
+    /// The number of positions that a prefix takes before the decoder's own.
+    let prefixLength (model: T5) : int =
+        match model.Prefix with
+        | Some leaf -> int (leaf.Value.size 0)
+        | None -> 0
 
     let private encoderStates pass (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) =
-        let embedded, mask = embed model ids |> withPrompt model mask
+        let embedded, mask = embed model ids |> withPrompt pass model mask
         let length = int (embedded.size 1)
         let maskBias = mask |> Option.map maskBias
-        let position = Position.bias model.Config Stack.Encoder model.Encoder.RelativeBias length length
-        let inputs, final = states pass model.Config (sum (Some position) maskBias) None model.Encoder embedded
+
+        let position =
+            Position.bias model.Config Stack.Encoder model.Encoder.RelativeBias length length
+
+        let none = List.replicate model.Encoder.Blocks.Length None
+
+        let inputs, final =
+            states pass model.Config (sum (Some position) maskBias) None none model.Encoder embedded
+
         inputs, { Hidden = final; MaskBias = maskBias }
 
     /// The encoder: ids [rows, length] and their mask, to hidden states after the final norm.
     let encode (pass: Pass) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) : Encoded =
         encoderStates pass model ids mask |> snd
 
-    let private causalBias (length: int) (device: torch.Device) =
+    /// [1, 1, length, before + length]: what comes before the sequence is seen by all of it.
+    let private causalBias (before: int) (length: int) (device: torch.Device) =
         torch
-            .full([| int64 length; int64 length |], forbidden.ToScalar(), dtype = torch.float32, device = device)
-            .triu_(1L)
-            .view (1L, 1L, int64 length, int64 length)
+            .full(
+                [| int64 length; int64 (before + length) |],
+                forbidden.ToScalar(),
+                dtype = torch.float32,
+                device = device
+            )
+            .triu_(int64 before + 1L)
+            .view(1L, 1L, int64 length, int64 (before + length))
 
     let private decoderStates pass (model: T5) (source: Encoded) (ids: torch.Tensor) =
-        let length = int (ids.size 1)
-        let position = Position.bias model.Config Stack.Decoder model.Decoder.RelativeBias length length
-        let bias = position.add (causalBias length position.device)
-        embed model ids |> states pass model.Config (Some bias) (Some source) model.Decoder
+        let before, length = prefixLength model, int (ids.size 1)
+
+        let position =
+            Position.bias model.Config Stack.Decoder model.Decoder.RelativeBias length (before + length)
+
+        let bias = position.add (causalBias before length position.device)
+
+        embed model ids
+        |> states pass model.Config (Some bias) (Some source) (prefix model) model.Decoder
 
     /// The decoder's hidden states [rows, length, d_model] for ids [rows, length] that start with the start token.
     let decode (pass: Pass) (model: T5) (source: Encoded) (ids: torch.Tensor) : torch.Tensor =
@@ -226,12 +232,17 @@ module Forward =
 
     /// Labels [rows, length] moved right by one behind the start token; ignored labels become padding.
     let shiftRight (config: Config) (labels: torch.Tensor) : torch.Tensor =
-        let start = labels.new_full ([| labels.size 0; 1L |], (int64 config.StartId).ToScalar())
+        let start =
+            labels.new_full ([| labels.size 0; 1L |], (int64 config.StartId).ToScalar())
+
         let earlier = labels.narrow (1L, 0L, labels.size 1 - 1L)
 
         torch
             .cat([| start; earlier |], 1L)
-            .masked_fill_ (torch.cat([| start; earlier |], 1L).eq (Batch.ignoredLabel.ToScalar()), (int64 config.PadId).ToScalar())
+            .masked_fill_(
+                torch.cat([| start; earlier |], 1L).eq(Batch.ignoredLabel.ToScalar()),
+                (int64 config.PadId).ToScalar()
+            )
 
     /// Logits [rows, target length, vocabulary] under teacher forcing.
     let logits (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
@@ -246,17 +257,25 @@ module Forward =
             ignore_index = Batch.ignoredLabel
         )
 
-    /// The training loss of a batch.
+    /// The training loss of a batch: the mean cross-entropy, and AdaLoRA's orthogonality penalty where there is one.
     let loss (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
-        lossOfLogits (logits pass model batch) batch.Labels
+        let fit = lossOfLogits (logits pass model batch) batch.Labels
+
+        match T5.penalty model with
+        | Some penalty -> fit.add penalty
+        | None -> fit
 
     /// Hidden states of both stacks in evaluation: the embedding, the sum after each block but the last, and the last
     /// after the final norm — what Hugging Face's `output_hidden_states` gives.
     let hiddenStates (model: T5) (batch: Batch) : torch.Tensor list * torch.Tensor list =
-        let shown (inputs: torch.Tensor list, final) = List.take (inputs.Length - 1) inputs @ [ final ]
-        let encoderInputs, source = encoderStates Pass.Evaluation model batch.InputIds batch.Mask
+        let shown (inputs: torch.Tensor list, final) =
+            List.take (inputs.Length - 1) inputs @ [ final ]
+
+        let encoderInputs, source =
+            encoderStates Pass.Evaluation model batch.InputIds batch.Mask
 
         let decoder =
-            shiftRight model.Config batch.Labels |> decoderStates Pass.Evaluation model source
+            shiftRight model.Config batch.Labels
+            |> decoderStates Pass.Evaluation model source
 
         shown (encoderInputs, source.Hidden), shown decoder

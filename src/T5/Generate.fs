@@ -1,219 +1,6 @@
 namespace Peft.T5
 
-open System
-open Peft
 open TorchSharp
-
-/// When a beam search ends (Hugging Face's `early_stopping`).
-type EarlyStopping =
-    /// `True`: as soon as there are as many finished hypotheses as beams.
-    | AtFullBeams
-    /// `False`: when the best running beam, at its present length, cannot beat the worst finished hypothesis.
-    | WhenHopeless
-    /// `"never"`: when it could not at any length.
-    | Exhaustive
-
-/// How text is generated. `Decoding.greedy` is the usual one.
-type Decoding =
-    {
-        /// 1 is greedy decoding.
-        Beams: int
-        /// Hypotheses given back for each row, best first; at most `Beams`.
-        Returned: int
-        /// Generated tokens, `</s>` included, the start token not.
-        MaxNewTokens: int
-        MinNewTokens: int
-        /// A finished hypothesis scores its log-probability / length^penalty.
-        LengthPenalty: float
-        EarlyStopping: EarlyStopping
-        /// Divides positive scores of tokens that stand already and multiplies negative ones (Keskar et al. 2019); 1 is off.
-        RepetitionPenalty: float
-        /// No n-gram of this length appears twice; 0 is off.
-        NoRepeatNgram: int
-    }
-
-    /// The most likely token at each step.
-    static member Greedy(maxNewTokens: int) : Decoding =
-        {
-            Beams = 1
-            Returned = 1
-            MaxNewTokens = maxNewTokens
-            MinNewTokens = 0
-            LengthPenalty = 1.0
-            EarlyStopping = WhenHopeless
-            RepetitionPenalty = 1.0
-            NoRepeatNgram = 0
-        }
-
-    /// Beam search with Hugging Face's defaults.
-    static member Beam(beams: int, maxNewTokens: int) : Decoding =
-        { Decoding.Greedy maxNewTokens with
-            Beams = beams
-        }
-
-/// A generated sequence.
-type Hypothesis =
-    {
-        /// Token ids without the start token; `</s>` is last unless the length limit cut it off.
-        Ids: int[]
-        /// Beams: log-probability / length^penalty. Greedy: the log-probability.
-        Score: float
-    }
-
-/// Keys and values of the decoder's attentions while rows grow token by token. There are `beams` lines for each row;
-/// the beams of one row share its cross-attention keys and values.
-type private Cache(model: T5, source: Encoded, beams: int, limit: int) =
-    let config = model.Config
-    let pass = Pass.Evaluation
-    let rows = int (source.Hidden.size 0)
-    let device = source.Hidden.device
-
-    let crossAttention (block: Block) = Option.get block.CrossAttention
-
-    let crossHeads part =
-        model.Decoder.Blocks
-        |> List.map (fun block ->
-            (Projection.apply pass (part (crossAttention block)) source.Hidden |> Layer.splitHeads config).contiguous ())
-        |> Array.ofList
-
-    let empty () =
-        let shape = [| int64 (rows * beams); int64 config.Heads; int64 limit; int64 config.KeyWidth |]
-        Array.init config.DecoderLayers (fun _ -> torch.empty (shape, dtype = model.Precision, device = device))
-
-    let crossKeys, crossValues = crossHeads _.K, crossHeads _.V
-    let keys, values = empty (), empty ()
-    let mutable maskBias = source.MaskBias
-    let position = Position.bias config Stack.Decoder model.Decoder.RelativeBias limit limit
-
-    let select (index: torch.Tensor) (tensors: torch.Tensor[]) =
-        for place in 0 .. tensors.Length - 1 do
-            let kept = tensors[place].index_select (0L, index)
-            tensors[place].Dispose()
-            tensors[place] <- kept
-
-    /// Stores this step's keys or values and gives those of all steps so far.
-    let extend (cache: torch.Tensor) (step: int) (fresh: torch.Tensor) =
-        cache.narrow(2L, int64 step, 1L).copy_ fresh |> ignore
-        cache.narrow (2L, 0L, int64 step + 1L)
-
-    let selfAttention step index (layer: Attention) (x: torch.Tensor) =
-        let normed = Layer.norm layer.Norm x
-        let heads part = Projection.apply pass part normed |> Layer.splitHeads config
-        let bias = position.narrow(2L, int64 step, 1L).narrow (3L, 0L, int64 step + 1L)
-
-        let mixed =
-            Layer.attend
-                pass
-                (Some bias)
-                (heads layer.Q)
-                (extend keys[index] step (heads layer.K))
-                (extend values[index] step (heads layer.V))
-
-        x.add (Layer.joinHeads mixed |> Projection.apply pass layer.O)
-
-    let crossAttend index (layer: Attention) (x: torch.Tensor) =
-        let lines = x.size 0
-        // The beams of a row are queries of one attention: [rows, beams, heads · d_kv] → [rows, heads, beams, d_kv].
-        let q =
-            (Layer.norm layer.Norm x |> Projection.apply pass layer.Q).view (lines / int64 beams, int64 beams, -1L)
-            |> Layer.splitHeads config
-
-        let mixed = Layer.attend pass maskBias q crossKeys[index] crossValues[index]
-        x.add ((Layer.joinHeads mixed).reshape (lines, 1L, -1L) |> Projection.apply pass layer.O)
-
-    /// Logits [lines, vocabulary] float32 after the tokens `ids`, one for each line, at position `step`.
-    member _.Step(ids: int64[], step: int) : torch.Tensor =
-        let tokens = torch.tensor(ids, device = device).view (-1L, 1L)
-
-        let hidden =
-            model.Decoder.Blocks
-            |> List.indexed
-            |> List.fold
-                (fun x (index, block) ->
-                    selfAttention step index block.SelfAttention x
-                    |> crossAttend index (crossAttention block)
-                    |> Layer.feedForward pass config block.FeedForward)
-                (Forward.embed model tokens)
-            |> Layer.norm model.Decoder.FinalNorm
-
-        (Forward.head model hidden).squeeze(1L).``to`` torch.float32
-
-    /// Continues line i with what line `parents[i]` was; the first `steps` positions count.
-    member _.Reorder(parents: int64[], steps: int) : unit =
-        use _ = torch.NewDisposeScope()
-        let index = torch.tensor (parents, device = device)
-
-        for cache in Array.append keys values do
-            let used = cache.narrow (2L, 0L, int64 steps)
-            used.copy_ (used.index_select (0L, index)) |> ignore
-
-    /// Keeps these rows (with their beams) and forgets the others.
-    member _.Keep(kept: int64[]) : unit =
-        use rowIndex = torch.tensor (kept, device = device)
-
-        use lineIndex =
-            torch.tensor (
-                kept |> Array.collect (fun row -> Array.init beams (fun beam -> row * int64 beams + int64 beam)),
-                device = device
-            )
-
-        select rowIndex crossKeys
-        select rowIndex crossValues
-        select lineIndex keys
-        select lineIndex values
-        maskBias <- maskBias |> Option.map (fun bias -> bias.index_select (0L, rowIndex))
-
-/// What may not come next.
-[<RequireQualifiedAccess>]
-module private Constraint =
-    let private minusInfinity = Single.NegativeInfinity.ToScalar()
-
-    let private penalise (penalty: float) (sequences: int64[][]) (scores: torch.Tensor) =
-        let seen = torch.tensor(Array.concat sequences, device = scores.device).view (int64 sequences.Length, -1L)
-        let found = scores.gather (1L, seen)
-        let factor = penalty.ToScalar()
-        let changed = torch.where (found.lt (0.0.ToScalar()), found.mul factor, found.div factor)
-        scores.scatter_ (1L, seen, changed) |> ignore
-
-    /// The tokens that would complete an n-gram which the sequence holds already.
-    let repeating (size: int) (sequence: int64[]) : int64 list =
-        let stem = size - 1
-
-        if sequence.Length < size then
-            []
-        else
-            let last = Array.skip (sequence.Length - stem) sequence
-
-            [
-                for start in 0 .. sequence.Length - size do
-                    if Array.sub sequence start stem = last then
-                        sequence[start + stem]
-            ]
-
-    let private forbid (cells: int64[]) (scores: torch.Tensor) =
-        if cells.Length > 0 then
-            let index = torch.tensor (cells, device = scores.device)
-            scores.view(-1L).index_fill_ (0L, index, minusInfinity) |> ignore
-
-    /// Changes scores [lines, vocabulary] in place; `sequences` begin with the start token.
-    let apply (decoding: Decoding) (config: Config) (sequences: int64[][]) (scores: torch.Tensor) : unit =
-        if decoding.RepetitionPenalty <> 1.0 then
-            penalise decoding.RepetitionPenalty sequences scores
-
-        if decoding.NoRepeatNgram > 0 then
-            let width = scores.size 1
-
-            let cells =
-                sequences
-                |> Array.mapi (fun line sequence ->
-                    [|
-                        for token in repeating decoding.NoRepeatNgram sequence -> int64 line * width + token
-                    |])
-
-            forbid (Array.concat cells) scores
-
-        if sequences[0].Length - 1 < decoding.MinNewTokens then
-            scores.narrow(1L, int64 config.EosId, 1L).fill_ minusInfinity |> ignore
 
 /// Text generation with a key/value cache. Rows that have finished leave the batch.
 [<RequireQualifiedAccess>]
@@ -242,20 +29,37 @@ module Generate =
         let logProbabilities = (best - scores.logsumexp 1L).data<float32>().ToArray()
         Array.zip (ids.data<int64>().ToArray()) logProbabilities
 
-    let private greedy (decoding: Decoding) (model: T5) (source: Encoded) : Line[] =
+    let private greedy (pass: Pass) (decoding: Decoding) (model: T5) (source: Encoded) : Line[] =
         let config = model.Config
-        let cache = Cache(model, source, 1, decoding.MaxNewTokens)
+        let cache = Cache(pass, model, source, 1, decoding.MaxNewTokens)
         let rows = int (source.Hidden.size 0)
-        let results = Array.create rows { Tokens = [| int64 config.StartId |]; Score = 0.0 }
-        let ends (line: Line) = line.Tokens.Length > 1 && Array.last line.Tokens = int64 config.EosId
+
+        let results =
+            Array.create
+                rows
+                {
+                    Tokens = [| int64 config.StartId |]
+                    Score = 0.0
+                }
+
+        let ends (line: Line) =
+            line.Tokens.Length > 1 && Array.last line.Tokens = int64 config.EosId
 
         let rec loop (live: int[]) step =
-            if step < decoding.MaxNewTokens && live |> Array.exists (fun row -> not (ends results[row])) then
+            if
+                step < decoding.MaxNewTokens
+                && live |> Array.exists (fun row -> not (ends results[row]))
+            then
                 // A finished row that has not left yet is fed on; what it says is not kept.
-                let lines = live |> Array.map (fun row ->
-                    let line = results[row]
-                    let missing = step + 1 - line.Tokens.Length
-                    { line with Tokens = Array.append line.Tokens (Array.create missing (int64 config.PadId)) })
+                let lines =
+                    live
+                    |> Array.map (fun row ->
+                        let line = results[row]
+                        let missing = step + 1 - line.Tokens.Length
+
+                        { line with
+                            Tokens = Array.append line.Tokens (Array.create missing (int64 config.PadId))
+                        })
 
                 nextGreedy decoding config cache step lines
                 |> Array.iteri (fun place (token, logProbability) ->
@@ -289,20 +93,29 @@ module Generate =
         }
 
     /// One of the 2 · beams best continuations of a row.
-    type private Candidate = { Parent: int; Line: Line; IsEnd: bool }
+    type private Candidate =
+        { Parent: int; Line: Line; IsEnd: bool }
 
     /// The 2 · beams best continuations of every row, best first.
     let private candidates (decoding: Decoding) (config: Config) (cache: Cache) step (rows: Search[]) : Candidate[][] =
         use _ = torch.NewDisposeScope()
         let lines = rows |> Array.collect _.Running
-        let scores = cache.Step(lines |> Array.map (_.Tokens >> Array.last), step).log_softmax 1L
+
+        let scores =
+            cache.Step(lines |> Array.map (_.Tokens >> Array.last), step).log_softmax 1L
+
         Constraint.apply decoding config (lines |> Array.map _.Tokens) scores
         let width = scores.size 1
-        let running = torch.tensor(lines |> Array.map (_.Score >> float32), device = scores.device).unsqueeze 1L
-        let all = (scores + running).view (int64 rows.Length, -1L)
+
+        let running =
+            torch.tensor(lines |> Array.map (_.Score >> float32), device = scores.device).unsqueeze 1L
+
+        let all = (scores + running).view(int64 rows.Length, -1L)
         let count = 2 * decoding.Beams
         let struct (best, places) = all.topk count
-        let best, places = best.flatten().data<float32>().ToArray(), places.flatten().data<int64>().ToArray()
+
+        let best, places =
+            best.flatten().data<float32>().ToArray(), places.flatten().data<int64>().ToArray()
 
         Array.init rows.Length (fun row ->
             Array.init count (fun rank ->
@@ -334,7 +147,11 @@ module Generate =
     /// first `beams`.
     let private advance (decoding: Decoding) step (row: Search) (found: Candidate[]) : Search * int[] =
         let length = step + 1
-        let running = found |> Array.filter (fun one -> not one.IsEnd) |> Array.truncate decoding.Beams
+
+        let running =
+            found
+            |> Array.filter (fun one -> not one.IsEnd)
+            |> Array.truncate decoding.Beams
 
         let ended =
             found
@@ -347,7 +164,9 @@ module Generate =
             |> List.ofArray
 
         let finished =
-            row.Finished @ ended |> List.sortByDescending _.Score |> List.truncate decoding.Beams
+            row.Finished @ ended
+            |> List.sortByDescending _.Score
+            |> List.truncate decoding.Beams
 
         let isFull = finished.Length = decoding.Beams
 
@@ -381,9 +200,9 @@ module Generate =
             Running = row.Running |> Array.map padded
         }
 
-    let private beam (decoding: Decoding) (model: T5) (source: Encoded) : Line list[] =
+    let private beam (pass: Pass) (decoding: Decoding) (model: T5) (source: Encoded) : Line list[] =
         let config, beams = model.Config, decoding.Beams
-        let cache = Cache(model, source, beams, decoding.MaxNewTokens)
+        let cache = Cache(pass, model, source, beams, decoding.MaxNewTokens)
         let rows = int (source.Hidden.size 0)
 
         // All beams start alike; only the first may be continued, or every beam would be the same.
@@ -435,7 +254,11 @@ module Generate =
     let private check (decoding: Decoding) =
         let refuse (what: string) = invalidArg (nameof decoding) what
 
-        if decoding.Beams < 1 || decoding.Returned < 1 || decoding.Returned > decoding.Beams then
+        if
+            decoding.Beams < 1
+            || decoding.Returned < 1
+            || decoding.Returned > decoding.Beams
+        then
             refuse $"{decoding.Returned} of {decoding.Beams} beams cannot be returned"
 
         if decoding.MaxNewTokens < 1 then
@@ -444,16 +267,30 @@ module Generate =
         if decoding.NoRepeatNgram = 1 then
             refuse "NoRepeatNgram is 1, the least that leaves a choice is 2 (0 is off)"
 
-    /// For each row of ids [rows, length] (and their mask) its best hypotheses, best first. Merge adapters before:
-    /// `T5.merge`.
-    let run (decoding: Decoding) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) : Hypothesis list[] =
+    let private along (pass: Pass) (decoding: Decoding) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) =
         check decoding
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let source = Forward.encode Pass.Evaluation model ids mask
+        let source = Forward.encode pass model ids mask
 
         if decoding.Beams = 1 then
-            greedy decoding model source |> Array.map (fun line -> [ toHypothesis line ])
+            greedy pass decoding model source
+            |> Array.map (fun line -> [ toHypothesis line ])
         else
-            beam decoding model source
+            beam pass decoding model source
             |> Array.map (List.truncate decoding.Returned >> List.map toHypothesis)
+
+    /// For each row of ids [rows, length] (and their mask) its best hypotheses, best first. Merge adapters before:
+    /// `T5.merge`.
+    let run (decoding: Decoding) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) : Hypothesis list[] =
+        along Pass.Evaluation decoding model ids mask
+
+    /// `run` for a routed model (`T5.route`): row i is generated by member `routes[i]`.
+    let runRouted
+        (routes: int[])
+        (decoding: Decoding)
+        (model: T5)
+        (ids: torch.Tensor)
+        (mask: torch.Tensor option)
+        : Hypothesis list[] =
+        along (Pass.Evaluation.Along routes) decoding model ids mask

@@ -25,6 +25,8 @@ type FeedForward =
         Gate: Projection option
         Input: Projection
         Output: Projection
+        /// An adapter beside the whole layer: it reads the normed input, and its result joins the layer's (He et al. 2022).
+        Beside: Bottleneck option
     }
 
 /// One transformer block; only the decoder's blocks have a cross-attention.
@@ -56,6 +58,12 @@ type T5 =
         Embedding: Leaf
         /// [tokens, d_model]: soft tokens before the encoder's input (prompt tuning, Lester et al. 2021).
         Prompt: Leaf option
+        /// The soft tokens of each member of a routed model (`T5.route`), none for a member without; otherwise empty.
+        RoutedPrompts: Leaf option list
+        /// [tokens, 2 · layers · heads · d_kv]: keys and values before those of the decoder's self-attentions (prefix
+        /// tuning, Li and Liang 2021). Read as Hugging Face's peft reads it for an encoder-decoder: as 2 · layers blocks,
+        /// of which layer i takes number 4 i (mod 2 · layers) as keys and the next as values.
+        Prefix: Leaf option
         Encoder: Tower
         Decoder: Tower
         /// [vocabulary, d_model]; none where the head is the embedding (T5 v1.0).
@@ -118,7 +126,8 @@ module T5 =
 
         List.ofSeq found
 
-    let private mapNorms (f: string -> Leaf -> Leaf) (model: T5) : T5 =
+    /// Everything in the stacks that is no linear map: norms, position biases, adapters beside a layer.
+    let private mapBetween (f: string -> Leaf -> Leaf) (model: T5) : T5 =
         let tower stack (tower: Tower) =
             let name = Site.stackName stack
 
@@ -130,6 +139,9 @@ module T5 =
             let mapBlock index (block: Block) =
                 let layer position =
                     norm $"block.{index}.layer.{position}.layer_norm"
+
+                let last = if stack = Encoder then 1 else 2
+                let output = $"{name}.block.{index}.layer.{last}.DenseReluDense.wo"
 
                 {
                     SelfAttention =
@@ -144,7 +156,10 @@ module T5 =
                             })
                     FeedForward =
                         { block.FeedForward with
-                            Norm = layer (if stack = Encoder then 1 else 2) block.FeedForward.Norm
+                            Norm = layer last block.FeedForward.Norm
+                            Beside =
+                                block.FeedForward.Beside
+                                |> Option.map (Bottleneck.mapLeaves f $"{output}.parallel")
                         }
                 }
 
@@ -161,17 +176,22 @@ module T5 =
         }
 
     /// Applies `f name leaf` to every tensor of the model, under the names of a Hugging Face checkpoint; adapters'
-    /// leaves carry the site's name and a suffix (`.lora_a`, `.bias`, …), the soft prompt is `prompt_embeddings`.
+    /// leaves carry the site's name and a suffix (`.lora_a`, `.bias`, …), the soft prompt is `prompt_embeddings`, the
+    /// prefix `prefix_embeddings`.
     let mapLeaves (f: string -> Leaf -> Leaf) (model: T5) : T5 =
         let outer =
             { model with
                 Embedding = f "shared.weight" model.Embedding
                 Prompt = model.Prompt |> Option.map (f "prompt_embeddings")
+                RoutedPrompts =
+                    model.RoutedPrompts
+                    |> List.mapi (fun number -> Option.map (f $"prompt_embeddings.{number}"))
+                Prefix = model.Prefix |> Option.map (f "prefix_embeddings")
                 Head = model.Head |> Option.map (f "lm_head.weight")
             }
 
         outer
-        |> mapNorms f
+        |> mapBetween f
         |> rewrite (fun site -> Projection.mapLeaves f (Site.name site))
 
     /// Every tensor with its name; each name once.
@@ -201,14 +221,17 @@ module T5 =
     /// then cost nothing. A soft prompt stays, and so do biases.
     let merge (model: T5) : T5 =
         let kept name =
-            if Leaf.isFloat32 name then torch.float32 else model.Precision
+            if Leaf.isFloat32 name then
+                torch.float32
+            else
+                model.Precision
 
         model
         |> rewrite (fun _ -> Projection.merge model.Precision)
         |> mapLeaves (fun name leaf ->
             match leaf with
             | Frozen _ -> leaf
-            | Trained parameter -> Frozen(parameter.detach().``to`` (kept name)))
+            | Trained parameter -> Frozen(parameter.detach().``to``(kept name)))
 
     /// The number of trained elements.
     let countTrained (model: T5) : int64 =
@@ -217,3 +240,97 @@ module T5 =
     /// The number of elements of all tensors, adapters included.
     let count (model: T5) : int64 =
         leaves model |> List.sumBy (fun (_, leaf) -> leaf.Value.numel ())
+
+    /// AdaLoRA's orthogonality penalty (Zhang et al. 2023, eq. 4) as peft's loss has it: the mean over all A and B, each
+    /// with its weight. None where no map is of that kind.
+    let penalty (model: T5) : torch.Tensor option =
+        match projections model |> List.collect (snd >> Projection.orthogonality) with
+        | [] -> None
+        | terms ->
+            let share = 1.0 / float terms.Length
+
+            terms
+            |> List.map (fun (weight, distance) -> distance.mul ((weight * share).ToScalar()))
+            |> List.reduce (fun total term -> total.add term)
+            |> Some
+
+    /// The model without its adapters: every linear map its base weight, no soft tokens. Tensors are shared, and what a
+    /// technique copied or changed in place (full fine-tuning, trained norms, PiSSA) stays as it is.
+    let strip (model: T5) : T5 =
+        let bare =
+            model |> rewrite (fun _ projection -> Dense(Projection.weight projection))
+
+        let tower (tower: Tower) =
+            { tower with
+                Blocks =
+                    tower.Blocks
+                    |> List.map (fun block ->
+                        { block with
+                            FeedForward = { block.FeedForward with Beside = None }
+                        })
+            }
+
+        { bare with
+            Prompt = None
+            RoutedPrompts = []
+            Prefix = None
+            Encoder = tower bare.Encoder
+            Decoder = tower bare.Decoder
+        }
+
+    /// One model that serves several adapters of one base in one mixed batch: row i computes what `members[routes[i]]`
+    /// computes, with the routes given by the pass (`Pass.Evaluation.Along routes`). Members differ in their linear maps
+    /// and soft prompts only, so LoRA, (IA)3, BitFit, prompt tuning and the bare base go together.
+    let route (members: T5 list) : T5 =
+        let first =
+            match members with
+            | first :: _ -> first
+            | [] -> invalidArg (nameof members) "there is no member to route to"
+
+        let frame (model: T5) = leaves (strip model) |> List.map snd
+
+        for other in members.Tail do
+            if
+                other.Config <> first.Config
+                || not (List.forall2 (=) (frame first) (frame other))
+            then
+                invalidArg
+                    (nameof members)
+                    "the members do not share one base: embedding, norms and weights must be the same"
+
+        let hasOthers (model: T5) =
+            let besides (tower: Tower) =
+                tower.Blocks |> List.exists _.FeedForward.Beside.IsSome
+
+            model.Prefix.IsSome
+            || not model.RoutedPrompts.IsEmpty
+            || besides model.Encoder
+            || besides model.Decoder
+
+        if List.exists hasOthers members then
+            invalidArg
+                (nameof members)
+                "a member with a prefix, a parallel adapter or routes of its own cannot be routed"
+
+        let maps = members |> List.map (projections >> List.map snd >> Array.ofList)
+        let mutable place = -1
+
+        let routed =
+            first
+            |> rewrite (fun _ projection ->
+                place <- place + 1
+                let choices = maps |> List.map (fun map -> map[place])
+
+                if List.forall ((=) projection) choices then
+                    projection
+                else
+                    Routed choices)
+
+        { routed with
+            Prompt = None
+            RoutedPrompts =
+                if members |> List.exists _.Prompt.IsSome then
+                    members |> List.map _.Prompt
+                else
+                    []
+        }

@@ -62,3 +62,52 @@ module Site =
                 $"{position}.DenseReluDense.{feedForwardPart part}"
 
         $"{stackName site.Stack}.block.{site.Block}.layer.{layer}"
+
+    /// The short name of the matrix, whatever layer it is in: `q`, `k`, `v`, `o`, `wi`, `wi_0`, `wi_1`, `wo`.
+    let matrix (role: Role) : string =
+        match role with
+        | SelfAttention part
+        | CrossAttention part -> attentionPart part
+        | FeedForward part -> feedForwardPart part
+
+    /// The number of blocks in a stack.
+    let blocks (config: Config) (stack: Stack) : int =
+        match stack with
+        | Encoder -> config.EncoderLayers
+        | Decoder -> config.DecoderLayers
+
+    /// Every linear map of a T5 in the order of computation, which is that of `T5.projections`.
+    let all (config: Config) : Site list =
+        let attention = [ Q; K; V; O ]
+        let feedForward = if config.IsGated then [ Wi0; Wi1; Wo ] else [ Wi; Wo ]
+
+        [
+            for stack in [ Encoder; Decoder ] do
+                for block in 0 .. blocks config stack - 1 do
+                    let at role =
+                        {
+                            Stack = stack
+                            Block = block
+                            Role = role
+                        }
+
+                    yield! attention |> List.map (SelfAttention >> at)
+
+                    if stack = Decoder then
+                        yield! attention |> List.map (CrossAttention >> at)
+
+                    yield! feedForward |> List.map (FeedForward >> at)
+        ]
+
+    /// The width a map takes and the width it gives.
+    let widths (config: Config) (site: Site) : int64 * int64 =
+        let model, inner, hidden =
+            int64 config.ModelWidth, int64 config.InnerWidth, int64 config.FeedForwardWidth
+
+        match site.Role with
+        | SelfAttention O
+        | CrossAttention O -> inner, model
+        | SelfAttention _
+        | CrossAttention _ -> model, inner
+        | FeedForward Wo -> hidden, model
+        | FeedForward _ -> model, hidden

@@ -1,0 +1,73 @@
+// The search behind the `small` preset: every technique tries the same peak learning rates, and the one with the lowest
+// validation loss, averaged over the embedded tasks at both levels, is its own. Test rows play no part.
+//
+//   dotnet fsi scripts/search.fsx [results folder]
+#load "prelude.fsx"
+
+open System.Threading
+open Peft
+
+let results = fsi.CommandLineArgs |> Array.tryItem 1 |> Option.defaultValue "results/search"
+let peaks = [ 1e-3; 3e-3; 1e-2; 3e-2; 1e-1; 3e-1 ]
+
+let plan (peak: float) : SweepPlan =
+    {
+        Place =
+            {
+                ModelFolder = Embedded.modelFolder ()
+                DataFolder = Embedded.dataFolder ()
+                Device = "cpu"
+                Precision = "float32"
+            }
+        Tasks = TaskDefinition.generated
+        Methods = Technique.all |> List.map Tuned
+        Levels = [ Low; Medium ]
+        Seeds = [ 1 ]
+        InputLimit = 512
+        TargetLimit = 128
+        ValidationLimit = 250
+        TestLimit = 1
+        Beams = 1
+        Overrides =
+            { Overrides.None with
+                Accumulation = Some 1
+                Rates = Some(peak / 10.0, peak, peak / 10.0)
+            }
+    }
+
+let session = Session (plan 1.0).Place
+let experiments = peaks |> List.collect (plan >> Sweep.experiments session)
+
+let shop report : Workshop =
+    {
+        Session = session
+        Results = results
+        Report = report
+        Stop = CancellationToken.None
+        Command = "scripts/search.fsx"
+        Adapter = fun _ -> None
+        ValidationLimit = 250
+        TestLimit = 1
+    }
+
+let costs = experiments |> List.map (fun (_, experiment) -> Experiment.id experiment, float experiment.Training.Epochs)
+let runs = Progress.during costs (fun report -> Pipeline.sweep (shop report) experiments)
+
+let best (run: Run) =
+    if run.IsFinished then run.Epochs |> List.map _.ValidationLoss |> List.min else infinity
+
+for technique in Technique.all do
+    printfn $"\n{Technique.name technique}"
+
+    for level in [ Low; Medium ] do
+        for peak in peaks do
+            let losses =
+                runs
+                |> List.filter (fun run ->
+                    run.Experiment.Method = Tuned technique
+                    && run.Experiment.Level = Some level
+                    && run.Experiment.Training.PeakRate = peak)
+                |> List.map best
+
+            let listed = losses |> List.map (fun loss -> loss.ToString "F3") |> String.concat "  "
+            printfn $"  {Level.name level, -6} peak {peak, -6}: mean validation loss {List.average losses:F4}   ({listed})"

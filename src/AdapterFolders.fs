@@ -1,0 +1,169 @@
+namespace Peft
+
+open System
+open System.IO
+open System.Text.Json
+open Peft.T5
+
+/// The two formats of adapter folders.
+type AdapterFormat =
+    /// `adapter.json` and `adapter.safetensors`: this project's.
+    | Own
+    /// `adapter_config.json` and `adapter_model.safetensors`: Hugging Face peft's.
+    | HuggingFacePeft
+
+/// What an adapter folder says of itself, without its base.
+type AdapterSummary =
+    {
+        Folder: string
+        Format: AdapterFormat
+        /// This project's words where there are some, otherwise peft's name of the method.
+        Technique: string
+        /// The base's fingerprint; empty where the folder does not state it.
+        Base: string
+        /// Where the base was, for people.
+        BaseFolder: string
+        /// The elements of all tensors in the file.
+        Elements: int64
+        Bytes: int64
+    }
+
+/// A tensor of an adapter folder.
+type AdapterTensor =
+    {
+        Name: string
+        Dtype: string
+        Shape: int64 list
+    }
+
+/// `peft adapters`: what there is, what it holds, and the other format of it.
+[<RequireQualifiedAccess>]
+module AdapterFolders =
+    let private formatOf (folder: string) : AdapterFormat option =
+        if AdapterFile.isAdapter folder then Some Own
+        elif HuggingFace.isAdapter folder then Some HuggingFacePeft
+        else None
+
+    let private need (folder: string) : AdapterFormat =
+        match formatOf folder with
+        | Some format -> format
+        | None -> userError $"{folder} is no adapter folder: it holds neither adapter.json nor adapter_config.json."
+
+    let private tensorFile (format: AdapterFormat) (folder: string) =
+        match format with
+        | Own -> Path.Combine(folder, "adapter.safetensors")
+        | HuggingFacePeft -> Path.Combine(folder, "adapter_model.safetensors")
+
+    let private entries (header: SafetensorsHeader) =
+        header.Entries |> Map.toList |> List.map snd
+
+    /// Reads a folder's description and the header of its tensors; nothing is loaded.
+    let summary (folder: string) : AdapterSummary =
+        let format = need folder
+        let header = Safetensors.header (tensorFile format folder)
+        let count (entry: TensorEntry) = entry.Shape |> Array.fold (*) 1L
+
+        let technique, fingerprint, baseFolder =
+            match format with
+            | Own ->
+                let description = AdapterFile.describe folder
+                description.Technique, description.Base, description.BaseFolder
+            | HuggingFacePeft ->
+                let config = HuggingFaceConfig.load folder
+
+                let words =
+                    match HuggingFaceConfig.technique config with
+                    | Some technique -> Technique.text technique
+                    | None -> HuggingFaceConfig.peftType config.Method
+
+                let note =
+                    match Map.tryFind "base_model_name_or_path" config.Notes with
+                    | Some value when value.ValueKind = JsonValueKind.String -> Json.text value
+                    | _ -> ""
+
+                words,
+                header.Metadata
+                |> Map.tryFind HuggingFace.fingerprintKey
+                |> Option.defaultValue "",
+                note
+
+        {
+            Folder = folder
+            Format = format
+            Technique = technique
+            Base = fingerprint
+            BaseFolder = baseFolder
+            Elements = entries header |> List.sumBy count
+            Bytes = entries header |> List.sumBy _.Bytes
+        }
+
+    /// The adapter folders in a folder, itself and any depth below, in order of path.
+    let list (folder: string) : AdapterSummary list =
+        if not (Directory.Exists folder) then
+            userError $"the folder {folder} does not exist."
+
+        folder
+        :: List.ofArray (Directory.GetDirectories(folder, "*", SearchOption.AllDirectories))
+        |> List.sortWith (fun left right -> String.CompareOrdinal(left, right))
+        |> List.filter (formatOf >> Option.isSome)
+        |> List.map summary
+
+    /// The tensors of an adapter folder, in order of name.
+    let inspect (folder: string) : AdapterTensor list =
+        entries (Safetensors.header (tensorFile (need folder) folder))
+        |> List.map (fun entry ->
+            {
+                Name = entry.Name
+                Dtype = $"{entry.Dtype}"
+                Shape = List.ofArray entry.Shape
+            })
+
+    /// Loads an adapter of either format around a base with this fingerprint.
+    let load (folder: string) (fingerprint: string) (baseModel: T5) : T5 =
+        match need folder with
+        | Own -> AdapterFile.load folder fingerprint baseModel
+        | HuggingFacePeft -> HuggingFace.load folder fingerprint baseModel |> snd
+
+    /// Writes the adapter of `source` in the other format to `target`. `UserError` where the other format has no such
+    /// adapter. Of a prompt in peft's format only the rows that T5 reads come along.
+    let convert (source: string) (target: string) (fingerprint: string) (baseModel: T5) : AdapterSummary =
+        match need source with
+        | Own ->
+            let description = AdapterFile.describe source
+            let technique = Technique.parse description.Technique
+
+            match HuggingFaceConfig.ofTechnique technique with
+            | None -> userError $"Hugging Face's peft has nothing like {description.Technique} ({source})."
+            | Some config ->
+                let noted =
+                    config.Notes
+                    |> Map.add "base_model_name_or_path" (JsonSerializer.SerializeToElement description.BaseFolder)
+
+                AdapterFile.load source fingerprint baseModel
+                |> HuggingFace.save target fingerprint { config with Notes = noted }
+        | HuggingFacePeft ->
+            let config, model = HuggingFace.load source fingerprint baseModel
+
+            match HuggingFaceConfig.technique config with
+            | None ->
+                let kind = HuggingFaceConfig.peftType config.Method
+                userError $"this project's words do not say what {source} is ({kind}): keep it in peft's format."
+            | Some technique ->
+                // VeRA's matrices and PiSSA's remainder are rebuilt from the technique, so they must follow from it.
+                let fresh = Adapter.ofTechnique technique 0 baseModel
+
+                if not (HuggingFace.hasSameBasis fresh model) then
+                    userError $"the random matrices of {source} do not follow from its key: keep it in peft's format."
+
+                let description =
+                    {
+                        Format = AdapterFile.format
+                        Technique = Technique.text technique
+                        Base = fingerprint
+                        BaseFolder = (summary source).BaseFolder
+                        TrainableParameters = T5.countTrained model
+                    }
+
+                AdapterFile.save target description model
+
+        summary target

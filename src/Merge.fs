@@ -1,0 +1,119 @@
+namespace Peft
+
+open System.IO
+open Peft.T5
+open TorchSharp
+
+/// What merging an adapter into its base did.
+type MergeReport =
+    {
+        /// Linear maps whose weight is another than the base's.
+        ChangedMaps: int
+        /// The largest difference of a logit between the adapter beside its base and the merged weights as they are
+        /// written, on the samples; 0 without samples.
+        LargestLogitChange: float
+        /// The largest absolute logit there, to judge the change by.
+        LargestLogit: float
+    }
+
+/// `peft merge`: an adapter and its base as one plain Hugging Face checkpoint.
+[<RequireQualifiedAccess>]
+module Merge =
+    /// What a plain T5 checkpoint has no place for.
+    let private leftOver (model: T5) : string option =
+        let ofMap (_, projection) =
+            match projection with
+            | Dense _ -> None
+            | Shifted _ -> Some "biases (BitFit)"
+            | _ -> Some "serial adapters or routes"
+
+        let hasBeside (tower: Tower) =
+            tower.Blocks |> List.exists _.FeedForward.Beside.IsSome
+
+        if model.Prompt.IsSome || not model.RoutedPrompts.IsEmpty then
+            Some "soft tokens"
+        elif model.Prefix.IsSome then
+            Some "a prefix"
+        elif hasBeside model.Encoder || hasBeside model.Decoder then
+            Some "parallel adapters"
+        else
+            T5.projections model |> List.tryPick ofMap
+
+    let private checkFinite (model: T5) =
+        use _ = torch.NewDisposeScope()
+
+        for name, leaf in T5.leaves model do
+            if not (leaf.Value.isfinite().all().item<bool>()) then
+                userError
+                    $"merging would write {name} with numbers that are not finite: the adapter is broken or does not fit."
+
+    /// The merged model in float32, whatever precision the given one computes in; nothing is left to train.
+    let merged (model: T5) : T5 =
+        let wide = T5.merge { model with Precision = torch.float32 }
+
+        match leftOver wide with
+        | Some rest -> userError $"a plain checkpoint has no place for {rest}: keep this adapter beside its base."
+        | None ->
+            checkFinite wide
+            wide
+
+    let private largestChange (before: T5) (after: T5) (samples: Batch list) : float * float =
+        use _ = torch.no_grad ()
+
+        let measure (batch: Batch) =
+            use _ = torch.NewDisposeScope()
+
+            let logits model =
+                (Forward.logits Pass.Evaluation model batch).``to`` torch.float32
+
+            let old, fresh = logits before, logits after
+            float ((fresh - old).abs().max().item<float32>()), float (old.abs().max().item<float32>())
+
+        let measured = samples |> List.map measure
+        List.fold max 0.0 (List.map fst measured), List.fold max 0.0 (List.map snd measured)
+
+    /// Merges `model` in float32 and writes a checkpoint with weights in `dtype` to `target`, with the tokenizer of
+    /// `baseFolder` (`spiece.model`) where there is one. Nothing is written where a weight would not be finite, in float32
+    /// or in `dtype`, or where a part of the adapter has no place in a plain checkpoint.
+    let toCheckpoint
+        (baseFolder: string)
+        (target: string)
+        (dtype: torch.ScalarType)
+        (samples: Batch list)
+        (model: T5)
+        : MergeReport =
+        let whole = merged model
+
+        let written =
+            whole
+            |> T5.mapLeaves (fun _ leaf ->
+                if leaf.Value.dtype = dtype then
+                    leaf
+                else
+                    Frozen(leaf.Value.``to``(dtype).``to`` torch.float32))
+
+        checkFinite written
+
+        let change, largest =
+            largestChange { model with Precision = torch.float32 } written samples
+
+        let isChanged (_, projection) =
+            match projection with
+            | Dense(Frozen _) -> false
+            | _ -> true
+
+        let report =
+            {
+                ChangedMaps = T5.projections model |> List.filter isChanged |> List.length
+                LargestLogitChange = change
+                LargestLogit = largest
+            }
+
+        Files.createFolder target
+        Checkpoint.save target dtype whole
+        let tokenizer = Path.Combine(baseFolder, "spiece.model")
+
+        if File.Exists tokenizer then
+            File.Copy(tokenizer, Path.Combine(target, "spiece.model"), overwrite = true)
+
+        report

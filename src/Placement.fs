@@ -1,0 +1,238 @@
+namespace Peft
+
+open System.Text.RegularExpressions
+open Peft.T5
+
+/// Where an adapter goes, as plain data: it prints, compares and reads back.
+[<RequireQualifiedAccess>]
+type Placement =
+    /// The technique's own sites, as far as the target reaches.
+    | Within of Target
+    /// The target, instead of the technique's own sites.
+    | Only of Target
+
+/// Placements as text and as selectors: placement = target | "only(" target ")", the target as in `Target`.
+///
+/// Without `only`, a target restricts the technique's own sites: `not(self)` for LoRA is q, k, v, o of encoder-decoder
+/// attention. `only(...)` replaces them: `only(q,v)`, `only(standard | wo)`. Every part of a target must match
+/// something, otherwise `UserError` names what is near.
+[<RequireQualifiedAccess>]
+module Placement =
+    /// All of the technique's own sites: the paper's "all layers".
+    let everywhere: Placement = Placement.Within Target.All
+
+    /// The early half of each stack's blocks (Table 2).
+    let early: Placement = Placement.Within Target.Early
+
+    /// The later half of each stack's blocks (Table 2).
+    let late: Placement = Placement.Within Target.Late
+
+    /// A random half of each stack's blocks (Table 2).
+    let random (seed: int) : Placement = Placement.Within(Target.Random seed)
+
+    let private without target = Placement.Within(Target.Not target)
+
+    /// Without self-attention (Table 2).
+    let withoutSelfAttention: Placement = without (Target.Layer LayerKind.Self)
+
+    /// Without encoder-decoder attention (Table 2).
+    let withoutCrossAttention: Placement = without (Target.Layer LayerKind.Cross)
+
+    /// Without query and output (Table 2).
+    let withoutQueryOutput: Placement =
+        without (Target.Either(Target.attention Q, Target.attention O))
+
+    /// Without attention (Table 2, (IA)3).
+    let withoutAttention: Placement = without Target.Attention
+
+    /// Without the dense activation, i.e. the feed-forward layers (Table 2, (IA)3).
+    let withoutDense: Placement = without (Target.Layer LayerKind.FeedForward)
+
+    /// The paper's variants by its names for them (Tables 2 and 3), the random one with its seed.
+    let presets (seed: int) : (string * Placement) list =
+        [
+            "all layers", everywhere
+            "early layers", early
+            "later layers", late
+            "random layers", random seed
+            "no self-attention", withoutSelfAttention
+            "no encoder-decoder attention", withoutCrossAttention
+            "no query/output", withoutQueryOutput
+            "no attention", withoutAttention
+            "no dense activation", withoutDense
+        ]
+
+    /// The canonical text, which `parse` reads back.
+    let text (placement: Placement) : string =
+        match placement with
+        | Placement.Within target -> Target.text target
+        | Placement.Only target -> $"only({Target.text target})"
+
+    /// In words, for people: `not(self)` is "the technique's own sites without self-attention".
+    let describe (placement: Placement) : string =
+        match placement with
+        | Placement.Within Target.All -> "the technique's own sites in all blocks"
+        | Placement.Within(Target.Not(Target.Either _ as inner)) ->
+            $"the technique's own sites without ({Target.describe inner})"
+        | Placement.Within(Target.Not inner) -> $"the technique's own sites without {Target.describe inner}"
+        | Placement.Within target -> $"the technique's own sites in {Target.describe target}"
+        | Placement.Only target -> $"{Target.describe target}, instead of the technique's own sites"
+
+    let private only =
+        Regex(@"\A\s*only\s*\((.*)\)\s*\z", RegexOptions.IgnoreCase ||| RegexOptions.Singleline)
+
+    /// Reads the text of a placement; `UserError` where it is none.
+    let parse (text: string) : Placement =
+        match only.Match text with
+        | found when found.Success -> Placement.Only(Target.parse found.Groups[1].Value)
+        | _ -> Placement.Within(Target.parse text)
+
+    // Matching.
+
+    /// SplitMix64's mixing function: the same numbers on every machine and version.
+    let private mix (value: uint64) : uint64 =
+        let added = value + 0x9E3779B97F4A7C15UL
+        let once = (added ^^^ (added >>> 30)) * 0xBF58476D1CE4E5B9UL
+        let twice = (once ^^^ (once >>> 27)) * 0x94D049BB133111EBUL
+        twice ^^^ (twice >>> 31)
+
+    let private drawn (config: Config) (seed: int) (stack: Stack) : Set<int> =
+        let blocks = Site.blocks config stack
+        let start = mix (mix (uint64 seed) ^^^ (if stack = Encoder then 1UL else 2UL))
+
+        [ 0 .. blocks - 1 ]
+        |> List.sortBy (fun block -> mix (start ^^^ uint64 block))
+        |> List.take ((blocks + 1) / 2)
+        |> set
+
+    let rec private matching (config: Config) (standard: Selector) (target: Target) : Selector =
+        let recurse = matching config standard
+
+        match target with
+        | Target.All -> Selector.everywhere
+        | Target.Standard -> standard
+        | Target.Stack stack -> fun site -> site.Stack = stack
+        | Target.Layer kind ->
+            fun site ->
+                match site.Role, kind with
+                | SelfAttention _, LayerKind.Self
+                | CrossAttention _, LayerKind.Cross
+                | FeedForward _, LayerKind.FeedForward -> true
+                | _ -> false
+        | Target.Attention -> Selector.attention [ Q; K; V; O ]
+        | Target.Matrix(Matrix.Attention part) -> Selector.attention [ part ]
+        | Target.Matrix(Matrix.FeedForward part) -> Selector.feedForward [ part ]
+        | Target.Early -> fun site -> site.Block < Site.blocks config site.Stack / 2
+        | Target.Late -> fun site -> site.Block >= Site.blocks config site.Stack / 2
+        | Target.Random seed ->
+            let encoder, decoder = drawn config seed Encoder, drawn config seed Decoder
+            fun site -> (if site.Stack = Encoder then encoder else decoder).Contains site.Block
+        | Target.Blocks blocks -> fun site -> blocks.Contains site.Block
+        | Target.Name pattern -> fun site -> Nearest.fits pattern (Site.name site)
+        | Target.Not inner -> recurse inner >> not
+        | Target.Both(left, right) -> Selector.both (recurse left) (recurse right)
+        | Target.Either(left, right) -> Selector.either (recurse left) (recurse right)
+
+    let private matrices (sites: Site list) =
+        sites |> List.map (fun site -> Site.matrix site.Role) |> List.distinct
+
+    let private absent (config: Config) (target: Target) : 'a =
+        let written, sites = Target.text target, Site.all config
+
+        match target with
+        | Target.Matrix _ ->
+            userError $"{written} matches nothing in this model: {Nearest.question (matrices sites) written}"
+        | Target.Name pattern ->
+            let near =
+                sites
+                |> List.map Site.name
+                |> List.sortBy (Nearest.patternDistance pattern)
+                |> List.truncate 2
+
+            userError $"{written} matches nothing in this model: did you mean {Nearest.orList near}?"
+        | Target.Early -> userError "early matches nothing where a stack has one block: did you mean late?"
+        | Target.Not _ -> userError $"{written} leaves nothing."
+        | Target.Both(left, right) ->
+            userError $"{written} matches nothing: no site is both in {Target.text left} and in {Target.text right}."
+        | _ -> userError $"{written} matches nothing in this model."
+
+    let private checkBlocks (config: Config) (blocks: Set<int>) : unit =
+        let most = max config.EncoderLayers config.DecoderLayers
+
+        if blocks.IsEmpty then
+            userError "blocks() names no block: write blocks(0-3,7)."
+
+        match blocks |> Seq.tryFind (fun block -> block < 0 || block >= most) with
+        | Some block ->
+            let there =
+                $"the encoder has blocks 0 to {config.EncoderLayers - 1} and the decoder 0 to {config.DecoderLayers - 1}"
+
+            userError
+                $"block {block} does not exist: did you mean block {max 0 (min block (most - 1))}? In this model {there}."
+        | None -> ()
+
+    let private isSimple target =
+        match target with
+        | Target.Both _
+        | Target.Either _
+        | Target.Not _ -> false
+        | _ -> true
+
+    let rec private check (config: Config) (standard: Selector) (universe: Site list) (target: Target) : unit =
+        match target with
+        | Target.Both(left, right)
+        | Target.Either(left, right) ->
+            check config standard universe left
+            check config standard universe right
+        | Target.Not inner -> check config standard universe inner
+        | Target.Blocks blocks -> checkBlocks config blocks
+        | _ -> ()
+
+        let found = matching config standard target
+
+        if not (List.exists found universe) then
+            if List.exists found (Site.all config) && isSimple target then
+                let own = matrices universe |> String.concat ", "
+                let written = Target.text target
+
+                userError
+                    $"{written} is not among the technique's own sites, which are {own} here: did you mean one of these, or only({written}), which replaces them?"
+            else
+                absent config target
+
+    /// The sites that a technique with these own sites (`standard`) touches under a placement. `UserError` where any
+    /// part of the placement matches none of them, or, in `only(...)`, nothing in the model.
+    let within (config: Config) (standard: Selector) (placement: Placement) : Selector =
+        match placement with
+        | Placement.Within target ->
+            check config standard (Site.all config |> List.filter standard) target
+            Selector.both standard (matching config standard target)
+        | Placement.Only target ->
+            check config standard (Site.all config) target
+            matching config standard target
+
+    /// The sites that a placement reaches in a model of this shape, for a technique that may stand everywhere.
+    let selector (config: Config) (placement: Placement) : Selector =
+        within config Selector.everywhere placement
+
+    /// A technique's own sites; none for techniques that stand at no linear map.
+    let standard (technique: Technique) : Selector option = Adapter.usualSites technique
+
+    /// Where a technique stands under a placement; none for techniques that stand at no linear map, which take no
+    /// placement but `all`.
+    let ofTechnique (config: Config) (technique: Technique) (placement: Placement) : Selector option =
+        match standard technique with
+        | Some own -> Some(within config own placement)
+        | None when placement = everywhere -> None
+        | None ->
+            userError
+                $"{Technique.name technique} stands at no linear map and cannot be placed at {text placement}: did you mean lora, ia3 or bitfit?"
+
+    /// A technique under a placement, as a function of the model. Everything random in the weights follows from `seed`.
+    let adapter (technique: Technique) (placement: Placement) (seed: int) : Adapter =
+        fun model ->
+            let where = ofTechnique model.Config technique placement
+
+            match where with
+            | Some where -> Adapter.at where technique seed model
+            | None -> Adapter.ofTechnique technique seed model

@@ -1,0 +1,89 @@
+namespace Peft
+
+open System
+open System.Collections.Generic
+open System.Runtime.InteropServices
+open Peft.T5
+open TorchSharp
+
+/// A T5 that answers texts, alone or with a trained adapter: the short way in for programs in C# and F#.
+/// Instances do not change; `Dispose` frees the adapter's merged weights and, for a model from `Load`, the base.
+[<Sealed>]
+type TextModel private (session: Session, model: T5, ownsBase: bool) =
+    let tokensAtMost = 512
+    let rowsAtOnce = 32
+
+    /// Loads a Hugging Face checkpoint folder with `spiece.model`. `device` is `cpu`, `cuda` or `cuda:1`, `precision`
+    /// `float32` or `bfloat16`. `UserError` tells what is missing or damaged.
+    static member Load
+        (
+            modelFolder: string,
+            [<Optional; DefaultParameterValue("cpu")>] device: string,
+            [<Optional; DefaultParameterValue("float32")>] precision: string
+        ) : TextModel =
+        Native.ensure () |> ignore
+
+        let session =
+            Session
+                {
+                    ModelFolder = modelFolder
+                    DataFolder = ""
+                    Device = device
+                    Precision = precision
+                }
+
+        session.CheckVocabulary()
+        new TextModel(session, session.Model, true)
+
+    /// The same base with the adapter of a folder, merged into a copy of the weights it changes. The base is shared.
+    member _.WithAdapter(adapterFolder: string) : TextModel =
+        use _ = torch.NewDisposeScope()
+        let adapted = AdapterFile.load adapterFolder session.Fingerprint session.Model |> T5.merge
+
+        for _, leaf in T5.leaves adapted do
+            leaf.Value.DetachFromDisposeScope() |> ignore
+
+        new TextModel(session, adapted, false)
+
+    /// The number of elements of the model's tensors.
+    member _.Parameters: int64 = T5.count model
+
+    /// The answers to texts, in their order; inputs beyond 512 tokens are cut.
+    member _.Generate
+        (
+            texts: IEnumerable<string>,
+            [<Optional; DefaultParameterValue(128)>] maxNewTokens: int,
+            [<Optional; DefaultParameterValue(1)>] beams: int
+        ) : IReadOnlyList<string> =
+        let decoding =
+            if beams = 1 then
+                Decoding.Greedy maxNewTokens
+            else
+                Decoding.Beam(beams, maxNewTokens)
+
+        texts
+        |> Seq.map (fun text ->
+            {
+                Ids = session.Tokenizer.Encode(text, tokensAtMost)
+                Labels = [| model.Config.EosId |]
+            })
+        |> Array.ofSeq
+        |> Evaluation.generate decoding model session.Tokenizer session.Device rowsAtOnce ignore
+        :> IReadOnlyList<string>
+
+    /// The answer to one text.
+    member this.Generate
+        (
+            text: string,
+            [<Optional; DefaultParameterValue(128)>] maxNewTokens: int,
+            [<Optional; DefaultParameterValue(1)>] beams: int
+        ) : string =
+        this.Generate([ text ], maxNewTokens, beams)[0]
+
+    interface IDisposable with
+        member _.Dispose() =
+            let shared = if ownsBase then HashSet() else HashSet(T5.leaves session.Model |> List.map (fun (_, leaf) -> leaf.Value.Handle))
+
+            for _, leaf in T5.leaves model do
+                if not (shared.Contains leaf.Value.Handle) then
+                    leaf.Value.Dispose()

@@ -1,0 +1,108 @@
+namespace Peft
+
+open System
+open System.Globalization
+open System.Text.RegularExpressions
+
+[<AutoOpen>]
+module internal Refusal =
+    /// Raises `UserError` with the techniques there are.
+    let refuse (problem: string) : 'a =
+        userError (
+            $"{problem}: the techniques are full, lora(rank=2), ia3, bitfit and prompt(tokens=100); "
+            + "lora(rank=8,alpha=16,rs,dora,pissa,dropout=0.1,plus=16,on=q+v), ia3(hf), ia3(published), "
+            + "prompt(tokens=20,init=vocabulary), prefix(tokens=20), adapter(width=64,parallel), layernorm, vera(rank=4), "
+            + "adalora(rank=8,start=12,alpha=8) and modules(names=lm_head); 'a >> b' applies both."
+        )
+
+/// A technique's words, `name(key=value,flag)`, taken apart: the settings are read one after the other, and none may be
+/// left over.
+type internal Words(technique: string, given: (string * string) list) =
+    let mutable left = given
+
+    let take key =
+        let found = left |> List.tryFind (fst >> (=) key)
+        left <- left |> List.filter (fst >> (<>) key)
+        found |> Option.map snd
+
+    /// A flag without value.
+    member _.Flag(key: string) : bool =
+        match take key with
+        | None -> false
+        | Some "" -> true
+        | Some value -> refuse $"{technique} takes '{key}' without the value '{value}'"
+
+    member _.Text(key: string) : string option = take key
+
+    /// A whole number of at least 1; the first setting may go without its name.
+    member words.Count(key: string, fallback: int option) : int =
+        match words.Whole(key, fallback) with
+        | 0 -> refuse $"a {key} of 0 trains nothing"
+        | count -> count
+
+    member _.Whole(key: string, fallback: int option) : int =
+        match take key, fallback with
+        | None, Some value -> value
+        | None, None -> refuse $"{technique} needs a {key}"
+        | Some text, _ when Regex.IsMatch(text, @"^\d{1,6}$") -> int text
+        | Some text, _ -> refuse $"{technique} has the {key} '{text}', which is no whole number"
+
+    /// A number that is not negative.
+    member _.Number(key: string, fallback: float) : float =
+        match take key with
+        | None -> fallback
+        | Some text ->
+            match Double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture) with
+            | true, value when value >= 0.0 && Double.IsFinite value -> value
+            | _ -> refuse $"{technique} has the {key} '{text}', which is no number of at least 0"
+
+    /// A share in [0, 1).
+    member words.Share(key: string) : float =
+        match words.Number(key, 0.0) with
+        | share when share < 1.0 -> share
+        | share -> refuse $"{technique} has the {key} {share}, which is not below 1"
+
+    member _.Names(key: string) : string list option =
+        take key |> Option.map (fun text -> List.ofArray (text.Split '+'))
+
+    /// The technique, if every setting was read.
+    member _.Finish(result: 'a) : 'a =
+        match left with
+        | [] -> result
+        | (key, _) :: _ -> refuse $"{technique} has no setting '{key}'"
+
+
+[<RequireQualifiedAccess>]
+module internal WordsReader =
+    let private pattern =
+        Regex(@"^\s*([a-z0-9]+)\s*(?:\(([^()]*)\))?\s*$", RegexOptions.IgnoreCase)
+
+    /// `key=value`, a flag, or a number alone, which is the technique's first setting.
+    let private setting (first: string) (words: string) : string * string =
+        match words.Split('=', 2) |> Array.map _.Trim() with
+        | [| value |] when value <> "" && Char.IsDigit value[0] -> first, value
+        | [| key |] -> key.ToLowerInvariant(), ""
+        // Module names keep their capitals.
+        | [| key; value |] when value <> "" -> key.ToLowerInvariant(), value
+        | _ -> refuse $"'{words}' is no setting"
+
+    /// Takes `text` apart; `first` gives the key of a number without one, by the technique's name.
+    let split (first: string -> string) (text: string) : string * (string * string) list =
+        let found = pattern.Match text
+
+        if not found.Success then
+            refuse $"'{text}' is no technique"
+
+        let technique = found.Groups[1].Value.ToLowerInvariant()
+
+        let settings =
+            if found.Groups[2].Success then
+                found.Groups[2].Value.Split ','
+                |> Array.map (setting (first technique))
+                |> List.ofArray
+            else
+                []
+
+        match settings |> List.countBy fst |> List.tryFind (fun (_, count) -> count > 1) with
+        | Some(key, _) -> refuse $"{technique} is given '{key}' twice"
+        | None -> technique, settings

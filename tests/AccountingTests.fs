@@ -1,0 +1,351 @@
+module Peft.Tests.AccountingTests
+
+open System.Diagnostics
+open System.IO
+open System.Text.Json
+open Expecto
+open TorchSharp
+open Peft
+open Peft.T5
+open Peft.Tests.Support
+open Peft.Tests.PlacementTests
+
+let private paper = Convention.Paper
+let private hf = Convention.HuggingFace
+
+/// The key of each row of Table 3 and A.4 in the reference files: in param-counts.json and in extended's.
+let private keys =
+    [
+        "total", "total_parameters"
+        "ia3", "ia3"
+        "lora", "lora"
+        "ia3_early", "ia3_early_layers"
+        "lora_early", "lora_early_layers"
+        "ia3_late", "ia3_late_layers"
+        "lora_late", "lora_late_layers"
+        "", "ia3_random_half_layers"
+        "", "lora_random_half_layers"
+        "lora_no_self_attention", "lora_no_self_attention"
+        "lora_no_encdec_attention", "lora_no_encdec_attention"
+        "lora_no_query_output", "lora_no_query_output"
+        "ia3_no_attention", "ia3_no_attention"
+        "ia3_no_dense", "ia3_no_dense_activation"
+        "prompt_tuning", "prompt_tuning_100"
+        "bitfit", "bitfit"
+    ]
+
+let private rows = List.zip keys Accounting.paperRows
+
+let private number (element: JsonElement) (path: string list) : int64 =
+    (List.fold (fun (element: JsonElement) (key: string) -> element.GetProperty key) element path).GetInt64()
+
+let private huggingFace: (string * Technique * string) list =
+    [
+        "hf_lora_r2_qv", Lora 2, "all"
+        "hf_lora_r2_qkvo", Lora 2, "only(q,k,v,o)"
+        "hf_ia3_default", Ia3, "all"
+        "hf_ia3_k_v_wi_1", Ia3, "only(k,v,wi_1)"
+        "hf_prompt_tuning_100_default", PromptTuning 100, "all"
+    ]
+
+let private references =
+    testList
+        "the references"
+        [
+            testCase "Table 3 and A.4 are equal in every row"
+            <| fun () ->
+                let xl = Accounting.config "xl"
+                Expect.hasLength (Accounting.paperRows |> List.filter (fun row -> row.Source = "Table 3")) 14 "Table 3"
+
+                for row in Accounting.paperRows do
+                    Expect.equal (Accounting.ofRow xl row) row.Printed row.Label
+
+                Expect.stringContains (Accounting.paperTable ()) "16 of 16 rows are equal" "the table says so"
+                Expect.isFalse ((Accounting.paperTable ()).Contains "DIFFERENT") "no row differs"
+
+            testCase "every size equals param-counts.json"
+            <| fun () ->
+                let expected = json (golden [ "param-counts.json" ])
+                let mutable compared = 0
+
+                for size, config in Accounting.sizes do
+                    for (key, _), row in rows do
+                        if key <> "" then
+                            Expect.equal (Accounting.ofRow config row) (number expected [ size; key ]) $"{size} {key}"
+                            compared <- compared + 1
+
+                let there =
+                    expected.EnumerateObject()
+                    |> Seq.sumBy (fun size -> size.Value.EnumerateObject() |> Seq.length)
+
+                Expect.equal compared there "nothing in the file was left out"
+
+            testCase "every size and every convention equals extended/param-counts.json, sites included"
+            <| fun () ->
+                let expected =
+                    (json (golden [ "extended"; "param-counts.json" ])).GetProperty "counts"
+
+                let mutable compared = 0
+
+                let fixture = "fixture", Config.load (golden [ "t5-gated"; "config.json" ])
+
+                for size, config in fixture :: Accounting.sizes do
+                    let counts = expected.GetProperty size
+
+                    for (_, key), row in rows do
+                        match counts.TryGetProperty key, row.Technique with
+                        | (false, _), _ -> ()
+                        | (true, found), None ->
+                            Expect.equal (Accounting.total config) (number found [ "count" ]) $"{size} {key}"
+                            compared <- compared + 1
+                        | (true, found), Some technique ->
+                            let count = Accounting.count config paper technique row.Placement
+                            Expect.equal count.Trainable (number found [ "count" ]) $"{size} {key}"
+                            compared <- compared + 1
+
+                            match found.TryGetProperty "modules" with
+                            | true, modules -> Expect.equal count.Sites (modules.GetInt32()) $"{size} {key} sites"
+                            | false, _ -> ()
+
+                    for key, technique, placement in huggingFace do
+                        let count = Accounting.count config hf technique (Placement.parse placement)
+                        Expect.equal count.Trainable (number counts [ key; "count" ]) $"{size} {key}"
+                        compared <- compared + 1
+
+                let there =
+                    expected.EnumerateObject()
+                    |> Seq.sumBy (fun size -> size.Value.EnumerateObject() |> Seq.length)
+
+                Expect.equal compared there "nothing in the file was left out"
+
+            testCase "(IA)3 of FLAN-T5-XL: 933,888 in the paper, 540,672 in T-Few and peft"
+            <| fun () ->
+                let count convention =
+                    (Accounting.count (Accounting.config "xl") convention Ia3 Placement.everywhere).Trainable
+
+                Expect.equal (List.map count Convention.all) [ 933888L; 540672L; 540672L ] "paper, tfew, hf"
+
+            testCase "T-Few's published configurations: what their patterns match, by hand"
+            <| fun () ->
+                let count technique =
+                    Accounting.count (Accounting.config "xl") Convention.TFew technique Placement.everywhere
+                // 24 · 2 + 1 norms and 24 · 3 + 1 norms of width 2048.
+                let norms = (49L + 73L) * 2048L
+                // 24 blocks: an attention and a feed-forward of 3 maps, with another attention in the decoder.
+                let attention, hidden = 2L * (2048L + 2048L) * 4L, 2L * (2048L + 5120L) * 3L
+                Expect.equal (count (Lora 2)).Trainable (24L * (3L * attention + 2L * hidden) + norms) "lora and norms"
+                Expect.equal (count BitFit).Trainable (24L * (12L * 2048L + 4L * 5120L) + norms) "no bias on wo"
+                Expect.equal (count BitFit).Sites (24 * (12 + 4)) "sites"
+                Expect.equal (count (PromptTuning 100)).Trainable 409600L "rows for both stacks"
+        ]
+
+/// Placements that a technique of the paper may be given, and some that replace its sites.
+let private placements (technique: Technique) : string list =
+    let common =
+        [
+            "all"
+            "early"
+            "late"
+            "random(seed=1)"
+            "encoder"
+            "decoder"
+            "blocks(1)"
+            "not(cross)"
+            "late & self"
+            "only(ffn)"
+            "only(wo)"
+            "only(q,v & decoder)"
+            "only(standard | name(decoder.block.0.*.q))"
+        ]
+
+    match technique with
+    | Lora _ -> common @ [ "not(self)"; "not(q,o)"; "cross & k,v" ]
+    | Ia3 -> common @ [ "not(ffn)"; "not(attention)"; "k" ]
+    | BitFit -> common @ [ "not(self)"; "not(ffn)"; "o"; "blocks(0) | blocks(2) & ffn" ]
+    // The wider family's forms are compared in FamilyTests.
+    | _ -> [ "all" ]
+
+let private optimiserElements (model: T5) : int64 =
+    // AdamW keeps two moments for each element that it moves.
+    let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 (T5.trained model)
+
+    optimizer.State()
+    |> List.filter (fun (name, _) -> name.EndsWith ".m")
+    |> List.sumBy (fun (_, moment) -> moment.numel ())
+
+let private agreesWithLive (base': T5) (technique: Technique) (text: string) : unit =
+    use _ = torch.NewDisposeScope()
+    let placement = Placement.parse text
+    let live = Placement.adapter technique placement 3 base'
+    let count = Accounting.count base'.Config paper technique placement
+    let name = $"{Technique.text technique} {text}"
+    Expect.equal (T5.countTrained live) count.Trainable $"{name}: trained"
+    Expect.equal (T5.count live) count.Total $"{name}: total"
+    Expect.equal (optimiserElements live) count.Trainable $"{name}: the optimiser's"
+
+    let found =
+        T5.trained live |> List.map (fun (name, p) -> name, List.ofArray p.shape) |> set
+
+    let outlined =
+        Accounting.trained base'.Config paper technique placement
+        |> List.map (fun outline -> outline.Name, outline.Shape)
+
+    Expect.equal (set outlined) found $"{name}: names and shapes"
+
+let private live =
+    testList
+        "closed form, live model and optimiser agree"
+        [
+            for technique in [ FullFineTuning; Lora 1; Lora 3; Ia3; BitFit; PromptTuning 7 ] do
+                testCase $"for {Technique.text technique} under every placement, gated and not"
+                <| fun () ->
+                    use _ = torch.NewDisposeScope()
+
+                    let models =
+                        [
+                            Checkpoint.random (shaped 3 3 true) 1
+                            Checkpoint.random (shaped 2 5 true) 2
+                            Checkpoint.random (shaped 3 3 false) 3
+                        ]
+
+                    for model in models do
+                        for text in placements technique do
+                            if not (model.Config.EncoderLayers = 2 && text.Contains "blocks(2)") then
+                                agreesWithLive model technique text
+
+            testCase "on the reference model"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
+                Expect.equal (Accounting.total model.Config) (T5.count model) "total"
+
+                for row in Accounting.paperRows do
+                    match row.Technique with
+                    | Some technique -> agreesWithLive model technique (Placement.text row.Placement)
+                    | None -> ()
+
+            testCase "complementary placements add up"
+            <| fun () ->
+                let config = shaped 3 5 true
+
+                for technique in [ Lora 2; Ia3; BitFit ] do
+                    let count text =
+                        (Accounting.count config paper technique (Placement.parse text)).Trainable
+
+                    for text in [ "early"; "random(seed=4)"; "encoder"; "cross"; "k"; "blocks(0,2)" ] do
+                        Expect.equal
+                            (count text + count $"not({text})")
+                            (count "all")
+                            $"{Technique.text technique} {text}"
+
+                    Expect.equal (count "early" + count "late") (count "all") "early and late"
+
+            testCase "the outline of a model is its tensors, and adds up to the closed form"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                for config in [ shaped 2 3 true; shaped 3 1 false; { shaped 1 1 true with IsTied = true } ] do
+                    let model = Checkpoint.random config 1
+                    let outline = Outline.model config
+                    Expect.equal (outline |> List.map _.Name |> set) (T5.leaves model |> List.map fst |> set) "names"
+                    Expect.equal (Outline.elements outline) (T5.count model) "outline"
+                    Expect.equal (Accounting.total config) (T5.count model) "closed form"
+        ]
+
+let private rest =
+    testList
+        "conventions, sizes and tables"
+        [
+            testCase "a size is named in several ways, or is a file"
+            <| fun () ->
+                for text in [ "xl"; "XL"; "flan-t5-xl"; "google/flan-t5-xl" ] do
+                    Expect.equal (Accounting.config text).ModelWidth 2048 text
+
+                let folder = golden [ "t5-gated" ]
+                Expect.equal (Accounting.config folder).ModelWidth 32 "a folder"
+                Expect.equal (Accounting.config (Path.Combine(folder, "config.json"))).ModelWidth 32 "a file"
+                let message = userErrorOf (fun () -> Accounting.config "flan-t5-smal" |> ignore)
+                Expect.stringContains message "did you mean small?" "a slip"
+
+            testCase "names of conventions read back; others are refused"
+            <| fun () ->
+                Expect.equal (List.map (Convention.name >> Convention.parse) Convention.all) Convention.all "all"
+                Expect.stringContains (userErrorOf (fun () -> Convention.parse "papr" |> ignore)) "paper" "a slip"
+
+                let message =
+                    userErrorOf (fun () -> Accounting.count (shaped 2 2 true) hf BitFit Placement.everywhere |> ignore)
+
+                Expect.stringContains message "did you mean paper or tfew?" "peft has no BitFit"
+
+            testCase "every table is lines of equal columns"
+            <| fun () ->
+                let config = Accounting.config "base"
+
+                let tables =
+                    [
+                        Accounting.table config paper [ Lora 2, Placement.everywhere; Ia3, Placement.late ]
+                        Accounting.conventionTable config Technique.all
+                        Accounting.sizeTable ()
+                        Accounting.paperTable ()
+                    ]
+
+                for table in tables do
+                    for line in table.Split '\n' do
+                        Expect.isLessThanOrEqual line.Length 120 line
+
+                Expect.stringContains
+                    tables[0]
+                    "lora(rank=2)  all          144    663,552  248,241,408  0.2673"
+                    "a line"
+
+                Expect.stringContains tables[2] "11,135,332,352" "xxl"
+
+            testCase "all counts for all sizes take under two seconds"
+            <| fun () ->
+                let watch = Stopwatch.StartNew()
+                Accounting.sizeTable () |> ignore
+                Accounting.paperTable () |> ignore
+
+                for _, config in Accounting.sizes do
+                    Accounting.conventionTable config Technique.all |> ignore
+
+                Expect.isLessThan watch.Elapsed.TotalSeconds 2.0 "seconds"
+
+            testCase "parameters without gradient after a step are told"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let model =
+                    Placement.adapter (Lora 2) Placement.late 1 (Checkpoint.random (shaped 2 2 true) 1)
+
+                let names = T5.trained model |> List.map fst
+                Expect.equal (Accounting.withoutGradient model) (names, []) "before: none has one"
+
+                let rows =
+                    [|
+                        {
+                            Ids = [| 5; 9; 17; 1 |]
+                            Labels = [| 8; 3; 1 |]
+                        }
+                    |]
+
+                (Forward.loss Pass.Evaluation model (Batch.ofRows 0 torch.CPU rows)).backward()
+                let unreached, zero = Accounting.withoutGradient model
+                Expect.isEmpty unreached "all are reached"
+                Expect.equal zero (names |> List.filter _.EndsWith(".lora_a")) "A waits for B"
+
+                Expect.equal
+                    (Accounting.gradientReport model)
+                    "trained tensors: 48; without gradient: none; gradient all zero: 12 tensors, the first is encoder.block.1.layer.0.SelfAttention.q.lora_a"
+                    "in words"
+
+                // A soft prompt beside a frozen rest: everything it trains is reached.
+                let prompted =
+                    Placement.adapter (PromptTuning 3) Placement.everywhere 1 (T5.freeze model)
+
+                (Forward.loss Pass.Evaluation prompted (Batch.ofRows 0 torch.CPU rows)).backward()
+                Expect.equal (Accounting.withoutGradient prompted) ([], []) "prompt"
+        ]
+
+[<Tests>]
+let tests = testList "Accounting" [ references; live; rest ]

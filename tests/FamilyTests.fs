@@ -1,0 +1,535 @@
+module Peft.Tests.FamilyTests
+
+open Expecto
+open TorchSharp
+open Peft
+open Peft.T5
+open Peft.Tests.Support
+
+let private words =
+    testList
+        "words"
+        [
+            testCase "every technique's words read back"
+            <| fun () ->
+                for technique in Tiny.techniques @ Technique.wider @ Technique.all do
+                    Expect.equal (Technique.parse (Technique.text technique)) technique (Technique.text technique)
+
+            testCase "the canonical words are these"
+            <| fun () ->
+                let settings =
+                    { LoraSettings.OfRank 8 with
+                        Alpha = 16.0
+                        IsRankStabilised = true
+                        IsDora = true
+                        Dropout = 0.1
+                    }
+
+                Expect.equal (Technique.text (LoraWith settings)) "lora(rank=8,alpha=16,rs,dora,dropout=0.1)" "lora"
+                Expect.equal (Technique.text (Vera(4, 0))) "vera(rank=4)" "vera"
+                Expect.equal (Technique.text (PrefixTuning 20)) "prefix(tokens=20)" "prefix"
+                Expect.equal (Technique.text (BottleneckAdapter(64, Behind))) "adapter(width=64)" "adapter"
+                Expect.equal (Technique.text LayerNormTuning) "layernorm" "layernorm"
+
+                Expect.equal
+                    (Technique.parse "lora(8, alpha=16, RS, dora, dropout=0.1)")
+                    (LoraWith settings)
+                    "as people write it"
+
+                Expect.equal
+                    (Technique.parse "layernorm>>prompt(5)")
+                    (Chain [ LayerNormTuning; PromptTuning 5 ])
+                    "one after the other"
+
+            testCase "what cannot be meant is refused in one line"
+            <| fun () ->
+                let wrong =
+                    [
+                        "lora(rank=8,alpha=x)"
+                        "lora(rank=8,rs=1)"
+                        "lora(rank=8,rank=4,alpha=2)"
+                        "lora(rank=8,dropout=1,alpha=2)"
+                        "lora(rank=8,on=z)"
+                        "lora(alpha=-1)"
+                        "prefix(0)"
+                        "prefix(width=3)"
+                        "adapter(width=)"
+                        "vera(rank=0)"
+                        "modules"
+                        "prompt(5,init=text)"
+                        "prompt(5,ids=x)"
+                        "layernorm(3)"
+                        "ia3(hf=1)"
+                        "lora(rank=8,,)"
+                        "lora >>"
+                        "adalora(rank=-1)"
+                    ]
+
+                for text in wrong do
+                    userErrorOf (fun () -> Technique.parse text |> ignore) |> ignore
+        ]
+
+let private counted (technique: Technique) (model: T5) =
+    T5.countTrained (Adapter.ofTechnique technique 0 model)
+
+let private forms =
+    testList
+        "forms"
+        [
+            testCase "trained elements equal the closed forms"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                // Gated, d_model 16, inner 12, d_ff 24; 2 + 2 · 3 attentions, 5 feed-forwards.
+                let model = Tiny.model 1
+                let width, inner, hidden, attentions, layers = 16L, 12L, 24L, 8L, 5L
+                let lora = LoraSettings.OfRank 3
+
+                let forms =
+                    [
+                        LoraWith lora, attentions * 2L * 3L * (width + inner)
+                        LoraWith { lora with IsDora = true }, attentions * 2L * (3L * (width + inner) + inner)
+                        Ia3HuggingFace, attentions * 2L * inner + layers * hidden
+                        Ia3Published, attentions * 2L * inner + layers * hidden
+                        PromptTuningFrom(5, Vocabulary), 5L * width
+                        PrefixTuning 3, 3L * 2L * 3L * inner
+                        BottleneckAdapter(4, Behind), (attentions + layers) * (2L * 4L * width + 4L + width)
+                        BottleneckAdapter(4, BottleneckPlace.Beside), layers * (2L * 4L * width + 4L + width)
+                        LayerNormTuning, (attentions + layers + 2L) * width
+                        Vera(3, 0), attentions * 2L * (3L + inner)
+                        AdaLora
+                            { Technique.adaLora with
+                                InitialRank = 4
+                            },
+                        attentions * 2L * (4L * (width + inner) + 4L)
+                        ExtraModules [ "lm_head" ], 40L * width
+                    ]
+
+                for technique, expected in forms do
+                    Expect.equal (counted technique model) expected (Technique.text technique)
+
+            testCase "rsLoRA counts alpha / sqrt(rank), LoRA alpha / rank"
+            <| fun () ->
+                let settings =
+                    { LoraSettings.OfRank 4 with
+                        Alpha = 8.0
+                    }
+
+                Expect.equal settings.Scale 2.0 "LoRA"
+
+                Expect.equal
+                    { settings with
+                        IsRankStabilised = true
+                    }
+                        .Scale
+                    4.0
+                    "rsLoRA"
+
+            testCase "PiSSA starts at the weight's largest singular directions and computes what the base computes"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model, batch = Tiny.model 4, Tiny.batch 4 3
+
+                let before =
+                    (T5.projections model |> List.head |> snd |> Projection.weight).Value.clone()
+
+                let fresh = Family.pissa (fun _ -> 3, 0.5) 0.0 (Selector.attention [ Q; V ]) model
+                close 1e-5 (Tiny.logits fresh batch) (Tiny.logits model batch) "logits"
+
+                identical
+                    (T5.projections model |> List.head |> snd |> Projection.weight).Value
+                    before
+                    "the base's weight"
+
+                match T5.projections fresh |> List.head |> snd with
+                | LowRank(Dense rest, a, b, scale, _) ->
+                    let values = torch.linalg.svdvals before
+                    let left = torch.linalg.svdvals rest.Value
+                    // What remains has the other singular values, then three zeros.
+                    close
+                        1e-5
+                        (left.narrow (0L, 0L, left.size 0 - 3L))
+                        (values.narrow (0L, 3L, values.size 0 - 3L))
+                        "the rest"
+
+                    close
+                        1e-5
+                        (torch.linalg.svdvals (b.Value.mm a.Value)).[torch.TensorIndex.Slice(0, 3)]
+                        ((values / scale).narrow(0L, 0L, 3L))
+                        "B A"
+                | _ -> failtest "the first map is adapted"
+
+            testCase "DoRA keeps the length of each row at its magnitude"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let model =
+                    Adapter.ofTechnique
+                        (LoraWith
+                            { LoraSettings.OfRank 3 with
+                                IsDora = true
+                            })
+                        1
+                        (Tiny.model 2)
+
+                Tiny.shake 7 0.3 model |> ignore
+
+                for _, projection in T5.projections model do
+                    match projection with
+                    | Directed(_, magnitude) ->
+                        // A length is not negative; a magnitude that was shaken below zero turns the row around.
+                        close 1e-5 (Projection.rowNorms projection) (magnitude.Value.abs ()) "row norms"
+                    | _ -> ()
+
+            testCase "soft prompts start at the embeddings of their ids, or of different pieces of vocabulary"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = Tiny.model 1
+                let row id = model.Embedding.Value[int64 id]
+
+                let prompt technique =
+                    (Adapter.ofTechnique technique 5 model).Prompt.Value.Value
+
+                let fromIds = prompt (PromptTuningFrom(5, Ids [ 3; 9 ]))
+
+                for place, id in List.indexed [ 3; 9; 3; 9; 3 ] do
+                    identical (fromIds[int64 place]) (row id) $"token {place}"
+
+                let sampled = prompt (PromptTuningFrom(40, Vocabulary))
+
+                let column (rows: torch.Tensor) =
+                    rows.select(1L, 0L).data<float32>().ToArray() |> Array.sort
+
+                Expect.equal (column sampled) (column model.Embedding.Value) "each piece once"
+
+                userErrorOf (fun () -> prompt (PromptTuningFrom(41, Vocabulary)) |> ignore)
+                |> ignore
+
+                userErrorOf (fun () -> prompt (PromptTuningFrom(2, Ids [ 40 ])) |> ignore)
+                |> ignore
+
+            testCase "a rank above the size of a map is refused in one line"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = Tiny.model 1
+
+                for technique in
+                    [
+                        Lora 13
+                        LoraWith(LoraSettings.OfRank 13)
+                        AdaLora
+                            { Technique.adaLora with
+                                InitialRank = 13
+                            }
+                    ] do
+                    let message =
+                        userErrorOf (fun () -> Adapter.ofTechnique technique 0 model |> ignore)
+
+                    Expect.stringContains message "13" "names the rank"
+
+            testCase "extra modules that do not exist are refused"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let message =
+                    userErrorOf (fun () ->
+                        Adapter.ofTechnique (ExtraModules [ "classifier" ]) 0 (Tiny.model 1) |> ignore)
+
+                Expect.stringContains message "classifier" "names it"
+
+            testCase "dropout touches the update in training only"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let technique dropout =
+                    LoraWith
+                        { LoraSettings.OfRank 3 with
+                            Dropout = dropout
+                        }
+
+                let build dropout =
+                    Adapter.ofTechnique (technique dropout) 1 (Tiny.model 1) |> Tiny.shake 3 0.3
+
+                let batch = Tiny.batch 1 3
+                identical (Tiny.logits (build 0.5) batch) (Tiny.logits (build 0.0) batch) "evaluation"
+                let training = Forward.logits (Pass.Training 0.0) (build 0.5) batch
+                Expect.isGreaterThan (distance training (Tiny.logits (build 0.5) batch)) 1e-3 "training"
+
+            testCase "LoRA+ moves B by its ratio"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let technique =
+                    LoraWith
+                        { LoraSettings.OfRank 3 with
+                            RateRatio = 16.0
+                        }
+
+                let model = Adapter.ofTechnique technique 1 (Tiny.model 1) |> Tiny.shake 3 0.1
+                let parameters = T5.trained model
+
+                let before =
+                    parameters
+                    |> List.map (fun (name, parameter) -> name, parameter.detach().clone())
+                    |> dict
+
+                let optimizer =
+                    Optimizer.grouped
+                        (Technique.rateMultiplier technique)
+                        (Optimizer.adamW 0.9 0.999 1e-12 0.0)
+                        parameters
+
+                (Forward.loss Pass.Evaluation model (Tiny.batch 1 3)).backward()
+                optimizer.Step 1e-3
+                Expect.equal optimizer.Steps 1 "one step"
+
+                // Adam's first step is the rate in every number whose gradient is not nothing.
+                for name, parameter in parameters do
+                    let rate = if name.EndsWith "lora_b" then 16e-3 else 1e-3
+                    Expect.isLessThan (abs (distance parameter before[name] - rate)) (1e-2 * rate) name
+
+            testCase "two LoRAs on one site have their own names, and their updates add"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = Tiny.model 1
+                let where = Selector.attention [ Q ]
+                let both = Adapter.lowRank 2 1.0 1 where >> Adapter.lowRank 3 0.5 2 where
+                let stacked = Tiny.shake 5 0.3 (both model)
+                let names = T5.leaves stacked |> List.map fst
+                Expect.equal (List.distinct names) names "each name once"
+                Expect.contains names "encoder.block.0.layer.0.SelfAttention.q.lora_b.2" "the outer one"
+                let batch = Tiny.batch 1 3
+                close 1e-5 (Tiny.logits (T5.merge stacked) batch) (Tiny.logits stacked batch) "merged"
+
+            testCase "adapters change at run time around one base, which stays as it is"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model, batch = Tiny.model 2, Tiny.batch 2 2
+
+                let before =
+                    T5.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
+
+                let first = Tiny.logits model batch
+
+                for technique in Tiny.techniques do
+                    let adapted = Adapter.ofTechnique technique 3 model |> Tiny.shake 1 0.3
+                    Tiny.logits adapted batch |> ignore
+
+                identical (Tiny.logits model batch) first "the base's logits"
+
+                for (name, copy), (_, leaf) in List.zip before (T5.leaves model) do
+                    identical leaf.Value copy name
+
+            testCase "prefixes and prompts do not let the decoder see more: a later target changes no earlier logit"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                for technique in [ PrefixTuning 3; PromptTuning 3 ] do
+                    let model = Adapter.ofTechnique technique 1 (Tiny.model 1)
+
+                    let row last =
+                        [|
+                            {
+                                Ids = [| 4; 5; 1 |]
+                                Labels = [| 7; 8; last; 1 |]
+                            }
+                        |]
+
+                    let logits last =
+                        Tiny.logits model (Batch.ofRows 0 torch.CPU (row last))
+
+                    identical
+                        ((logits 9).narrow(1L, 0L, 3L))
+                        ((logits 10).narrow(1L, 0L, 3L))
+                        (Technique.text technique)
+        ]
+
+let private adaLora =
+    let schedule =
+        {
+            Warmup = 10
+            Final = 20
+            Interval = 5
+            Total = 100
+        }
+
+    testList
+        "AdaLora"
+        [
+            testCase "the budget falls from all to the target, by cubes, at the steps of the schedule"
+            <| fun () ->
+                Expect.equal (AdaLora.budget schedule 64 16 10) (64, false) "warm-up"
+                Expect.equal (AdaLora.budget schedule 64 16 45) (22, true) "halfway: 16 + 48 / 8"
+                Expect.isFalse (snd (AdaLora.budget schedule 64 16 46)) "between two allocations"
+                Expect.equal (AdaLora.budget schedule 64 16 80) (16, true) "the end of the decline"
+                let budgets = List.init 101 (AdaLora.budget schedule 64 16 >> fst)
+                Expect.equal budgets (List.sortDescending budgets) "never more again"
+
+            testCase "as many directions stay as the budget says, and the most important ones"
+            <| fun () ->
+                let scores = [ "one", [| 0.5; 3.0; 1.0 |]; "two", [| 2.0; 0.1; 4.0 |] ]
+                let kept = AdaLora.allocate 3 scores
+                Expect.equal kept [ "one", [| false; true; false |]; "two", [| true; false; true |] ] "three of six"
+                Expect.isTrue (AdaLora.allocate 6 scores |> List.forall (snd >> Array.forall id)) "all"
+
+            testCase "what is taken away computes nothing, and what peft writes of it is smaller"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let settings =
+                    { Technique.adaLora with
+                        TargetRank = 2
+                        InitialRank = 4
+                    }
+
+                let baseModel, batch = Tiny.model 1, Tiny.batch 1 3
+                let model = Adapter.ofTechnique (AdaLora settings) 1 baseModel |> Tiny.shake 3 0.4
+                (Forward.loss Pass.Evaluation model batch).backward()
+                let known = AdaLora.senseAll Map.empty model
+                let scores = AdaLora.scoreAll known model
+                Expect.equal (AdaLora.directions model) (16 * 4) "sixteen maps of four"
+                let kept = AdaLora.allocate 32 scores
+                Expect.equal (kept |> List.sumBy (snd >> Array.filter id >> Array.length)) 32 "half stays"
+                AdaLora.mask kept model
+
+                let config = (HuggingFaceConfig.ofTechnique (AdaLora settings)).Value
+
+                let pruned =
+                    match config.Method with
+                    | HuggingFaceAdaLora adaLora ->
+                        { config with
+                            Method = HuggingFaceAdaLora { adaLora with Kept = kept }
+                        }
+                    | _ -> failtest "AdaLoRA"
+
+                inTemporaryFolder (fun folder ->
+                    HuggingFace.save folder "" pruned model
+                    let _, read = HuggingFace.load folder "" baseModel
+                    Expect.equal (AdaLora.directions read) 32 "half was written"
+                    close 1e-5 (Tiny.logits read batch) (Tiny.logits model batch) "logits")
+
+            testCase "over a training the ranks shrink to the target and stay there"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let settings =
+                    { Technique.adaLora with
+                        TargetRank = 1
+                        InitialRank = 4
+                    }
+
+                let model =
+                    Adapter.ofTechnique (AdaLora settings) 1 (Tiny.model 1) |> Tiny.shake 3 0.1
+
+                let parameters = T5.trained model
+                let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
+
+                let schedule =
+                    {
+                        Warmup = 2
+                        Final = 3
+                        Interval = 2
+                        Total = 12
+                    }
+
+                let mutable state = AdaLoraState.Start
+
+                let live () =
+                    parameters
+                    |> List.filter (fun (name, _) -> name.EndsWith "lora_e")
+                    |> List.sumBy (fun (_, e) -> e.ne(0.0.ToScalar()).sum().item<int64>())
+
+                let counts =
+                    [
+                        for step in 0..11 do
+                            Trainer.step Pass.Evaluation 0.0 1e-2 optimizer parameters model [ Tiny.batch step 3 ]
+                            |> ignore
+
+                            state <- AdaLora.advance schedule settings.TargetRank step state model
+                            live ()
+                    ]
+
+                Expect.equal counts[2] 64L "all of sixteen maps of four during the warm-up"
+                Expect.equal counts[9] 16L "one a map, on average, at the end of the decline"
+                Expect.equal counts[11] 16L "and afterwards"
+
+            testCase "the mean of products is remembered, and its fluctuation"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let tensor (value: float32) = torch.tensor [| value |]
+                let first = AdaLora.sense 0.5 0.5 None (tensor 2.0f) (tensor -3.0f)
+                Expect.equal (first.Mean.item<float32>()) 3.0f "0.5 · |2 · -3|"
+                Expect.equal (first.Uncertainty.item<float32>()) 1.5f "0.5 · |6 - 3|"
+                let second = AdaLora.sense 0.5 0.5 (Some first) (tensor 1.0f) (tensor 1.0f)
+                Expect.equal (second.Mean.item<float32>()) 2.0f "0.5 · 3 + 0.5 · 1"
+                Expect.equal (second.Uncertainty.item<float32>()) 1.25f "0.5 · 1.5 + 0.5 · |1 - 2|"
+        ]
+
+let private flanT5Base =
+    { Tiny.config 1 with
+        VocabularySize = 32128
+        ModelWidth = 768
+        KeyWidth = 64
+        FeedForwardWidth = 2048
+        EncoderLayers = 12
+        DecoderLayers = 12
+        Heads = 12
+        Buckets = 32
+        MaxDistance = 128
+    }
+
+let private counts =
+    testList
+        "counts"
+        [
+            testCase "a model without numbers counts what the live one has"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                for technique in Tiny.techniques do
+                    for seed in [ 1; 3 ] do
+                        let live = counted technique (Tiny.model seed)
+                        let skeleton = counted technique (Checkpoint.skeleton (Tiny.config seed))
+                        Expect.equal skeleton live (Technique.text technique)
+
+            testCase "the closed form of every technique, placed or not, is what the live model has"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                for technique in Tiny.techniques do
+                    for seed in [ 1; 3 ] do
+                        let model = Tiny.model seed
+
+                        let placements =
+                            match Adapter.usualSites technique with
+                            | Some _ -> [ Placement.everywhere; Placement.early; Placement.late ]
+                            | None -> [ Placement.everywhere ]
+
+                        for placement in placements do
+                            let live = Placement.adapter technique placement 0 model
+                            let count = Accounting.count model.Config Convention.Paper technique placement
+                            let what = $"{Technique.text technique} at {Placement.text placement}"
+                            Expect.equal count.Trainable (T5.countTrained live) what
+                            Expect.equal count.Total (T5.count live) $"{what}, in all"
+
+            testCase "docs/adapters.md states the counts on FLAN-T5-base"
+            <| fun () ->
+                let rows =
+                    System.IO.File.ReadAllLines(System.IO.Path.Combine(root, "docs", "adapters.md"))
+                    |> Array.filter _.StartsWith("| `")
+                    |> Array.map (fun line -> line.Split '|' |> Array.map _.Trim())
+                    |> Array.filter (fun cells -> cells.Length = 8)
+
+                let stated =
+                    rows
+                    |> Array.map (fun cells -> Technique.parse (cells[1].Trim '`'), int64 (cells[3].Replace(",", "")))
+
+                let all = Technique.all @ Technique.wider
+                Expect.equal (stated |> Array.map fst |> set) (set all) "one row each"
+
+                for technique, count in stated do
+                    use _ = torch.NewDisposeScope()
+                    Expect.equal count (counted technique (Checkpoint.skeleton flanT5Base)) (Technique.text technique)
+        ]
+
+[<Tests>]
+let tests = testList "Family" [ words; forms; counts; adaLora ]

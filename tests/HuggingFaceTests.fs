@@ -1,0 +1,496 @@
+module Peft.Tests.HuggingFaceTests
+
+open System.Collections.Generic
+open System.IO
+open System.Text.Json
+open Expecto
+open TorchSharp
+open Peft
+open Peft.T5
+open Peft.Tests.Support
+
+let private gated () =
+    Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
+
+let private batchOf (path: string) : Batch =
+    let inputs = tensors path
+
+    {
+        InputIds = inputs["input_ids"]
+        Mask = Some inputs["attention_mask"]
+        Labels = inputs["labels"]
+    }
+
+/// An adapter folder that Hugging Face's peft wrote, and what it computes.
+[<ReferenceEquality>]
+type private Case =
+    {
+        Folder: string
+        Inputs: string
+        /// The trainable elements by peft's count.
+        Count: unit -> int64
+        /// The bound on gradients, relative to the largest value of each.
+        GradientTolerance: float
+        /// The bound on merged against unmerged logits.
+        MergedTolerance: float
+    }
+
+let private firstSet =
+    [ "lora-qv"; "lora-all"; "lora-layers"; "rslora"; "dora"; "ia3"; "prompt" ]
+    |> List.map (fun name ->
+        {
+            Folder = golden [ "peft"; name ]
+            Inputs = golden [ "peft"; "inputs.safetensors" ]
+            Count =
+                fun () ->
+                    let table = json (golden [ "peft"; "trainable.json" ])
+                    table.GetProperty(name).GetProperty("trainable").GetInt64()
+            // LoRA on every layer is badly conditioned: peft's own float32 gradients are 2e-3 (of 22) from its float64
+            // ones, its merged logits 3e-4 from the unmerged.
+            GradientTolerance = if name = "lora-all" then 1e-3 else 1e-4
+            MergedTolerance = if name = "lora-all" then 3e-4 else 1e-4
+        })
+
+let private secondSet =
+    [
+        "lora-regex"
+        "lora-rank-pattern"
+        "ia3-paper-modules"
+        "prompt-single"
+        "prefix"
+        "vera"
+        "adalora"
+    ]
+    |> List.map (fun name ->
+        let folder = golden [ "extended"; $"peft-{name}" ]
+
+        {
+            Folder = folder
+            Inputs = golden [ "extended"; "peft-inputs.safetensors" ]
+            Count = fun () -> (json (Path.Combine(folder, "expected.json"))).GetProperty("trainable").GetInt64()
+            GradientTolerance = 1e-4
+            MergedTolerance = 1e-4
+        })
+
+let private load (case: Case) =
+    HuggingFace.load case.Folder "" (gated ())
+
+let private at (case: Case) (file: string) = Path.Combine(case.Folder, file)
+
+/// The names of gradients carry the adapter's name in the first set, and the prompt's module in both.
+let private gradientName (name: string) =
+    let plain =
+        name.Replace(".default", "").Replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+
+    if plain = "prompt_encoder.embedding.weight" then
+        "prompt_embeddings"
+    else
+        plain
+
+let private sameConfig (written: string) (original: string) =
+    let values path =
+        [ for item in (json path).EnumerateObject() -> item.Name, item.Value ]
+
+    let rec plain (key: string) (value: JsonElement) =
+        match value.ValueKind with
+        | JsonValueKind.Number -> $"{value.GetDouble()}"
+        // peft's targets are a set: their order is chance.
+        | JsonValueKind.Array when key.EndsWith "_modules" ->
+            [ for item in value.EnumerateArray() -> item.GetRawText() ]
+            |> List.sort
+            |> String.concat ","
+        | JsonValueKind.Array -> [ for item in value.EnumerateArray() -> plain "" item ] |> String.concat ","
+        | JsonValueKind.Object ->
+            [
+                for item in value.EnumerateObject() -> item.Name + ":" + plain item.Name item.Value
+            ]
+            |> String.concat ","
+        | _ -> value.GetRawText()
+
+    let shown path =
+        values path |> List.map (fun (key, value) -> $"{key} = {plain key value}")
+
+    Expect.equal (shown written) (List.sort (shown original)) "the same keys and values"
+
+let private caseTests (case: Case) =
+    testList
+        (Path.GetFileName case.Folder |> string)
+        [
+            testCase "logits and loss equal the reference"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let (_, model), batch = load case, batchOf case.Inputs
+                let expected = tensors (at case "outputs.safetensors")
+                close 1e-4 (Forward.logits Pass.Evaluation model batch) expected["logits"] "logits"
+                close 1e-5 (Forward.loss Pass.Evaluation model batch) (expected["loss"].squeeze()) "loss"
+
+                if expected.ContainsKey "lm_loss" then
+                    let fit =
+                        Forward.lossOfLogits (Forward.logits Pass.Evaluation model batch) batch.Labels
+
+                    close 1e-5 fit (expected["lm_loss"].squeeze()) "loss without penalties"
+
+            testCase "gradients equal the reference"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let config, model = load case
+                (Forward.loss Pass.Evaluation model (batchOf case.Inputs)).backward()
+
+                let expected =
+                    tensors (at case "gradients.safetensors")
+                    |> Seq.map (fun pair -> KeyValuePair(gradientName pair.Key, pair.Value))
+                    |> Dictionary
+
+                let ours =
+                    T5.trained model
+                    |> List.map (fun (name, parameter) -> (HuggingFace.tensorName config.Method name).Value, parameter)
+
+                Expect.equal (ours |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
+
+                for name, parameter in ours do
+                    match parameter.grad with
+                    | null -> failtest $"{name} has no gradient"
+                    | gradient ->
+                        let reference = expected[name]
+
+                        match config.Method with
+                        | HuggingFacePrompt(tokens, _) ->
+                            close case.GradientTolerance gradient (reference.narrow (0L, 0L, int64 tokens)) name
+                            let rest = reference.narrow (0L, int64 tokens, reference.size 0 - int64 tokens)
+
+                            if rest.numel () > 0L then
+                                Expect.equal (magnitude rest) 0.0 "the second half is never read"
+                        | _ -> close case.GradientTolerance gradient (reference.view gradient.shape) name
+
+            testCase "as many trained elements as peft counts"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let config, model = load case
+
+                let submodules =
+                    match config.Method with
+                    | HuggingFacePrompt(_, submodules) -> int64 submodules
+                    | _ -> 1L
+
+                Expect.equal (submodules * T5.countTrained model) (case.Count()) "trainable"
+
+            testCase "merged, it computes the same"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let (_, model), batch = load case, batchOf case.Inputs
+                let merged = T5.merge model
+                Expect.isEmpty (T5.trained merged) "nothing is left to train"
+
+                close
+                    case.MergedTolerance
+                    (Forward.logits Pass.Evaluation merged batch)
+                    (Forward.logits Pass.Evaluation model batch)
+                    "logits"
+
+            if File.Exists(at case "merged.safetensors") then
+                testCase "merged weights equal the reference"
+                <| fun () ->
+                    use _ = torch.NewDisposeScope()
+                    let merged = load case |> snd |> T5.merge |> T5.leaves |> dict
+                    let expected = tensors (at case "merged.safetensors")
+                    Expect.equal (set merged.Keys) (set expected.Keys) "the names of a plain checkpoint"
+
+                    for pair in expected do
+                        close 1e-5 merged[pair.Key].Value pair.Value pair.Key
+
+            testCase "read, then written, it is what peft wrote"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let config, model = load case
+
+                inTemporaryFolder (fun folder ->
+                    HuggingFace.save folder "" config model
+                    let written = tensors (Path.Combine(folder, "adapter_model.safetensors"))
+                    let original = tensors (at case "adapter_model.safetensors")
+                    Expect.equal (set written.Keys) (set original.Keys) "names"
+
+                    for pair in original do
+                        identical written[pair.Key] pair.Value pair.Key
+
+                    Expect.equal
+                        (Safetensors.readMetadata (Path.Combine(folder, "adapter_model.safetensors")))
+                        (Safetensors.readMetadata (at case "adapter_model.safetensors"))
+                        "metadata"
+
+                    sameConfig (Path.Combine(folder, "adapter_config.json")) (at case "adapter_config.json"))
+        ]
+
+let private others =
+    testList
+        "files"
+        [
+            testCase "the scale of every site is what peft says"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                for name in [ "lora-regex"; "lora-rank-pattern" ] do
+                    let folder = golden [ "extended"; $"peft-{name}" ]
+                    let expected = (json (Path.Combine(folder, "expected.json"))).GetProperty "scaling"
+                    let _, model = HuggingFace.load folder "" (gated ())
+
+                    let scales =
+                        T5.projections model
+                        |> List.choose (fun (site, projection) ->
+                            match projection with
+                            | LowRank(scale = scale) -> Some(Site.name site, scale)
+                            | _ -> None)
+
+                    Expect.equal
+                        (Map.ofList scales)
+                        (Map.ofList [ for item in expected.EnumerateObject() -> item.Name, item.Value.GetDouble() ])
+                        name
+
+            testCase "VeRA's matrices follow from the key as in peft"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let expected =
+                    tensors (golden [ "extended"; "peft-vera"; "adapter_model.safetensors" ])
+
+                let basis = Family.veraBasis 4 11 32L 32L torch.CPU
+                close 1e-6 basis.A expected["base_model.vera_A"] "A"
+                close 1e-6 basis.B expected["base_model.vera_B"] "B"
+        ]
+
+let private targeting =
+    let all = Site.name
+
+    let names where =
+        T5.projections (Checkpoint.skeleton (Tiny.config 1))
+        |> List.map (fst >> all)
+        |> List.filter (Targeting.includes where)
+
+    let count where = (names where).Length
+
+    testList
+        "targeting"
+        [
+            testCase "a name means the modules that end in it, after a dot"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                Expect.equal (count (Targeting.ofNames [ "o" ])) 8 "o is not wo"
+                Expect.equal (count (Targeting.ofNames [ "EncDecAttention.q" ])) 3 "a longer end"
+                Expect.equal (count (Targeting.ofNames [ "encoder.block.0.layer.0.SelfAttention.q" ])) 1 "a whole name"
+
+                Expect.equal
+                    (count
+                        { Targeting.ofNames [] with
+                            Targets = AllLinear
+                        })
+                    47
+                    "all"
+
+            testCase "an expression means whole names"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let on pattern =
+                    { Targeting.ofNames [] with
+                        Targets = ModulePattern pattern
+                    }
+
+                Expect.equal (count (on @".*\.(q|v)")) 16 "to the end"
+                Expect.equal (count (on @"SelfAttention\.q")) 0 "from the start"
+
+            testCase "exclusions win"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let where =
+                    { Targeting.ofNames [ "q"; "v" ] with
+                        Excluded = Some(ModulePattern "decoder.*")
+                    }
+
+                Expect.equal (count where) 4 "the encoder's"
+
+            testCase "layers are numbered by their pattern, and without one by the last number, as in peft"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let of' patterns =
+                    { Targeting.ofNames [ "q" ] with
+                        Layers = [ 1 ]
+                        LayersPatterns = patterns
+                    }
+
+                Expect.isTrue (names (of' [ "block" ]) |> List.forall _.Contains(".block.1.")) "blocks"
+                Expect.equal (count (of' [ "block" ])) 3 "one encoder block, two attentions of a decoder block"
+                Expect.isTrue (names (of' []) |> List.forall _.Contains(".layer.1.")) "layers inside blocks"
+                Expect.equal (count (of' [])) 3 "the encoder-decoder attentions"
+
+            testCase "the first pattern that fits the end of a name counts"
+            <| fun () ->
+                let patterns = [ "SelfAttention.q", 1; "q", 2; "decoder.*", 3 ]
+                let rank name = Targeting.lookUp patterns 9 name
+                Expect.equal (rank "encoder.block.0.layer.0.SelfAttention.q") 1 "the first"
+                Expect.equal (rank "decoder.block.0.layer.1.EncDecAttention.q") 2 "the second, though the third fits"
+                Expect.equal (rank "decoder.block.0.layer.2.DenseReluDense.wo") 3 "an expression"
+                Expect.equal (rank "encoder.block.0.layer.1.DenseReluDense.wo") 9 "none"
+        ]
+
+/// A copy of a reference folder, spoiled.
+let private spoiled
+    (parts: string list)
+    (edit: string -> string)
+    (change: Dictionary<string, torch.Tensor> -> unit)
+    : string =
+    use _ = torch.NewDisposeScope()
+    let source = golden parts
+    let mutable message = ""
+
+    inTemporaryFolder (fun folder ->
+        let config = File.ReadAllText(Path.Combine(source, "adapter_config.json"))
+        File.WriteAllText(Path.Combine(folder, "adapter_config.json"), edit config)
+        let values = Dictionary(tensors (Path.Combine(source, "adapter_model.safetensors")))
+        change values
+
+        values
+        |> Seq.map (fun pair -> pair.Key, pair.Value)
+        |> List.ofSeq
+        |> Safetensors.write (Path.Combine(folder, "adapter_model.safetensors")) Map.empty
+
+        let model = gated ()
+
+        let before =
+            T5.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
+
+        message <- userErrorOf (fun () -> HuggingFace.load folder "abc" model |> ignore)
+
+        for (name, copy), (_, leaf) in List.zip before (T5.leaves model) do
+            identical leaf.Value copy $"{name}: nothing is half-loaded")
+
+    message
+
+let private badInput =
+    let lora, prompt, vera =
+        [ "peft"; "lora-qv" ], [ "peft"; "prompt" ], [ "extended"; "peft-vera" ]
+
+    let first = "base_model.model.encoder.block.0.layer.0.SelfAttention.q.lora_A.weight"
+
+    /// A key's value replaced by another, as text.
+    let key (name: string) (value: string) (config: string) =
+        System.Text.RegularExpressions.Regex.Replace(
+            config,
+            $"\"{name}\": (\\[[^\\]]*\\]|\\{{[^}}]*\\}}|[^,\n]*)",
+            $"\"{name}\": {value}"
+        )
+
+    let configs =
+        [
+            lora, key "peft_type" "\"LOHA\"", [ "LOHA"; "ADALORA" ]
+            lora, key "peft_type" "3", [ "peft_type" ]
+            lora, (fun config -> config.Substring 5), [ "not a readable" ]
+            lora, key "r" "0", [ "r is 0" ]
+            lora, key "r" "33", [ "33"; "largest is 32" ]
+            lora, key "r" "3", [ "lora_A"; "needs [3; 32]" ]
+            lora, key "r" "\"8\"", [ "r is" ]
+            lora, key "lora_dropout" "1.5", [ "lora_dropout" ]
+            lora, key "bias" "\"all\"", [ "bias"; "not supported" ]
+            lora, key "fan_in_fan_out" "true", [ "fan_in_fan_out" ]
+            lora, key "lora_bias" "true", [ "lora_bias" ]
+            lora, key "use_qalora" "true", [ "use_qalora" ]
+            lora, key "layer_replication" "[[0, 1]]", [ "layer_replication" ]
+            lora, key "init_lora_weights" "\"olora\"", [ "init_lora_weights"; "pissa" ]
+            lora, key "revision" "null, \"use_newer\": true", [ "use_newer"; "unknown" ]
+            lora, key "task_type" "\"CAUSAL_LM\"", [ "SEQ_2_SEQ_LM" ]
+            lora, key "target_modules" "[\"query\"]", [ "target_modules" ]
+            lora, key "target_modules" "\"(\"", [ "regular expression" ]
+            lora, key "target_modules" "[\"q\", \"v\", \"lm_head\"]", [ "lm_head" ]
+            lora, key "target_modules" "[\"q\"]", [ "does not belong" ]
+            lora, key "target_modules" "[\"q\", \"v\", \"o\"]", [ "is missing" ]
+            lora, key "use_dora" "true", [ "lora_magnitude_vector"; "is missing" ]
+            lora, key "modules_to_save" "[\"shared\"]", [ "shared" ]
+            lora, key "rank_pattern" "{\"q\": 0}", [ "rank_pattern" ]
+            prompt, key "num_virtual_tokens" "4", [ "prompt_embeddings"; "[8; 32]" ]
+            [ "extended"; "peft-prefix" ], key "prefix_projection" "true", [ "prefix_projection" ]
+            vera, key "r" "5", [ "vera_A" ]
+        ]
+
+    testList
+        "bad input"
+        [
+            testCase "what changes the function and is not supported is refused"
+            <| fun () ->
+                for folder, edit, words in configs do
+                    let message = spoiled folder edit ignore
+
+                    for word in words do
+                        Expect.stringContains message word "the message"
+
+            testCase "tensors that are missing, unknown, or of another model are refused"
+            <| fun () ->
+                let tensorCases: (string list * (Dictionary<string, torch.Tensor> -> unit) * string) list =
+                    [
+                        lora, (fun values -> values.Remove first |> ignore), "is missing"
+                        lora, (fun values -> values["base_model.model.x"] <- torch.zeros 3L), "does not belong"
+                        lora, (fun values -> values[first] <- torch.zeros (2L, 48L)), "another size"
+                        lora, (fun values -> values[first] <- values[first].``to`` torch.int64), "Int64"
+                        lora, (fun values -> values[first] <- values[first].t().contiguous()), "needs [2; 32]"
+                        vera, (fun values -> values.Remove "base_model.vera_A" |> ignore), "vera_A"
+                        vera, (fun values -> values["base_model.vera_B"] <- torch.zeros (64L, 4L)), "vera_B"
+                    ]
+
+                for folder, change, word in tensorCases do
+                    Expect.stringContains (spoiled folder id change) word "the message"
+
+            testCase "keys of a newer peft that are off are read past"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let config = File.ReadAllText(golden [ "peft"; "lora-qv"; "adapter_config.json" ])
+
+                HuggingFaceConfig.ofJson "file" (key "revision" "null, \"use_newer\": false" config)
+                |> ignore
+
+            testCase "another base than the one an adapter was trained on is refused"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let config, model = HuggingFace.load (golden lora) "" (gated ())
+
+                inTemporaryFolder (fun folder ->
+                    HuggingFace.save folder "abc" config model
+                    HuggingFace.load folder "abc" (gated ()) |> ignore
+
+                    let message =
+                        userErrorOf (fun () -> HuggingFace.load folder "def" (gated ()) |> ignore)
+
+                    Expect.stringContains message "abc" "names the base it was trained on")
+
+            testCase "an adapter that its configuration does not describe is not written"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = Adapter.ofTechnique (LoraWith(LoraSettings.OfRank 2)) 0 (gated ())
+
+                let refuses technique =
+                    inTemporaryFolder (fun folder ->
+                        let config = (HuggingFaceConfig.ofTechnique technique).Value
+                        userErrorOf (fun () -> HuggingFace.save folder "" config model) |> ignore
+                        Expect.isEmpty (Directory.GetFiles folder) "nothing is written")
+
+                refuses (LoraWith(LoraSettings.OfRank 3))
+
+                refuses (
+                    LoraWith
+                        { LoraSettings.OfRank 2 with
+                            IsDora = true
+                        }
+                )
+
+                refuses Ia3HuggingFace
+                refuses (PromptTuning 3)
+        ]
+
+[<Tests>]
+let tests =
+    testList
+        "HuggingFace"
+        [
+            yield! List.map caseTests (firstSet @ secondSet)
+            others
+            targeting
+            badInput
+        ]

@@ -1,0 +1,253 @@
+module Peft.Tests.MergeTests
+
+open System.IO
+open Expecto
+open TorchSharp
+open Peft
+open Peft.T5
+open Peft.Tests.Support
+
+let private trained (technique: Technique) (model: T5) =
+    Adapter.ofTechnique technique 0 model |> Tiny.shake 3 0.1
+
+let private plainLora =
+    LoraWith
+        { LoraSettings.OfRank 3 with
+            Alpha = 6.0
+        }
+
+let private save (folder: string) (technique: Technique) (model: T5) =
+    let description =
+        {
+            Format = AdapterFile.format
+            Technique = Technique.text technique
+            Base = "abc"
+            BaseFolder = "tiny"
+            TrainableParameters = T5.countTrained model
+        }
+
+    AdapterFile.save folder description model
+
+let private merge =
+    testList
+        "Merge"
+        [
+            testCase "a merged checkpoint is a plain one that computes the same, with the tokenizer beside it"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                for seed in [ 1; 3 ] do
+                    let model, batch = trained plainLora (Tiny.model seed), Tiny.batch seed 3
+
+                    inTemporaryFolder (fun folder ->
+                        let at name = Path.Combine(folder, name)
+                        Directory.CreateDirectory(at "base") |> ignore
+                        File.WriteAllText(Path.Combine(at "base", "spiece.model"), "pieces")
+
+                        let report =
+                            Merge.toCheckpoint (at "base") (at "merged") torch.float32 [ batch ] model
+
+                        let read = Checkpoint.load torch.CPU torch.float32 (at "merged")
+                        close 1e-5 (Tiny.logits read batch) (Tiny.logits model batch) "logits"
+
+                        Expect.equal
+                            (File.ReadAllText(Path.Combine(at "merged", "spiece.model")))
+                            "pieces"
+                            "the tokenizer"
+
+                        Expect.equal report.ChangedMaps 16 "q and v of eight attentions"
+                        let change = distance (Tiny.logits read batch) (Tiny.logits model batch)
+                        Expect.floatClose Accuracy.high report.LargestLogitChange change "the change is what it is"
+
+                        Expect.floatClose
+                            Accuracy.high
+                            report.LargestLogit
+                            (magnitude (Tiny.logits model batch))
+                            "the largest logit")
+
+            testCase "bfloat16 changes logits, and the report says how far"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model, batch = trained plainLora (Tiny.model 1), Tiny.batch 1 3
+
+                inTemporaryFolder (fun folder ->
+                    let report =
+                        Merge.toCheckpoint folder (Path.Combine(folder, "merged")) torch.bfloat16 [ batch ] model
+
+                    let read = Checkpoint.load torch.CPU torch.float32 (Path.Combine(folder, "merged"))
+                    let change = distance (Tiny.logits read batch) (Tiny.logits model batch)
+                    Expect.isGreaterThan change 1e-4 "rounding shows"
+                    Expect.floatClose Accuracy.medium report.LargestLogitChange change "as reported")
+
+            testCase "a weight that is not finite is refused, and nothing is written"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = trained plainLora (Tiny.model 1)
+
+                (use _ = torch.no_grad ()
+                 (snd (T5.trained model).Head).fill_(infinity.ToScalar()) |> ignore)
+
+                inTemporaryFolder (fun folder ->
+                    let target = Path.Combine(folder, "merged")
+
+                    let message =
+                        userErrorOf (fun () -> Merge.toCheckpoint folder target torch.float32 [] model |> ignore)
+
+                    Expect.stringContains message "not finite" "says why"
+                    Expect.isFalse (Directory.Exists target) "nothing is written")
+
+            testCase "a number that float16 cannot hold is refused"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = trained plainLora (Tiny.model 1)
+
+                (use _ = torch.no_grad ()
+                 (snd (T5.trained model).Head).fill_(1e6.ToScalar()) |> ignore)
+
+                inTemporaryFolder (fun folder ->
+                    userErrorOf (fun () ->
+                        Merge.toCheckpoint folder (Path.Combine(folder, "m")) torch.float16 [] model
+                        |> ignore)
+                    |> ignore)
+
+            testCase "what a plain checkpoint cannot hold is refused by name"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let cases =
+                    [
+                        BitFit, "biases"
+                        PromptTuning 3, "soft tokens"
+                        PrefixTuning 3, "prefix"
+                        BottleneckAdapter(3, Behind), "serial"
+                        BottleneckAdapter(3, BottleneckPlace.Beside), "parallel"
+                    ]
+
+                for technique, word in cases do
+                    let message =
+                        userErrorOf (fun () -> Merge.merged (trained technique (Tiny.model 1)) |> ignore)
+
+                    Expect.stringContains message word (Technique.text technique)
+        ]
+
+let private folders =
+    testList
+        "AdapterFolders"
+        [
+            testCase "adapters of both formats are listed with what they are"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = Tiny.model 1
+
+                inTemporaryFolder (fun folder ->
+                    let at name = Path.Combine(folder, name)
+                    save (at "a") Ia3 (trained Ia3 model)
+                    let gated = Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
+                    let config, adapted = HuggingFace.load (golden [ "peft"; "lora-qv" ]) "xyz" gated
+                    HuggingFace.save (at "b") "xyz" config adapted
+                    let found = AdapterFolders.list folder
+
+                    Expect.equal
+                        (found |> List.map (fun one -> Path.GetFileName one.Folder |> string))
+                        [ "a"; "b" ]
+                        "two"
+
+                    Expect.equal (found |> List.map _.Technique) [ "ia3"; "lora(rank=2,alpha=4)" ] "their words"
+                    Expect.equal (found |> List.map _.Base) [ "abc"; "xyz" ] "their bases"
+                    Expect.equal found[1].Elements 2048L "peft's count"
+                    Expect.equal found[1].Bytes 8192L "four bytes each")
+
+                let peft = AdapterFolders.list (golden [ "peft" ])
+                Expect.equal (peft |> List.map _.Format |> List.distinct) [ HuggingFacePeft ] "the references"
+                Expect.equal peft.Length 7 "all of them"
+
+            testCase "T-Few's names and shapes are what is written"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                inTemporaryFolder (fun folder ->
+                    let model =
+                        Adapter.ofTechnique
+                            (Lora 2)
+                            0
+                            (Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ]))
+
+                    save folder (Lora 2) model
+
+                    let shapes path =
+                        Safetensors.header path
+                        |> _.Entries
+                        |> Map.map (fun _ entry -> List.ofArray entry.Shape)
+
+                    Expect.equal
+                        (shapes (Path.Combine(folder, "adapter.safetensors")))
+                        (shapes (golden [ "paper-lora"; "adapter.safetensors" ]))
+                        "paper-lora"
+
+                    let inspected = AdapterFolders.inspect folder
+                    Expect.equal inspected.Length 128 "every tensor"
+                    Expect.equal inspected.Head.Dtype "Float32" "the dtype")
+
+            testCase "a transposed tensor is refused"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = trained plainLora (Tiny.model 2)
+
+                let values =
+                    T5.trained model
+                    |> List.map (fun (name, parameter) -> name, parameter.detach ())
+                    |> dict
+                    |> System.Collections.Generic.Dictionary
+
+                let first = Seq.head values.Keys
+                values[first] <- values[first].t().contiguous()
+                let message = userErrorOf (fun () -> AdapterFile.restore "file" values model)
+                Expect.stringContains message first "names it"
+
+            testCase "to peft's format and back, an adapter computes the same"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                for technique in Tiny.techniques do
+                    match HuggingFaceConfig.ofTechnique technique with
+                    | None ->
+                        inTemporaryFolder (fun folder ->
+                            save folder technique (trained technique (Tiny.model 2))
+
+                            userErrorOf (fun () ->
+                                AdapterFolders.convert folder (folder + "/b") "abc" (Tiny.model 2) |> ignore)
+                            |> ignore)
+                    | Some _ ->
+                        let model, batch = Tiny.model 2, Tiny.batch 2 3
+
+                        inTemporaryFolder (fun folder ->
+                            let at name = Path.Combine(folder, name)
+                            save (at "a") technique (trained technique model)
+                            let there = AdapterFolders.convert (at "a") (at "b") "abc" model
+                            let back = AdapterFolders.convert (at "b") (at "c") "abc" model
+                            Expect.equal (there.Format, back.Format) (HuggingFacePeft, Own) "formats"
+
+                            let logits name =
+                                Tiny.logits (AdapterFolders.load (at name) "abc" model) batch
+
+                            identical (logits "b") (logits "a") (Technique.text technique)
+                            identical (logits "c") (logits "a") (Technique.text technique))
+
+            testCase "what the words do not say stays in peft's format"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
+
+                inTemporaryFolder (fun folder ->
+                    for name in [ "lora-regex"; "lora-rank-pattern" ] do
+                        let source = golden [ "extended"; $"peft-{name}" ]
+
+                        userErrorOf (fun () -> AdapterFolders.convert source folder "" model |> ignore)
+                        |> ignore)
+
+                userErrorOf (fun () -> AdapterFolders.summary (golden [ "t5-gated" ]) |> ignore)
+                |> ignore
+        ]
+
+[<Tests>]
+let tests = testList "Folders" [ merge; folders ]

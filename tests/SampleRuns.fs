@@ -1,0 +1,90 @@
+/// Runs and predictions made up for tests of what is derived from them.
+module Peft.Tests.SampleRuns
+
+open System.Collections.Generic
+open Peft
+
+/// A finished run of a technique at a level with a score, seconds and parameters; its model is `m`.
+let run
+    (task: TaskDefinition)
+    (method: Method)
+    (level: Level option)
+    (seed: int)
+    (score: float)
+    (seconds: float)
+    : Run =
+    let metric = TaskDefinition.metric task
+
+    let experiment =
+        {
+            Task = task.Name
+            Method = method
+            Level = level
+            Seed = seed
+            Model = "m"
+            Data = $"d{seed}"
+            Precision = "float32"
+            InputLimit = 64
+            TargetLimit = 16
+            Beams = 1
+            Training =
+                match method, level with
+                | Tuned technique, Some level -> Training.paper 0.1 technique level
+                | _ -> Training.none
+        }
+
+    {
+        Schema = Run.schema
+        Id = Experiment.id experiment
+        Experiment = experiment
+        Status = "finished"
+        Error = ""
+        Scores = Dictionary(dict [ metric, score ])
+        Metric = metric
+        Epochs = []
+        ConvergedEpoch = if Method.isBaseline method then 0 else 2
+        Timing =
+            {
+                Load = 0.0
+                Tokenise = 0.0
+                Train = seconds
+                Validate = 0.0
+                Test = 0.0
+            }
+        TrainableParameters =
+            match method with
+            | Tuned FullFineTuning -> 100_000_000L
+            | Tuned _ -> 200_000L
+            | _ -> 0L
+        TotalParameters = 100_000_000L
+        PeakMemoryMiB = 512.0
+        TrainRows = level |> Option.map Level.rows |> Option.defaultValue 0
+        ValidationRows = 50
+        TestRows = 100
+        Source = "train (1,000 rows) for training; test (100 rows) for testing"
+        Overlap = ""
+        Device = "cpu"
+        Versions = Dictionary()
+        Command = "peft run"
+        FinishedAt = "2026-01-01T00:00:00Z"
+    }
+
+/// The technique of the paper with its own settings.
+let tuned (name: string) : Method = Method.parse name
+
+/// Predictions with these scores on rows that are named by their number from `first`.
+let predictions (first: int) (scores: float[]) : Prediction[] =
+    scores
+    |> Array.mapi (fun row score ->
+        {
+            Row = row
+            Input = $"input {first + row}"
+            Target = "yes"
+            Prediction = if score = 1.0 then "yes" else $"no {score}"
+            Score = score
+        })
+
+/// Numbers from 0 up to 1, the same for the same seed.
+let uniform (seed: uint64) : unit -> float =
+    let next = Shuffle.splitMix64 seed
+    fun () -> float (next () >>> 11) / float (1UL <<< 53)

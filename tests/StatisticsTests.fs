@@ -1,0 +1,286 @@
+module Peft.Tests.StatisticsTests
+
+open System
+open Expecto
+open FsCheck
+open Peft
+open Peft.Tests.SampleRuns
+
+let private near (expected: float) (actual: float) (what: string) =
+    Expect.isLessThan (abs (actual - expected)) 1e-9 $"{what}: {actual}, not {expected}"
+
+let private inside (low: float) (high: float) (actual: float) (what: string) =
+    Expect.isTrue (low <= actual && actual <= high) $"{what}: {actual} lies outside {low} … {high}"
+
+let private shuffled (key: string) (values: 'a[]) =
+    Shuffle.order key values.Length |> Array.map (fun place -> values[place])
+
+/// Scores from 0 to 1, at least one, from whatever FsCheck gives.
+let private scoresOf (NonEmptyArray(numbers: int[])) =
+    numbers |> Array.map (fun number -> float (abs (number % 11)) / 10.0)
+
+let private facts =
+    testList
+        "known values"
+        [
+            testCase "mean, deviation and quantiles"
+            <| fun () ->
+                near 2.5 (Statistics.mean [| 1.0; 2.0; 3.0; 4.0 |]) "mean"
+                near (sqrt (5.0 / 3.0)) (Statistics.deviation [| 1.0; 2.0; 3.0; 4.0 |]) "deviation"
+                Expect.isTrue (Double.IsNaN(Statistics.deviation [| 7.0 |])) "one value has no deviation"
+                near 1.75 (Statistics.quantile 0.25 [| 4.0; 1.0; 3.0; 2.0 |]) "first quartile"
+
+            testCase "the normal distribution"
+            <| fun () ->
+                near 0.5 (Statistics.normalBelow 0.0) "middle"
+                near 0.9750021048517795 (Statistics.normalBelow 1.96) "1.96"
+                near 0.0013498980316300933 (Statistics.normalBelow -3.0) "-3"
+                near 2.866515718791946e-7 (Statistics.normalBelow -5.0) "-5"
+                near 1.959963984540054 (Statistics.normalQuantile 0.975) "quantile"
+
+            testCase "Wilson's interval of 7 in 10"
+            <| fun () ->
+                let interval = Statistics.wilson 0.95 7.0 10
+                near 0.39677815 (Math.Round(interval.Low, 8)) "low"
+                near 0.89220873 (Math.Round(interval.High, 8)) "high"
+
+            testCase "McNemar's exact test of 1 against 6 discordant rows"
+            <| fun () ->
+                let left =
+                    Array.concat [ Array.create 1 true; Array.create 6 false; Array.create 20 true ]
+
+                let right =
+                    Array.concat [ Array.create 1 false; Array.create 6 true; Array.create 20 true ]
+
+                let test = Statistics.mcNemar left right
+                Expect.equal (test.LeftOnly, test.RightOnly) (1, 6) "counts"
+                near (2.0 * 8.0 / 128.0) test.P "2 (C(7,0) + C(7,1)) / 2^7"
+
+            testCase "the permutation test of three rows that all favour one side is 2/8"
+            <| fun () -> near 0.25 (Statistics.permutation 100 1UL [| 0.9; 0.8; 0.7 |] [| 0.1; 0.2; 0.3 |]) "P"
+
+            testCase "Holm's correction of 0.01, 0.04, 0.03 and 0.005"
+            <| fun () ->
+                Array.iter2
+                    (fun expected actual -> near expected actual "adjusted")
+                    [| 0.03; 0.06; 0.06; 0.02 |]
+                    (Statistics.holm [| 0.01; 0.04; 0.03; 0.005 |])
+
+            testCase "two shares: 0.5 and 0.6 of 100 rows each"
+            <| fun () ->
+                let test = Statistics.twoProportion 0.5 100 0.6 100
+                near -0.1 test.Difference "difference"
+                near (sqrt (0.55 * 0.45 / 50.0)) test.StandardError "standard error"
+                near 0.1552 (Math.Round(test.P, 4)) "P"
+
+            testCase "a learning curve averages the scores of each number of rows"
+            <| fun () ->
+                Expect.equal
+                    (Statistics.learningCurve [| 1000, 0.75; 100, 0.25; 100, 0.75 |]
+                     |> Array.map (fun (rows, mean, _) -> rows, mean))
+                    [| 100, 0.5; 1000, 0.75 |]
+                    "means"
+
+            testCase "disagreement counts unequal answers"
+            <| fun () ->
+                let found =
+                    Statistics.disagreement [| [| "a"; "b"; "c"; "d" |]; [| "a"; "b"; "x"; "y" |] |]
+
+                Expect.equal (found[0, 0], found[0, 1], found[1, 0]) (0.0, 0.5, 0.5) "matrix"
+
+            testCase "arrays that do not fit are refused"
+            <| fun () ->
+                Expect.throwsT<ArgumentException> (fun () -> Statistics.mean [||] |> ignore) "no values"
+                Expect.throwsT<ArgumentException> (fun () -> Statistics.mcNemar [| true |] [||] |> ignore) "unequal"
+                Expect.throwsT<ArgumentException> (fun () -> Statistics.wilson 0.95 3.0 2 |> ignore) "3 of 2"
+
+                Expect.throwsT<ArgumentException>
+                    (fun () -> Statistics.bootstrap 1.0 10 1UL [| 1.0 |] |> ignore)
+                    "level 1"
+        ]
+
+let private coverage (trials: int) (truth: float) (interval: int -> Interval) =
+    float (
+        Seq.init trials interval
+        |> Seq.filter (fun interval -> interval.Holds truth)
+        |> Seq.length
+    )
+    / float trials
+
+let private simulations =
+    testList
+        "simulations"
+        [
+            testCase "bootstrap intervals cover the mean of skewed scores at about 95 %"
+            <| fun () ->
+                let next = uniform 11UL
+
+                let interval trial =
+                    Array.init 60 (fun _ -> next () ** 2.0)
+                    |> Statistics.bootstrap 0.95 300 (uint64 trial)
+
+                inside 0.91 0.98 (coverage 600 (1.0 / 3.0) interval) "coverage"
+
+            testCase "paired bootstrap intervals cover the difference of correlated scores at about 90 %"
+            <| fun () ->
+                let next = uniform 12UL
+
+                let interval trial =
+                    let shared = Array.init 60 (fun _ -> next ())
+                    let left = shared |> Array.map (fun common -> common + next ())
+                    let right = shared |> Array.map (fun common -> common + 0.5 * next ())
+                    (Statistics.pairedBootstrap 0.9 300 (uint64 trial) left right).Interval
+
+                inside 0.86 0.94 (coverage 600 0.25 interval) "coverage"
+
+            testCase "Wilson's intervals cover a share at about 95 %"
+            <| fun () ->
+                let next = uniform 13UL
+
+                let interval _ =
+                    Statistics.wilson 0.95 (Seq.init 40 (fun _ -> if next () < 0.85 then 1.0 else 0.0) |> Seq.sum) 40
+
+                inside 0.92 0.985 (coverage 2000 0.85 interval) "coverage"
+
+            testCase "tests of equal techniques reject in at most about 5 % of simulations"
+            <| fun () ->
+                let next = uniform 14UL
+
+                let scores () =
+                    Array.init 30 (fun _ -> if next () < 0.6 then 1.0 else 0.0)
+
+                let graded () = Array.init 30 (fun _ -> next ())
+
+                let rejections test =
+                    float (Seq.init 400 test |> Seq.filter (fun p -> p < 0.05) |> Seq.length)
+                    / 400.0
+
+                inside 0.0 0.06 (rejections (fun _ -> Statistics.paired 200 1UL (scores ()) (scores ()))) "McNemar"
+
+                inside
+                    0.01
+                    0.09
+                    (rejections (fun trial -> Statistics.paired 400 (uint64 trial) (graded ()) (graded ())))
+                    "bootstrap"
+
+                inside
+                    0.01
+                    0.08
+                    (rejections (fun trial -> Statistics.permutation 200 (uint64 trial) (graded ()) (graded ())))
+                    "permutation"
+
+            testCase "a clear difference is found, and a technique half as good is not tied"
+            <| fun () ->
+                let next = uniform 15UL
+                let good = Array.init 200 (fun _ -> if next () < 0.9 then 1.0 else 0.0)
+                let poor = Array.init 200 (fun _ -> if next () < 0.45 then 1.0 else 0.0)
+
+                let marks =
+                    Statistics.tiedWithBest 0.05 500 1UL [| "poor", poor; "good", good; "copy", good |]
+
+                Expect.equal (marks |> Array.map _.IsTied) [| false; true; true |] "marks"
+                Expect.equal (marks |> Array.map (fun mark -> mark.ToBest = 0.0)) [| false; true; true |] "distance"
+        ]
+
+let private laws =
+    testList
+        "laws"
+        [
+            testProperty "a technique compared with itself is tied"
+            <| fun numbers ->
+                let scores = scoresOf numbers
+                let test = Statistics.pairedBootstrap 0.95 50 1UL scores scores
+                let marks = Statistics.tiedWithBest 0.05 50 1UL [| "a", scores; "b", scores |]
+
+                test.P = 1.0
+                && test.Difference = 0.0
+                && Statistics.permutation 50 1UL scores scores = 1.0
+                && (marks |> Array.forall (fun mark -> mark.IsTied && mark.P = 1.0))
+
+            testProperty "the order of rows changes nothing"
+            <| fun numbers (key: int) ->
+                let left = scoresOf numbers
+
+                let right =
+                    left |> Array.mapi (fun row score -> if row % 3 = 0 then 1.0 - score else score)
+
+                let mix values = shuffled $"order {key}" values
+                let costs = [| [| 1.0 |]; [| 2.0 |] |]
+
+                let marks left right =
+                    Statistics.tiedWithBest 0.05 50 1UL [| "a", left; "b", right |]
+
+                Statistics.bootstrap 0.95 50 1UL left = Statistics.bootstrap 0.95 50 1UL (mix left)
+                && Statistics.pairedBootstrap 0.95 50 1UL left right =
+                    Statistics.pairedBootstrap 0.95 50 1UL (mix left) (mix right)
+                && Statistics.permutation 50 1UL left right = Statistics.permutation 50 1UL (mix left) (mix right)
+                && marks left right = marks (mix left) (mix right)
+                && Statistics.frontProbability 50 1UL costs [| left; right |] =
+                    Statistics.frontProbability 50 1UL costs [| mix left; mix right |]
+
+            testProperty "exchanging the sides turns the difference and keeps P"
+            <| fun numbers ->
+                let left = scoresOf numbers
+                let right = Array.rev left |> Array.map (fun score -> score * score)
+
+                let forth =
+                    Statistics.mcNemar (left |> Array.map ((<) 0.5)) (right |> Array.map ((<) 0.5))
+
+                let back =
+                    Statistics.mcNemar (right |> Array.map ((<) 0.5)) (left |> Array.map ((<) 0.5))
+
+                abs (
+                    Statistics.permutation 50 1UL left right
+                    - Statistics.permutation 50 1UL right left
+                )
+                    <
+                    1e-12
+                && forth.P = back.P
+                && forth.LeftOnly = back.RightOnly
+
+            testProperty "Holm's correction keeps the order, never lowers a P and ends at 1"
+            <| fun (numbers: uint8[]) ->
+                let ps = numbers |> Array.map (fun number -> float number / 255.0)
+                let adjusted = Statistics.holm ps
+
+                Array.forall2 (<=) ps adjusted
+                && (adjusted |> Array.forall (fun p -> p <= 1.0))
+                && (Seq.allPairs (Array.zip ps adjusted) (Array.zip ps adjusted)
+                    |> Seq.forall (fun ((p, a), (q, b)) -> p >= q || a <= b))
+
+            testProperty "an interval holds its own estimate"
+            <| fun (PositiveInt rows) (NonNegativeInt right) ->
+                let right = right % (rows + 1)
+                (Statistics.wilson 0.95 (float right) rows).Holds(float right / float rows)
+
+            testProperty
+                "the Pareto front is not empty, no point on it beats another, and every point off it is beaten by one on it"
+            <| fun (NonEmptyArray(pairs: (int * int)[])) ->
+                let points = pairs |> Array.map (fun (x, y) -> [| float (x % 5); float (y % 5) |])
+                let isOn = Statistics.paretoFront points
+                let front = Array.zip points isOn |> Array.filter snd |> Array.map fst
+                let beats (a: float[]) (b: float[]) = a[0] >= b[0] && a[1] >= b[1] && a <> b
+
+                front.Length > 0
+                && (Seq.allPairs front front |> Seq.forall (fun (a, b) -> not (beats a b)))
+                && (Array.forall2
+                        (fun point on -> on || front |> Array.exists (fun other -> beats other point))
+                        points
+                        isOn)
+
+            testProperty
+                "the cheapest technique is always on the front; a dearer one that scores worse on every row never"
+            <| fun numbers ->
+                let scores = scoresOf numbers
+                let worse = scores |> Array.map (fun score -> score - 0.5)
+                Statistics.frontProbability 50 1UL [| [| 1.0 |]; [| 2.0 |] |] [| scores; worse |] = [| 1.0; 0.0 |]
+
+            testProperty "disagreement is symmetric, and none with oneself"
+            <| fun (NonEmptyArray(rows: bool[])) ->
+                let answers = [| rows |> Array.map string; rows |> Array.rev |> Array.map string |]
+                let found = Statistics.disagreement answers
+                found[0, 0] = 0.0 && found[0, 1] = found[1, 0]
+        ]
+
+[<Tests>]
+let tests = testList "Statistics" [ facts; simulations; laws ]

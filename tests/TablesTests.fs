@@ -1,0 +1,397 @@
+module Peft.Tests.TablesTests
+
+open System
+open System.IO
+open Deedle
+open Expecto
+open Peft
+open Peft.Tests.Support
+open Peft.Tests.SampleRuns
+
+let private topic = TaskDefinition.topic
+let private dialogue = TaskDefinition.dialogue
+let private lora, ia3, full = tuned "lora", tuned "ia3", tuned "full"
+
+let private cellOf (frame: Frame<RowKey, string>) (row: RowKey) (column: string) : Cell option =
+    frame.GetRow<Cell>(row).TryGet column |> OptionalValue.asOption
+
+let private meanOf frame row column =
+    match cellOf frame row column with
+    | Some cell -> cell.Mean
+    | None -> failtest $"{row}, {column} is missing"
+
+let private sweep =
+    [
+        for seed in 1..3 do
+            run topic ZeroShot None seed 0.25 2.0
+            run topic full (Some Low) seed (0.80 + 0.01 * float seed) 60.0
+            run topic lora (Some Low) seed 0.90 120.0
+            run topic ia3 (Some Low) seed 0.70 240.0
+            run dialogue full (Some Low) seed 0.40 90.0
+            run topic lora (Some Medium) seed 0.95 300.0
+    ]
+
+let private frames =
+    testList
+        "frames"
+        [
+            testCase "scores are means over seeds with their deviation; what no run gives is missing"
+            <| fun () ->
+                let table = Tables.table1 sweep
+                let cell = cellOf table ("full", "low") "Topic (accuracy)"
+                Expect.floatClose Accuracy.high cell.Value.Mean 0.82 "mean"
+                Expect.floatClose Accuracy.high cell.Value.Deviation 0.01 "deviation"
+                Expect.equal cell.Value.Seeds 3 "seeds"
+                Expect.isNone (cellOf table ("lora", "low") "Dialogue (ROUGE-L)") "missing"
+                Expect.equal (Seq.head table.RowKeys) ("zero-shot", "") "baselines come first"
+                Expect.stringContains (Tables.toText table) "0.8200 ± 0.0100" "text"
+
+            testCase "the order of runs changes nothing"
+            <| fun () ->
+                let mixed =
+                    Shuffle.order "runs" sweep.Length
+                    |> Array.map (fun place -> sweep[place])
+                    |> List.ofArray
+
+                for name, _, style, make in Tables.all do
+                    Expect.equal (Render.toText style (make mixed)) (Render.toText style (make sweep)) name
+
+            testCase "score per 100,000 parameters and per minute, relative time and speed-up"
+            <| fun () ->
+                Expect.floatClose Accuracy.high (meanOf (Tables.table5 sweep) ("lora", "low") "Topic") 0.45 "0.9 / 2"
+
+                Expect.floatClose
+                    Accuracy.high
+                    (meanOf (Tables.table6 sweep) ("lora", "low") "Topic")
+                    0.45
+                    "0.9 / 2 min"
+
+                Expect.floatClose Accuracy.high (meanOf (Tables.figure1 sweep) ("ia3", "low") "Topic") 4.0 "240 / 60"
+                Expect.floatClose Accuracy.high (meanOf (Tables.figure1 sweep) ("full", "low") "Topic") 1.0 "itself"
+                Expect.isNone (cellOf (Tables.figure1 sweep) ("lora", "medium") "Topic") "no full fine-tuning at medium"
+                let speedUps = Tables.speedUps sweep
+
+                Expect.floatClose
+                    Accuracy.high
+                    (meanOf speedUps ("full fine-tuning's speed-up", "low") "Topic")
+                    (2.0 / 3.0)
+                    "1 - 60 / 180"
+
+                Expect.isNone (cellOf speedUps ("full fine-tuning's speed-up", "low") "Dialogue") "no other technique"
+
+            testCase "a seed without a technique that other seeds have gives no speed-up"
+            <| fun () ->
+                let partial =
+                    sweep
+                    |> List.filter (fun run -> not (run.Experiment.Method = ia3 && run.Experiment.Seed = 2))
+                    |> Tables.speedUps
+
+                Expect.equal (cellOf partial ("full fine-tuning's speed-up", "low") "Topic").Value.Seeds 2 "seeds"
+
+            testCase "parameters are one row a technique, whatever task, level and seed"
+            <| fun () ->
+                let table = sweep |> Placed.everywhere |> Tables.table3
+                Expect.equal (List.ofSeq table.RowKeys) [ "full", ""; "ia3", ""; "lora", "" ] "rows"
+                Expect.floatClose Accuracy.high (meanOf table ("lora", "") "% of total") 0.2 "share"
+
+            testCase "placements have rows of their own in Table 2"
+            <| fun () ->
+                let runs =
+                    Placed.everywhere [ run topic lora (Some Medium) 1 0.9 1.0 ]
+                    @ [
+                        {
+                            Placement = "later layers"
+                            Run = run topic lora (Some Medium) 1 0.8 1.0
+                        }
+                    ]
+
+                let table = Tables.table2 runs
+                Expect.equal (meanOf table ("lora, all layers", "medium") "Topic (accuracy)") 0.9 "all"
+                Expect.equal (meanOf table ("lora, later layers", "medium") "Topic (accuracy)") 0.8 "later"
+
+            testCase
+                "runs of different training, test rows, files or device never share a cell, and the notes tell them apart"
+            <| fun () ->
+                let first = run topic lora (Some Low) 1 0.9 10.0
+
+                let training =
+                    { first.Experiment.Training with
+                        Epochs = 3
+                    }
+
+                for other in
+                    [
+                        { first with
+                            Experiment =
+                                { first.Experiment with
+                                    Seed = 2
+                                    Training = training
+                                }
+                        }
+                        { first with
+                            Experiment = { first.Experiment with Seed = 2 }
+                            TestRows = 50
+                        }
+                        { first with
+                            Experiment = { first.Experiment with Seed = 2 }
+                            Source = "other (9 rows) for training"
+                        }
+                        { first with
+                            Experiment = { first.Experiment with Seed = 2 }
+                            Device = "cuda"
+                        }
+                    ] do
+                    let runs = [ first; other ]
+                    let table = Tables.table1 runs
+                    Expect.equal table.RowCount 2 "two rows"
+
+                    Expect.equal
+                        (cellOf table ("lora [setting 1]", "low") "Topic (accuracy)").Value.Seeds
+                        1
+                        "one seed each"
+
+                    let notes = String.Join("\n", Tables.notes runs)
+                    Expect.stringContains notes "[setting 2]" "the notes describe it"
+
+                let models =
+                    [
+                        first
+                        { first with
+                            Experiment = { first.Experiment with Model = "n" }
+                        }
+                    ]
+
+                Expect.equal (Tables.bySetting models).Length 2 "models are tables of their own"
+
+            testCase "one training over several tasks is one setting, whatever files and test rows the tasks have"
+            <| fun () ->
+                let at (task: TaskDefinition) seed epochs =
+                    let run = run task lora (Some Low) seed 0.5 1.0
+
+                    { run with
+                        Experiment =
+                            { run.Experiment with
+                                Training =
+                                    { run.Experiment.Training with
+                                        Epochs = epochs
+                                    }
+                            }
+                        TestRows = if task.Name = topic.Name then 100 else 70
+                        Source = $"{task.Name} for training"
+                    }
+
+                let same = [ at topic 1 10; at dialogue 1 10; at topic 2 10 ]
+                Expect.equal (List.ofSeq (Tables.table1 same).RowKeys) [ "lora", "low" ] "one row"
+
+                for runs in
+                    [
+                        at dialogue 1 10 :: at topic 1 10 :: [ at topic 1 3 ]
+                        [ at topic 1 3; at topic 1 10; at dialogue 1 10 ]
+                    ] do
+                    let table = Tables.table1 runs
+                    Expect.equal table.RowCount 2 "two settings"
+
+                    Expect.isNone
+                        (cellOf table ("lora [setting 1]", "low") "Dialogue (ROUGE-L)")
+                        "3 epochs on Topic only"
+
+                    Expect.isSome (cellOf table ("lora [setting 2]", "low") "Dialogue (ROUGE-L)") "10 epochs on both"
+
+            testCase "learning curves go by the number of training rows, baselines at none"
+            <| fun () ->
+                let curves = Tables.learningCurves sweep
+                Expect.equal (meanOf curves ("zero-shot", "0 rows") "Topic (accuracy)") 0.25 "zero-shot"
+                Expect.floatClose Accuracy.high (meanOf curves ("lora", "100 rows") "Topic (accuracy)") 0.9 "low"
+                Expect.floatClose Accuracy.high (meanOf curves ("lora", "1,000 rows") "Topic (accuracy)") 0.95 "medium"
+
+            testCase "no run, or failed runs only, give empty tables and words that say so"
+            <| fun () ->
+                let failed =
+                    { run topic lora (Some Low) 1 0.9 10.0 with
+                        Status = "failed"
+                        Error = "no memory"
+                    }
+
+                for runs in [ []; [ failed ] ] do
+                    for name, _, style, make in Tables.all do
+                        Expect.equal (make runs).RowCount 0 name
+                        Render.toText style (make runs) |> ignore
+                        Render.toMarkdown style (make runs) |> ignore
+                        Render.toLatex style (make runs) |> ignore
+                        Render.toCsv (make runs) |> ignore
+
+                Expect.stringContains (Tables.describeAll [ failed ]) "No run has finished." "text"
+                Expect.stringContains (Tables.describe [ failed ]) "no memory" "the cause"
+        ]
+
+let private renderings =
+    testList
+        "renderings"
+        [
+            testCase "numbers in every style"
+            <| fun () ->
+                for style, value, expected in
+                    [
+                        Fixed 4, 0.5, "0.5000"
+                        Plain 1, 4.0, "4"
+                        Plain 1, 12.34, "12.3"
+                        Grouped, 2849757184.0, "2,849,757,184"
+                        Significant 3, 3.0136e-05, "3.01E-05"
+                        Significant 4, 0.071742, "0.07174"
+                        Significant 3, 123.4, "123"
+                        Percent, 0.734, "73 %"
+                        Fixed 2, nan, "–"
+                    ] do
+                    Expect.equal (NumberStyle.text style value) expected $"{style}"
+
+            testCase "Markdown, LaTeX and CSV hold the same cells"
+            <| fun () ->
+                let table = Tables.table1 sweep
+
+                Expect.stringContains
+                    (Tables.toMarkdown table)
+                    "| full | low | 0.8200 ± 0.0100 | 0.4000 ± 0.0000 |"
+                    "Markdown"
+
+                let latex = Tables.toLatex table
+                Expect.stringContains latex "full & low & 0.8200 $\\pm$ 0.0100 & 0.4000 $\\pm$ 0.0000 \\\\" "LaTeX"
+                Expect.stringContains (Render.toLatex Percent (Tables.speedUps sweep)) "67 \\%" "escaped"
+                let lines = (Tables.toCsv table).Split '\n'
+
+                Expect.equal
+                    lines[0]
+                    "technique,level,Topic (accuracy),Topic (accuracy) sd,Topic (accuracy) seeds,Dialogue (ROUGE-L),Dialogue (ROUGE-L) sd,Dialogue (ROUGE-L) seeds"
+                    "CSV header"
+
+                Expect.isTrue (lines |> Array.exists _.EndsWith(",3,,,")) "a missing cell is empty"
+        ]
+
+let private withPredictions (body: string -> Run list -> unit) =
+    inTemporaryFolder (fun folder ->
+        let next = uniform 5UL
+
+        let answers share =
+            Array.init 100 (fun _ -> if next () < share then 1.0 else 0.0)
+
+        let runs =
+            [
+                for seed in 1..2 do
+                    for method, share in [ lora, 0.9; ia3, 0.5; full, 0.88 ] do
+                        let scores = answers share
+                        let run = run topic method (Some Low) seed (Array.average scores) 10.0
+                        Evaluation.write (Run.predictionsPath folder run.Experiment) (predictions (50 * seed) scores)
+                        run
+            ]
+
+        body folder runs)
+
+let private comparisons =
+    testList
+        "comparisons"
+        [
+            testCase "techniques are compared on distinct test rows over their common seeds"
+            <| fun () ->
+                withPredictions (fun folder runs ->
+                    let comparison = Comparison.ofRuns folder runs
+                    Expect.equal comparison.Seeds [ 1; 2 ] "seeds"
+                    Expect.equal comparison.Scores[0].Length 150 "rows 50 … 149 and 100 … 199"
+
+                    let marks =
+                        comparison.Standings |> Array.map (fun mark -> mark.Name, mark.IsTied) |> dict
+
+                    Expect.isTrue marks["lora"] "lora"
+                    Expect.isFalse marks["ia3"] "ia3"
+                    Expect.stringContains (Comparison.describe comparison) "tied" "text"
+
+                    Expect.equal
+                        (Comparison.ofRuns folder (List.rev runs)).Scores
+                        comparison.Scores
+                        "the order of runs changes nothing")
+
+            testCase "Table 1 marks what is tied with the best"
+            <| fun () ->
+                withPredictions (fun folder runs ->
+                    let comparisons, _ = Comparison.all folder runs
+                    let mark = Comparison.marks comparisons
+                    Expect.equal (mark ("lora", "low") "Topic (accuracy)") "*" "lora"
+                    Expect.equal (mark ("ia3", "low") "Topic (accuracy)") "" "ia3"
+                    Expect.equal (mark ("lora", "medium") "Topic (accuracy)") "" "another level"
+                    Expect.equal (mark ("lora", "low") "Topic (MCC)") "" "another metric"
+                    let stars = Comparison.table1 comparisons runs |> Seq.filter ((=) '*') |> Seq.length
+                    Expect.equal stars 3 "lora, full and the legend")
+
+            testCase "a seed that a technique lacks is left out and named"
+            <| fun () ->
+                withPredictions (fun folder runs ->
+                    let comparison = Comparison.ofRuns folder runs.Tail
+                    Expect.equal (comparison.Seeds, comparison.LeftOut) ([ 2 ], [ 1 ]) "seeds"
+                    Expect.stringContains (Comparison.describe comparison) "seeds 1 are left out" "text")
+
+            testCase "all comparisons, and what could not be compared"
+            <| fun () ->
+                withPredictions (fun folder runs ->
+                    Expect.equal (fst (Comparison.all folder runs)).Length 1 "one task and level"
+                    File.Delete(Run.predictionsPath folder runs.Head.Experiment)
+                    let found, problems = Comparison.all folder runs
+                    Expect.isEmpty found "none"
+                    Expect.stringContains problems.Head "does not exist" "named")
+
+            testCase "a damaged result file is named and the others are read"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    let whole = run topic lora (Some Low) 1 0.5 1.0
+                    Run.write folder whole
+                    File.WriteAllText(Path.Combine(folder, "damaged.json"), "{ \"Schema\": 1")
+                    File.WriteAllText(Path.Combine(folder, "other.json"), "{}")
+                    let runs, problems = Results.read folder
+                    Expect.equal (runs |> List.map _.Id) [ whole.Id ] "read"
+                    Expect.equal problems.Length 2 "named"
+                    Expect.stringContains problems.Head "damaged.json" "by file"
+
+                    Expect.stringContains
+                        (userErrorOf (fun () -> Results.read (Path.Combine(folder, "none")) |> ignore))
+                        "does not exist"
+                        "folder")
+
+            testCase "other rows, other tasks, damaged and missing files are refused by name"
+            <| fun () ->
+                withPredictions (fun folder runs ->
+                    let path = Run.predictionsPath folder runs.Head.Experiment
+
+                    let refusal runs =
+                        userErrorOf (fun () -> Predictions.join folder runs |> ignore)
+
+                    let two = [ runs[0]; runs[1] ]
+                    Expect.stringContains (refusal [ runs[0]; runs[3] ]) "different rows" "another seed's rows"
+                    Expect.stringContains (refusal []) "no run" "none"
+
+                    Expect.stringContains
+                        (refusal [ runs[0]; run dialogue lora (Some Low) 1 0.5 1.0 ])
+                        "different tasks"
+                        "tasks"
+
+                    Expect.stringContains (refusal [ { runs[0] with Status = "failed" } ]) "has failed" "failed"
+                    Evaluation.write path (predictions 51 (Array.create 100 1.0))
+                    Expect.stringContains (refusal two) "a predictions file was changed" "same split, other rows"
+                    Evaluation.write path (predictions 50 (Array.create 99 1.0))
+                    Expect.stringContains (refusal two) "99" "fewer rows"
+                    File.AppendAllText(path, "not JSON\n")
+                    Expect.stringContains (refusal two) "line 100" "damaged"
+                    File.Delete path
+                    Expect.stringContains (refusal two) "does not exist" "missing")
+
+            testCase "techniques without a common seed and runs of two levels are refused"
+            <| fun () ->
+                let refusal runs =
+                    userErrorOf (fun () -> Comparison.ofRuns "nowhere" runs |> ignore)
+
+                let at level seed method =
+                    run topic method (Some level) seed 0.5 1.0
+
+                Expect.stringContains (refusal [ at Low 1 lora; at Low 2 ia3 ]) "no seed in common" "seeds"
+                Expect.stringContains (refusal [ at Low 1 lora; at Medium 1 ia3 ]) "different levels" "levels"
+                Expect.stringContains (refusal []) "no finished run" "none"
+        ]
+
+[<Tests>]
+let tests = testList "Tables" [ frames; renderings; comparisons ]

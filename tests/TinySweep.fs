@@ -1,0 +1,109 @@
+/// A tiny random model and small data sets in a temporary folder, and sweeps over them.
+module Peft.Tests.TinySweep
+
+open System.IO
+open System.Threading
+open TorchSharp
+open Peft
+open Peft.T5
+open Peft.Tests.Support
+
+let private config (vocabulary: int) : Config =
+    {
+        VocabularySize = vocabulary
+        ModelWidth = 16
+        KeyWidth = 8
+        FeedForwardWidth = 32
+        EncoderLayers = 2
+        DecoderLayers = 2
+        Heads = 2
+        Buckets = 32
+        MaxDistance = 128
+        DropoutRate = 0.1
+        Epsilon = 1e-6
+        Activation = GeluNew
+        IsGated = true
+        IsTied = false
+        PadId = 0
+        EosId = 1
+        StartId = 0
+    }
+
+/// The tests' vocabulary: 8,000 English pieces.
+let vocabulary: string = golden [ "tokenizer"; "english8k.model" ]
+
+/// Writes a checkpoint with random weights, `vocabularySize` rows or as many as the vocabulary has.
+let writeModel (folder: string) (vocabularySize: int option) : unit =
+    use _ = torch.NewDisposeScope()
+
+    let size =
+        vocabularySize
+        |> Option.defaultWith (fun () -> (Tokenizer.Load vocabulary).VocabularySize)
+
+    Checkpoint.save folder torch.float32 (Checkpoint.random (config size) 1)
+    File.Copy(vocabulary, Path.Combine(folder, "spiece.model"), overwrite = true)
+
+/// The first rows of an embedded data set.
+let writeData (folder: string) (task: string) (train: int) (others: int) : unit =
+    Directory.CreateDirectory(Path.Combine(folder, task)) |> ignore
+
+    for portion, rows in [ "train", train; "validation", others; "test", others ] do
+        let lines =
+            File.ReadLines(Path.Combine(root, "data", task, $"{portion}.jsonl"))
+            |> Seq.truncate rows
+
+        File.WriteAllLines(Path.Combine(folder, task, $"{portion}.jsonl"), lines)
+
+/// A plan over topic rows with two epochs of a few steps.
+let plan (folder: string) : SweepPlan =
+    {
+        Place =
+            {
+                ModelFolder = Path.Combine(folder, "model")
+                DataFolder = Path.Combine(folder, "data")
+                Device = "cpu"
+                Precision = "float32"
+            }
+        Tasks = [ TaskDefinition.find "topic" ]
+        Methods = [ Tuned(Lora 2); Tuned(PromptTuning 5) ]
+        Levels = [ Low ]
+        Seeds = [ 1 ]
+        InputLimit = 32
+        TargetLimit = 4
+        ValidationLimit = 8
+        TestLimit = 7
+        Beams = 1
+        Overrides =
+            { Overrides.None with
+                Epochs = Some 3
+                BatchSize = Some 4
+                Accumulation = Some 2
+                Rates = Some(1e-2, 1e-1, 1e-2)
+                Patience = Some 3
+            }
+    }
+
+/// A folder with `model` and `data`, and the plan over them.
+let inTinyFolder (body: string -> SweepPlan -> unit) : unit =
+    inTemporaryFolder (fun folder ->
+        writeModel (Path.Combine(folder, "model")) None
+        writeData (Path.Combine(folder, "data")) "topic" 20 8
+        body folder (plan folder))
+
+/// Runs a plan in this process; `report` hears everything, `stop` stops it.
+let sweep (plan: SweepPlan) (results: string) (report: Report -> unit) (stop: CancellationToken) : Run list =
+    let session = Session plan.Place
+
+    let shop: Workshop =
+        {
+            Session = session
+            Results = results
+            Report = report
+            Stop = stop
+            Command = "test"
+            Adapter = fun _ -> None
+            ValidationLimit = plan.ValidationLimit
+            TestLimit = plan.TestLimit
+        }
+
+    Pipeline.sweep shop (Sweep.experiments session plan)
