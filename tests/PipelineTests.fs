@@ -99,6 +99,42 @@ let private continuing =
                             Expect.equal (runs |> List.map (essence broken)) expected $"stopped {name}"
                             Expect.isEmpty (Directory.GetFiles(broken, "*.safetensors")) "no state is left")
 
+            testCase "every technique beyond the paper's, stopped in the second epoch"
+            <| fun () ->
+                inTinyFolder (fun folder plan ->
+                    let plan =
+                        { plan with
+                            Methods = List.map Tuned Technique.wider
+                        }
+
+                    let plan =
+                        { plan with
+                            Overrides = { plan.Overrides with Epochs = Some 2 }
+                        }
+
+                    let whole, broken = Path.Combine(folder, "whole"), Path.Combine(folder, "broken")
+                    let expected = quietly plan whole |> List.map (essence whole)
+
+                    for method in plan.Methods do
+                        let inSecondEpoch event =
+                            (match event with
+                             | Stepped(step, _, _) -> step > 6
+                             | _ -> false)
+
+                        use source = new CancellationTokenSource()
+
+                        let report event =
+                            if inSecondEpoch event then
+                                source.Cancel()
+
+                        try
+                            sweep (only method plan) broken report source.Token |> ignore
+                        with :? OperationCanceledException ->
+                            ()
+
+                    Expect.isEmpty (Run.readAll broken) "all were stopped"
+                    Expect.equal (quietly plan broken |> List.map (essence broken)) expected "equal")
+
             testCase "a damaged state is not continued: the run starts anew, to the same result"
             <| fun () ->
                 inTinyFolder (fun folder plan ->
