@@ -62,17 +62,17 @@ module PretrainCommand =
             Phases =
                 [
                     {
-                        Steps = options.GetResult(PretrainOption.Steps, 4000)
-                        Mixture = (copying, 0.2) :: english 0.5 0.3
+                        Steps = options.GetResult(PretrainOption.Steps, 1500)
+                        Mixture = (copying, 0.4) :: english 0.4 0.2
                     }
                     {
-                        Steps = options.GetResult(PretrainOption.Instruction_Steps, 8000)
-                        Mixture = (copying, 0.15) :: english 0.15 0.1 @ [ instructions, 0.6 ]
+                        Steps = options.GetResult(PretrainOption.Instruction_Steps, 7000)
+                        Mixture = (copying, 0.1) :: english 0.15 0.1 @ [ instructions, 0.65 ]
                     }
                 ]
             BatchSize = options.GetResult(PretrainOption.Batch_Size, 64)
             Seed = seed
-            PeakRate = options.GetResult(PretrainOption.Rate, 3e-3)
+            PeakRate = options.GetResult(PretrainOption.Rate, 2e-3)
             WarmupSteps = options.GetResult(PretrainOption.Warmup_Steps, 400)
             CooldownShare = 0.15
             WeightDecay = 0.01
@@ -100,10 +100,16 @@ module PretrainCommand =
             for input, target, answer in samples do
                 printfn $"  {input}\n    wanted: {target}\n    wrote:  {answer}"
 
+    /// Random weights, and the head begun as the embedding times d_model^-0.5: what attention brings to the decoder is then
+    /// written down from the first step on, and copying is learnt many times sooner than from a head of random rows.
     let private start (config: Config) (precision: torch.ScalarType) (device: torch.Device) (seed: int) =
         let random = Checkpoint.random config seed
+        let scale = (float config.ModelWidth ** -0.5).ToScalar()
 
-        { random with Precision = precision }
+        { random with
+            Precision = precision
+            Head = Some(Frozen(random.Embedding.Value.mul scale))
+        }
         |> T5.mapLeaves (fun _ leaf -> Frozen(leaf.Value.``to`` device))
 
     let private vocabularyFile (options: ParseResults<PretrainOption>) =
