@@ -33,7 +33,19 @@ let restore () =
 
 let build options =
     restore ()
-    dotnet ([ "build"; Path.Combine(root, "Peft.sln"); "-c"; "Release"; "--nologo"; "-v"; "quiet" ] @ options)
+
+    dotnet (
+        [
+            "build"
+            Path.Combine(root, "Peft.sln")
+            "-c"
+            "Release"
+            "--nologo"
+            "-v"
+            "quiet"
+        ]
+        @ options
+    )
 
 let test options =
     build []
@@ -57,7 +69,7 @@ let targets =
     ]
 
 match List.ofArray fsi.CommandLineArgs |> List.tail with
-| name :: options when targets |> List.exists (fst >> (=) name) -> (dict targets)[name]options
+| name :: options when targets |> List.exists (fst >> (=) name) -> (dict targets)[name] options
 | _ ->
     let names = targets |> List.map fst |> String.concat ", "
     eprintfn $"usage: dotnet fsi build.fsx <target> [options]; the targets are {names}"

@@ -7,7 +7,9 @@
 open System.Threading
 open Peft
 
-let results = fsi.CommandLineArgs |> Array.tryItem 1 |> Option.defaultValue "results/search"
+let results =
+    fsi.CommandLineArgs |> Array.tryItem 1 |> Option.defaultValue "results/search"
+
 let peaks = [ 1e-3; 3e-3; 1e-2; 3e-2; 1e-1; 3e-1 ]
 
 let plan (peak: float) : SweepPlan =
@@ -21,6 +23,8 @@ let plan (peak: float) : SweepPlan =
             }
         Tasks = TaskDefinition.generated
         Methods = Technique.all |> List.map Tuned
+        Placements = [ Placement.everywhere ]
+        IsAblation = false
         Levels = [ Low; Medium ]
         Seeds = [ 1 ]
         InputLimit = 512
@@ -50,11 +54,18 @@ let shop report : Workshop =
         TestLimit = 1
     }
 
-let costs = experiments |> List.map (fun (_, experiment) -> Experiment.id experiment, float experiment.Training.Epochs)
-let runs = Progress.during costs (fun report -> Pipeline.sweep (shop report) experiments)
+let costs =
+    experiments
+    |> List.map (fun (_, experiment) -> Experiment.id experiment, float experiment.Training.Epochs)
+
+let runs =
+    Progress.during costs (fun report -> Pipeline.sweep (shop report) experiments)
 
 let best (run: Run) =
-    if run.IsFinished then run.Epochs |> List.map _.ValidationLoss |> List.min else infinity
+    if run.IsFinished then
+        run.Epochs |> List.map _.ValidationLoss |> List.min
+    else
+        infinity
 
 for technique in Technique.all do
     printfn $"\n{Technique.name technique}"
@@ -69,5 +80,8 @@ for technique in Technique.all do
                     && run.Experiment.Training.PeakRate = peak)
                 |> List.map best
 
-            let listed = losses |> List.map (fun loss -> loss.ToString "F3") |> String.concat "  "
-            printfn $"  {Level.name level, -6} peak {peak, -6}: mean validation loss {List.average losses:F4}   ({listed})"
+            let listed =
+                losses |> List.map (fun loss -> loss.ToString "F3") |> String.concat "  "
+
+            printfn
+                $"  {Level.name level, -6} peak {peak, -6}: mean validation loss {List.average losses:F4}   ({listed})"

@@ -113,10 +113,15 @@ module Pipeline =
         || (last > 0 && last - standing.BestEpoch >= training.Patience)
 
     /// Trains until the validation loss no longer falls; the model then holds the best epoch's parameters.
-    let private train (bench: Bench) (model: T5) (begin': Standing -> unit) : Standing =
+    let private train (bench: Bench) (technique: Technique) (model: T5) (begin': Standing -> unit) : Standing =
         let training, results = bench.Experiment.Training, bench.Shop.Results
         let parameters = T5.trained model
-        let optimizer = Optimizer.adamW 0.9 0.999 1e-8 training.WeightDecay parameters
+
+        let optimizer =
+            Optimizer.grouped
+                (Technique.rateMultiplier technique)
+                (Optimizer.adamW 0.9 0.999 1e-8 training.WeightDecay)
+                parameters
 
         let steps =
             training.Epochs * Training.stepsPerEpoch training bench.Rows.Train.Length
@@ -307,6 +312,7 @@ module Pipeline =
                 {
                     Format = AdapterFile.format
                     Technique = Technique.text technique
+                    Placement = Placement.text bench.Experiment.Placement
                     Base = session.Fingerprint
                     BaseFolder = session.Place.ModelFolder
                     TrainableParameters = T5.countTrained model
@@ -315,8 +321,13 @@ module Pipeline =
 
     let private runTuned (bench: Bench) (technique: Technique) (announce: int -> unit) : Run =
         let session = bench.Shop.Session
-        let model = Adapter.ofTechnique technique bench.Experiment.Seed session.Model
-        let standing = train bench model (fun standing -> announce standing.Epochs.Length)
+
+        let model =
+            Placement.adapter technique bench.Experiment.Placement bench.Experiment.Seed session.Model
+
+        let standing =
+            train bench technique model (fun standing -> announce standing.Epochs.Length)
+
         keepAdapter bench technique model
         let watch = Stopwatch.StartNew()
         let texts = answers bench model

@@ -38,7 +38,9 @@ type TextModel private (session: Session, model: T5, ownsBase: bool) =
     /// The same base with the adapter of a folder, merged into a copy of the weights it changes. The base is shared.
     member _.WithAdapter(adapterFolder: string) : TextModel =
         use _ = torch.NewDisposeScope()
-        let adapted = AdapterFile.load adapterFolder session.Fingerprint session.Model |> T5.merge
+
+        let adapted =
+            AdapterFolders.load adapterFolder session.Fingerprint session.Model |> T5.merge
 
         for _, leaf in T5.leaves adapted do
             leaf.Value.DetachFromDisposeScope() |> ignore
@@ -82,7 +84,11 @@ type TextModel private (session: Session, model: T5, ownsBase: bool) =
 
     interface IDisposable with
         member _.Dispose() =
-            let shared = if ownsBase then HashSet() else HashSet(T5.leaves session.Model |> List.map (fun (_, leaf) -> leaf.Value.Handle))
+            let shared =
+                if ownsBase then
+                    HashSet()
+                else
+                    HashSet(T5.leaves session.Model |> List.map (fun (_, leaf) -> leaf.Value.Handle))
 
             for _, leaf in T5.leaves model do
                 if not (shared.Contains leaf.Value.Handle) then

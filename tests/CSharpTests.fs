@@ -15,20 +15,24 @@ let private withModel (body: string -> string -> unit) =
         let vocabulary = golden [ "tokenizer"; "english8k.model" ]
         let tokens = (Tokenizer.Load vocabulary).VocabularySize
         let golden = Config.load (golden [ "t5-gated"; "config.json" ])
-        let modelFolder, adapterFolder = Path.Combine(folder, "model"), Path.Combine(folder, "adapter")
+
+        let modelFolder, adapterFolder =
+            Path.Combine(folder, "model"), Path.Combine(folder, "adapter")
+
         let model = Checkpoint.random { golden with VocabularySize = tokens } 5
         Checkpoint.save modelFolder torch.float32 model
         File.Copy(vocabulary, Path.Combine(modelFolder, "spiece.model"))
         let adapted = Adapter.ofTechnique BitFit 0 model
 
         for _, parameter in T5.trained adapted do
-            parameter.detach().fill_ (0.3.ToScalar()) |> ignore
+            parameter.detach().fill_(0.3.ToScalar()) |> ignore
 
         AdapterFile.save
             adapterFolder
             {
                 Format = AdapterFile.format
                 Technique = Technique.text BitFit
+                Placement = Placement.text Placement.everywhere
                 Base = Checkpoint.fingerprint modelFolder
                 BaseFolder = modelFolder
                 TrainableParameters = T5.countTrained adapted
@@ -39,28 +43,32 @@ let private withModel (body: string -> string -> unit) =
 
 [<Tests>]
 let tests =
-    testList "C#" [
-        testCase "a C# program answers with a model and with an adapter on it"
-        <| fun () ->
-            withModel (fun modelFolder adapterFolder ->
-                let struct (alone, adapted) = Calls.Generate(modelFolder, adapterFolder, "a cat and a dog")
-                use model = TextModel.Load modelFolder
-                Expect.equal alone (model.Generate("a cat and a dog", 8)) "the base"
-                Expect.notEqual adapted alone "the adapter changes the answer"
-                Expect.equal (model.Generate("a cat and a dog", 8)) alone "and leaves the base as it was")
+    testList
+        "C#"
+        [
+            testCase "a C# program answers with a model and with an adapter on it"
+            <| fun () ->
+                withModel (fun modelFolder adapterFolder ->
+                    let struct (alone, adapted) =
+                        Calls.Generate(modelFolder, adapterFolder, "a cat and a dog")
 
-        testCase "a C# program counts what a placed technique trains"
-        <| fun () ->
-            // Blocks 1 of 2 and 1, 2 of 3: 1 + 2·2 attentions of four maps 32 → 32, each 4·(32 + 32) + 32 + 32.
-            Expect.equal (Calls.CountLateLora(golden [ "t5-gated" ])) (5L * 4L * 320L) "closed form"
+                    use model = TextModel.Load modelFolder
+                    Expect.equal alone (model.Generate("a cat and a dog", 8)) "the base"
+                    Expect.notEqual adapted alone "the adapter changes the answer"
+                    Expect.equal (model.Generate("a cat and a dog", 8)) alone "and leaves the base as it was")
 
-        testCase "a C# program reads results"
-        <| fun () ->
-            inTemporaryFolder (fun folder -> Expect.isEmpty (Calls.Scores folder) "an empty folder has none")
+            testCase "a C# program counts what a placed technique trains"
+            <| fun () ->
+                // Blocks 1 of 2 and 1, 2 of 3: 1 + 2·2 attentions of four maps 32 → 32, each 4·(32 + 32) + 32 + 32.
+                Expect.equal (Calls.CountLateLora(golden [ "t5-gated" ])) (5L * 4L * 320L) "closed form"
 
-        testCase "a C# program is told what is missing in one line"
-        <| fun () ->
-            let message = Calls.ErrorOf "/no/such/folder"
-            Expect.stringContains message "/no/such/folder" "the place is named"
-            Expect.isFalse (message.Contains '\n') "one line"
-    ]
+            testCase "a C# program reads results"
+            <| fun () ->
+                inTemporaryFolder (fun folder -> Expect.isEmpty (Calls.Scores folder) "an empty folder has none")
+
+            testCase "a C# program is told what is missing in one line"
+            <| fun () ->
+                let message = Calls.ErrorOf "/no/such/folder"
+                Expect.stringContains message "/no/such/folder" "the place is named"
+                Expect.isFalse (message.Contains '\n') "one line"
+        ]

@@ -49,9 +49,15 @@ let private stripped (config: Config) (sequence: int list) =
 
 /// The sum of a row's token log-probabilities up to `</s>`.
 let private sumUntilEnd (row: JsonElement) (length: int) =
-    [ for value in row.EnumerateArray() -> value.GetDouble() ] |> List.take length |> List.sum
+    [ for value in row.EnumerateArray() -> value.GetDouble() ]
+    |> List.take length
+    |> List.sum
 
-let private compareCase (model: T5) (inputs: Collections.Generic.IReadOnlyDictionary<string, torch.Tensor>) (case: JsonElement) =
+let private compareCase
+    (model: T5)
+    (inputs: Collections.Generic.IReadOnlyDictionary<string, torch.Tensor>)
+    (case: JsonElement)
+    =
     use _ = torch.NewDisposeScope()
     let settings = decoding (case.GetProperty "settings")
     let name = case.GetProperty("name").GetString()
@@ -61,7 +67,9 @@ let private compareCase (model: T5) (inputs: Collections.Generic.IReadOnlyDictio
         |> List.concat
 
     let expected =
-        [ for sequence in case.GetProperty("sequences").EnumerateArray() -> stripped model.Config (ints sequence) ]
+        [
+            for sequence in case.GetProperty("sequences").EnumerateArray() -> stripped model.Config (ints sequence)
+        ]
 
     Expect.equal (hypotheses |> List.map (_.Ids >> List.ofArray)) expected $"{name}: sequences"
 
@@ -84,7 +92,9 @@ let private cases (file: string) =
 /// The model of `folder` with one row of its head replaced, as the extended references have it.
 let private withEosRow (folder: string) =
     let model = Checkpoint.load torch.CPU torch.float32 (golden [ folder ])
-    let row = (tensors (golden [ "extended"; folder; "generation"; "eos_row.safetensors" ]))["eos_row"]
+
+    let row =
+        (tensors (golden [ "extended"; folder; "generation"; "eos_row.safetensors" ]))["eos_row"]
 
     let replaced (leaf: Leaf) =
         let changed = leaf.Value.clone ()
@@ -92,40 +102,57 @@ let private withEosRow (folder: string) =
         Frozen changed
 
     match model.Head with
-    | Some head -> { model with Head = Some(replaced head) }
-    | None -> { model with Embedding = replaced model.Embedding }
+    | Some head ->
+        { model with
+            Head = Some(replaced head)
+        }
+    | None ->
+        { model with
+            Embedding = replaced model.Embedding
+        }
 
 let private suite name (model: unit -> T5) (folder: string list) =
     let inputs = lazy tensors (golden (folder @ [ "inputs.safetensors" ]))
     let model = lazy model ()
 
-    testList name [
-        for case in cases (golden (folder @ [ "expected.json" ])) ->
-            let title = case.GetProperty("name").GetString()
-            testCase $"equals the reference: {title}" <| fun () -> compareCase model.Value inputs.Value case
-    ]
+    testList
+        name
+        [
+            for case in cases (golden (folder @ [ "expected.json" ])) ->
+                let title = case.GetProperty("name").GetString()
+
+                testCase $"equals the reference: {title}"
+                <| fun () -> compareCase model.Value inputs.Value case
+        ]
 
 [<Tests>]
 let tests =
-    testList "Generate" [
-        for folder in [ "t5-gated"; "t5-relu-tied" ] do
-            let own () = Checkpoint.load torch.CPU torch.float32 (golden [ folder; "generation" ])
-            suite folder own [ folder; "generation" ]
-            suite $"extended/{folder}" (fun () -> withEosRow folder) [ "extended"; folder; "generation" ]
+    testList
+        "Generate"
+        [
+            for folder in [ "t5-gated"; "t5-relu-tied" ] do
+                let own () =
+                    Checkpoint.load torch.CPU torch.float32 (golden [ folder; "generation" ])
 
-        testCase "a row generates the same alone and in a batch"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = withEosRow "t5-gated"
-            let inputs = tensors (golden [ "extended"; "t5-gated"; "generation"; "inputs.safetensors" ])
-            let ids, mask = inputs["input_ids"], inputs["attention_mask"]
+                suite folder own [ folder; "generation" ]
+                suite $"extended/{folder}" (fun () -> withEosRow folder) [ "extended"; folder; "generation" ]
 
-            for decoding in [ Decoding.Greedy 20; Decoding.Beam(3, 20) ] do
-                let together = Generate.run decoding model ids (Some mask)
+            testCase "a row generates the same alone and in a batch"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = withEosRow "t5-gated"
 
-                for row in 0 .. together.Length - 1 do
-                    let length = mask[row].sum().item<int64> ()
-                    let alone = ids.narrow(0L, int64 row, 1L).narrow (1L, 0L, length)
-                    let hypothesis = (Generate.run decoding model alone None)[0]
-                    Expect.equal hypothesis[0].Ids together[row].Head.Ids $"row {row} with {decoding.Beams} beams"
-    ]
+                let inputs =
+                    tensors (golden [ "extended"; "t5-gated"; "generation"; "inputs.safetensors" ])
+
+                let ids, mask = inputs["input_ids"], inputs["attention_mask"]
+
+                for decoding in [ Decoding.Greedy 20; Decoding.Beam(3, 20) ] do
+                    let together = Generate.run decoding model ids (Some mask)
+
+                    for row in 0 .. together.Length - 1 do
+                        let length = mask[row].sum().item<int64>()
+                        let alone = ids.narrow(0L, int64 row, 1L).narrow(1L, 0L, length)
+                        let hypothesis = (Generate.run decoding model alone None)[0]
+                        Expect.equal hypothesis[0].Ids together[row].Head.Ids $"row {row} with {decoding.Beams} beams"
+        ]

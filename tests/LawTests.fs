@@ -119,6 +119,7 @@ let private single =
                         {
                             Format = AdapterFile.format
                             Technique = Technique.text technique
+                            Placement = Placement.text Placement.everywhere
                             Base = "abc"
                             BaseFolder = "tiny"
                             TrainableParameters = T5.countTrained trained

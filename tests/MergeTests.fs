@@ -21,6 +21,7 @@ let private save (folder: string) (technique: Technique) (model: T5) =
         {
             Format = AdapterFile.format
             Technique = Technique.text technique
+            Placement = Placement.text Placement.everywhere
             Base = "abc"
             BaseFolder = "tiny"
             TrainableParameters = T5.countTrained model

@@ -122,7 +122,7 @@ let private tables =
             testCase "Tables 2, 3 and 4 come back as printed, high-level run times missing"
             <| fun () ->
                 Expect.equal (Tables.table2 Paper.ablations).RowCount 13 "Table 2's rows"
-                let counts = Tables.table3 (Placed.everywhere Paper.runs @ Paper.ablations)
+                let counts = Tables.table3 (Placed.ofRuns Paper.runs @ Paper.ablations)
                 Expect.equal counts.RowCount 16 "Table 3 and A.4, full fine-tuning being the total"
                 Expect.equal (meanOf counts ("ia3, without attention", "") "parameters") 344064.0 "a variant"
                 let times = Tables.table4 Paper.runs

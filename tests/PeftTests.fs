@@ -46,26 +46,49 @@ let private paperCases =
     let second = [ "extended"; "peft-inputs.safetensors" ]
 
     [
-        { Folder = [ "paper-lora" ]; Inputs = first; Adapter = Adapter.lora 2 0 Selector.paperLora; Fixed = none }
-        { Folder = [ "paper-ia3" ]; Inputs = first; Adapter = Adapter.ia3 Selector.paperIa3; Fixed = none }
-        { Folder = [ "bitfit" ]; Inputs = first; Adapter = Adapter.bitFit Selector.everywhere; Fixed = none }
-        { Folder = [ "extended"; "paper-lora-late" ]
-          Inputs = second
-          Adapter = Adapter.lora 2 0 (Selector.both Selector.paperLora (inDecoderOrEncoderBlocks 1))
-          Fixed = none }
-        { Folder = [ "extended"; "paper-lora-no-self-attention" ]
-          Inputs = second
-          Adapter = Adapter.lora 2 0 (Selector.both Selector.paperLora notSelfAttention)
-          Fixed = none }
-        { Folder = [ "extended"; "paper-ia3-no-attention" ]
-          Inputs = second
-          Adapter = Adapter.ia3 (Selector.feedForward [ Wi1 ])
-          Fixed = none }
-        { Folder = [ "extended"; "paper-ia3-b-only" ]
-          Inputs = second
-          Adapter = Adapter.ia3OutputOnly Selector.paperIa3
-          // The published (IA)3 keeps the input's vector at one.
-          Fixed = fun name -> name.EndsWith "multi_lora_a" }
+        {
+            Folder = [ "paper-lora" ]
+            Inputs = first
+            Adapter = Adapter.lora 2 0 Selector.paperLora
+            Fixed = none
+        }
+        {
+            Folder = [ "paper-ia3" ]
+            Inputs = first
+            Adapter = Adapter.ia3 Selector.paperIa3
+            Fixed = none
+        }
+        {
+            Folder = [ "bitfit" ]
+            Inputs = first
+            Adapter = Adapter.bitFit Selector.everywhere
+            Fixed = none
+        }
+        {
+            Folder = [ "extended"; "paper-lora-late" ]
+            Inputs = second
+            Adapter = Adapter.lora 2 0 (Selector.both Selector.paperLora (inDecoderOrEncoderBlocks 1))
+            Fixed = none
+        }
+        {
+            Folder = [ "extended"; "paper-lora-no-self-attention" ]
+            Inputs = second
+            Adapter = Adapter.lora 2 0 (Selector.both Selector.paperLora notSelfAttention)
+            Fixed = none
+        }
+        {
+            Folder = [ "extended"; "paper-ia3-no-attention" ]
+            Inputs = second
+            Adapter = Adapter.ia3 (Selector.feedForward [ Wi1 ])
+            Fixed = none
+        }
+        {
+            Folder = [ "extended"; "paper-ia3-b-only" ]
+            Inputs = second
+            Adapter = Adapter.ia3OutputOnly Selector.paperIa3
+            // The published (IA)3 keeps the input's vector at one.
+            Fixed = fun name -> name.EndsWith "multi_lora_a"
+        }
     ]
 
 let private withoutFixed (case: PaperCase) (file: string) =
@@ -83,153 +106,214 @@ let private paperTests (case: PaperCase) =
     let name = String.concat "/" case.Folder
     let inputs () = batchOf (golden case.Inputs)
 
-    testList name [
-        testCase "logits and loss equal the reference"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model, batch = adapted case, inputs ()
-            let expected = tensors (golden (case.Folder @ [ "outputs.safetensors" ]))
-            close 1e-4 (Forward.logits Pass.Evaluation model batch) expected["logits"] "logits"
-            close 1e-5 (Forward.loss Pass.Evaluation model batch) (expected["loss"].squeeze ()) "loss"
+    testList
+        name
+        [
+            testCase "logits and loss equal the reference"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model, batch = adapted case, inputs ()
+                let expected = tensors (golden (case.Folder @ [ "outputs.safetensors" ]))
+                close 1e-4 (Forward.logits Pass.Evaluation model batch) expected["logits"] "logits"
+                close 1e-5 (Forward.loss Pass.Evaluation model batch) (expected["loss"].squeeze()) "loss"
 
-        testCase "gradients equal the reference"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = adapted case
-            (Forward.loss Pass.Evaluation model (inputs ())).backward ()
-            let expected = withoutFixed case "gradients.safetensors"
-            Expect.equal (T5.trained model |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
+            testCase "gradients equal the reference"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = adapted case
+                (Forward.loss Pass.Evaluation model (inputs ())).backward()
+                let expected = withoutFixed case "gradients.safetensors"
+                Expect.equal (T5.trained model |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
 
-            for name, parameter in T5.trained model do
-                match parameter.grad with
-                | null -> failtest $"{name} has no gradient"
-                // The key's bias shifts all scores of a query alike: its gradient is zero but for rounding.
-                | gradient when name.EndsWith "k.bias" -> Expect.isLessThan (magnitude gradient) 1e-5 name
-                | gradient -> close 1e-3 gradient (expected[name].view gradient.shape) name
+                for name, parameter in T5.trained model do
+                    match parameter.grad with
+                    | null -> failtest $"{name} has no gradient"
+                    // The key's bias shifts all scores of a query alike: its gradient is zero but for rounding.
+                    | gradient when name.EndsWith "k.bias" -> Expect.isLessThan (magnitude gradient) 1e-5 name
+                    | gradient -> close 1e-3 gradient (expected[name].view gradient.shape) name
 
-        testCase "merged, it computes the same"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model, batch = adapted case, inputs ()
-            let merged = T5.merge model
-            Expect.isEmpty (T5.trained merged) "nothing is left to train"
-            close 1e-4 (Forward.logits Pass.Evaluation merged batch) (Forward.logits Pass.Evaluation model batch) "logits"
-    ]
+            testCase "merged, it computes the same"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model, batch = adapted case, inputs ()
+                let merged = T5.merge model
+                Expect.isEmpty (T5.trained merged) "nothing is left to train"
+
+                close
+                    1e-4
+                    (Forward.logits Pass.Evaluation merged batch)
+                    (Forward.logits Pass.Evaluation model batch)
+                    "logits"
+        ]
 
 let private mergedWeights (references: string) (case: PaperCase) =
     testCase $"merged weights equal extended/{references}"
     <| fun () ->
         use _ = torch.NewDisposeScope()
         let merged = adapted case |> T5.merge |> T5.leaves |> dict
-        let expected = tensors (golden [ "extended"; references; "merged_some.safetensors" ])
+
+        let expected =
+            tensors (golden [ "extended"; references; "merged_some.safetensors" ])
+
         Expect.isNonEmpty expected.Keys "weights were read"
 
         for pair in expected do
             close 1e-5 merged[pair.Key].Value pair.Value pair.Key
 
 let private techniqueNames =
-    testList "Technique" [
-        testCase "its words read back"
-        <| fun () ->
-            for technique in Lora 7 :: PromptTuning 3 :: Technique.all do
-                Expect.equal (Technique.parse (Technique.text technique)) technique (Technique.text technique)
+    testList
+        "Technique"
+        [
+            testCase "its words read back"
+            <| fun () ->
+                for technique in Lora 7 :: PromptTuning 3 :: Technique.all do
+                    Expect.equal (Technique.parse (Technique.text technique)) technique (Technique.text technique)
 
-        testCase "short forms take the paper's settings"
-        <| fun () ->
-            Expect.equal (List.map (Technique.name >> Technique.parse) Technique.all) Technique.all "all five"
-            Expect.equal (Technique.parse " LoRA( 8 ) ") (Lora 8) "blanks and case do not matter"
+            testCase "short forms take the paper's settings"
+            <| fun () ->
+                Expect.equal (List.map (Technique.name >> Technique.parse) Technique.all) Technique.all "all five"
+                Expect.equal (Technique.parse " LoRA( 8 ) ") (Lora 8) "blanks and case do not matter"
 
-        testCase "what is no technique is told with what there is"
-        <| fun () ->
-            for text in [ ""; "lorra"; "lora(0)"; "lora(tokens=3)"; "ia3(2)"; "lora(rank=2"; "prompt(0)" ] do
-                let message = userErrorOf (fun () -> Technique.parse text |> ignore)
-                Expect.stringContains message "bitfit" text
-    ]
+            testCase "what is no technique is told with what there is"
+            <| fun () ->
+                for text in
+                    [
+                        ""
+                        "lorra"
+                        "lora(0)"
+                        "lora(tokens=3)"
+                        "ia3(2)"
+                        "lora(rank=2"
+                        "prompt(0)"
+                    ] do
+                    let message = userErrorOf (fun () -> Technique.parse text |> ignore)
+                    Expect.stringContains message "bitfit" text
+        ]
 
 let private laws =
-    let batch () = batchOf (golden [ "peft"; "inputs.safetensors" ])
+    let batch () =
+        batchOf (golden [ "peft"; "inputs.safetensors" ])
 
-    testList "laws" [
-        for technique in [ FullFineTuning; Ia3; BitFit ] do
-            testCase $"a fresh {Technique.text technique} computes what the base computes, bit for bit"
+    testList
+        "laws"
+        [
+            for technique in [ FullFineTuning; Ia3; BitFit ] do
+                testCase $"a fresh {Technique.text technique} computes what the base computes, bit for bit"
+                <| fun () ->
+                    use _ = torch.NewDisposeScope()
+                    let model = gated ()
+                    let fresh = Adapter.ofTechnique technique 3 model
+
+                    identical
+                        (Forward.logits Pass.Evaluation fresh (batch ()))
+                        (Forward.logits Pass.Evaluation model (batch ()))
+                        "logits"
+
+            testCase "a fresh plain LoRA computes what the base computes, bit for bit"
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let model = gated ()
-                let fresh = Adapter.ofTechnique technique 3 model
-                identical (Forward.logits Pass.Evaluation fresh (batch ())) (Forward.logits Pass.Evaluation model (batch ())) "logits"
+                let fresh = Adapter.lowRank 4 2.0 3 Selector.everywhere model
 
-        testCase "a fresh plain LoRA computes what the base computes, bit for bit"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = gated ()
-            let fresh = Adapter.lowRank 4 2.0 3 Selector.everywhere model
-            identical (Forward.logits Pass.Evaluation fresh (batch ())) (Forward.logits Pass.Evaluation model (batch ())) "logits"
+                identical
+                    (Forward.logits Pass.Evaluation fresh (batch ()))
+                    (Forward.logits Pass.Evaluation model (batch ()))
+                    "logits"
 
-        testCase "adapters share the base's tensors; full fine-tuning copies them"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = gated ()
-            let shared = T5.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.Handle) |> Map.ofList
+            testCase "adapters share the base's tensors; full fine-tuning copies them"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = gated ()
 
-            let sharing technique =
-                Adapter.ofTechnique technique 0 model
-                |> T5.leaves
-                |> List.filter (fun (name, leaf) -> Map.tryFind name shared = Some leaf.Value.Handle)
-                |> List.length
+                let shared =
+                    T5.leaves model
+                    |> List.map (fun (name, leaf) -> name, leaf.Value.Handle)
+                    |> Map.ofList
 
-            for technique in [ Lora 2; Ia3; BitFit; PromptTuning 5 ] do
-                Expect.equal (sharing technique) shared.Count (Technique.text technique)
+                let sharing technique =
+                    Adapter.ofTechnique technique 0 model
+                    |> T5.leaves
+                    |> List.filter (fun (name, leaf) -> Map.tryFind name shared = Some leaf.Value.Handle)
+                    |> List.length
 
-            Expect.equal (sharing FullFineTuning) 0 "full"
+                for technique in [ Lora 2; Ia3; BitFit; PromptTuning 5 ] do
+                    Expect.equal (sharing technique) shared.Count (Technique.text technique)
 
-        testCase "trained elements equal the closed form"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = gated ()
-            let count technique = T5.countTrained (Adapter.ofTechnique technique 0 model)
-            // d_model 32 = inner 32, d_ff 64; 2 encoder and 3 decoder blocks: 2 + 2·3 attentions, 5 feed-forwards.
-            Expect.equal (count (Lora 2)) (8L * 4L * (2L * 64L + 64L)) "lora: rank·(in + out) + in + out on q, k, v, o"
-            Expect.equal (count Ia3) (8L * 2L * 64L + 5L * 96L) "ia3: in + out on k, v, wi_1"
-            Expect.equal (count BitFit) (8L * 4L * 32L + 5L * (64L + 64L + 32L)) "bitfit: out everywhere"
-            Expect.equal (count (PromptTuning 7)) (7L * 32L) "prompt: tokens · d_model"
-            Expect.equal (count FullFineTuning) (T5.count model) "full: everything"
+                Expect.equal (sharing FullFineTuning) 0 "full"
 
-        testCase "one seed gives one start, another seed another"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = gated ()
+            testCase "trained elements equal the closed form"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = gated ()
 
-            let start seed =
-                Adapter.ofTechnique (Lora 2) seed model |> T5.trained |> List.map (fun (_, p) -> p.sum().item<float32> ())
+                let count technique =
+                    T5.countTrained (Adapter.ofTechnique technique 0 model)
+                // d_model 32 = inner 32, d_ff 64; 2 encoder and 3 decoder blocks: 2 + 2·3 attentions, 5 feed-forwards.
+                Expect.equal
+                    (count (Lora 2))
+                    (8L * 4L * (2L * 64L + 64L))
+                    "lora: rank·(in + out) + in + out on q, k, v, o"
 
-            Expect.equal (start 5) (start 5) "same"
-            Expect.notEqual (start 5) (start 6) "different"
+                Expect.equal (count Ia3) (8L * 2L * 64L + 5L * 96L) "ia3: in + out on k, v, wi_1"
+                Expect.equal (count BitFit) (8L * 4L * 32L + 5L * (64L + 64L + 32L)) "bitfit: out everywhere"
+                Expect.equal (count (PromptTuning 7)) (7L * 32L) "prompt: tokens · d_model"
+                Expect.equal (count FullFineTuning) (T5.count model) "full: everything"
 
-        testCase "padding changes nothing that counts"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let rows = [| { Ids = [| 5; 9; 17; 1 |]; Labels = [| 8; 1 |] } |]
-            let longer = { Ids = Array.append (Array.create 20 7) [| 1 |]; Labels = [| 8; 4; 4; 4; 1 |] }
+            testCase "one seed gives one start, another seed another"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = gated ()
 
-            for technique in [ Lora 2; Ia3; BitFit; PromptTuning 4 ] do
-                let model = Adapter.ofTechnique technique 1 (gated ())
-                let alone = Forward.logits Pass.Evaluation model (Batch.ofRows 0 torch.CPU rows)
-                let together = Forward.logits Pass.Evaluation model (Batch.ofRows 0 torch.CPU [| rows[0]; longer |])
-                close 1e-5 (together.narrow(0L, 0L, 1L).narrow (1L, 0L, 2L)) alone (Technique.text technique)
+                let start seed =
+                    Adapter.ofTechnique (Lora 2) seed model
+                    |> T5.trained
+                    |> List.map (fun (_, p) -> p.sum().item<float32>())
 
-        testCase "a selector that matches nothing is refused"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = gated ()
-            Expect.throws (fun () -> Adapter.bitFit (fun _ -> false) model |> ignore) "no site"
-    ]
+                Expect.equal (start 5) (start 5) "same"
+                Expect.notEqual (start 5) (start 6) "different"
+
+            testCase "padding changes nothing that counts"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let rows =
+                    [|
+                        {
+                            Ids = [| 5; 9; 17; 1 |]
+                            Labels = [| 8; 1 |]
+                        }
+                    |]
+
+                let longer =
+                    {
+                        Ids = Array.append (Array.create 20 7) [| 1 |]
+                        Labels = [| 8; 4; 4; 4; 1 |]
+                    }
+
+                for technique in [ Lora 2; Ia3; BitFit; PromptTuning 4 ] do
+                    let model = Adapter.ofTechnique technique 1 (gated ())
+                    let alone = Forward.logits Pass.Evaluation model (Batch.ofRows 0 torch.CPU rows)
+
+                    let together =
+                        Forward.logits Pass.Evaluation model (Batch.ofRows 0 torch.CPU [| rows[0]; longer |])
+
+                    close 1e-5 (together.narrow(0L, 0L, 1L).narrow(1L, 0L, 2L)) alone (Technique.text technique)
+
+            testCase "a selector that matches nothing is refused"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = gated ()
+                Expect.throws (fun () -> Adapter.bitFit (fun _ -> false) model |> ignore) "no site"
+        ]
 
 [<Tests>]
 let tests =
-    testList "Peft" [
-        yield! List.map paperTests paperCases
-        mergedWeights "paper-lora-merged" paperCases[0]
-        mergedWeights "paper-ia3-merged" paperCases[1]
-        techniqueNames
-        laws
-    ]
+    testList
+        "Peft"
+        [
+            yield! List.map paperTests paperCases
+            mergedWeights "paper-lora-merged" paperCases[0]
+            mergedWeights "paper-ia3-merged" paperCases[1]
+            techniqueNames
+            laws
+        ]

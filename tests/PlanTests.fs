@@ -148,6 +148,7 @@ let private bytes =
                                 {
                                     Format = AdapterFile.format
                                     Technique = Technique.text technique
+                                    Placement = Placement.text Placement.everywhere
                                     Base = ""
                                     BaseFolder = ""
                                     TrainableParameters = T5.countTrained live

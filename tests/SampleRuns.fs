@@ -19,6 +19,7 @@ let run
         {
             Task = task.Name
             Method = method
+            Placement = Placement.everywhere
             Level = level
             Seed = seed
             Model = "m"

@@ -39,7 +39,9 @@ let sharedOrSkip (parts: string list) : string =
 
 /// A JSON file, parsed. Python writes -Infinity, which is not JSON: it becomes a number that reads as minus infinity.
 let json (path: string) : JsonElement =
-    use document = JsonDocument.Parse((File.ReadAllText path).Replace("-Infinity", "-1e999"))
+    use document =
+        JsonDocument.Parse((File.ReadAllText path).Replace("-Infinity", "-1e999"))
+
     document.RootElement.Clone()
 
 /// Every tensor of a safetensors file.
@@ -54,13 +56,13 @@ let distance (left: torch.Tensor) (right: torch.Tensor) : float =
     if left.numel () = 0L then
         0.0
     else
-        (left.``to`` torch.float64 - right.``to`` torch.float64).abs().max().item<float> ()
+        (left.``to`` torch.float64 - right.``to`` torch.float64).abs().max().item<float>()
 
 /// The largest absolute value of a tensor.
 let magnitude (tensor: torch.Tensor) : float =
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
-    tensor.``to``(torch.float64).abs().max().item<float> ()
+    tensor.``to``(torch.float64).abs().max().item<float>()
 
 /// Fails unless the largest difference is at most `tolerance` times the largest reference value.
 let close (tolerance: float) (actual: torch.Tensor) (expected: torch.Tensor) (what: string) : unit =
@@ -77,7 +79,9 @@ let identical (actual: torch.Tensor) (expected: torch.Tensor) (what: string) : u
 
 /// Runs `body` in a new empty folder, which is removed afterwards.
 let inTemporaryFolder (body: string -> unit) : unit =
-    let folder = Path.Combine(Path.GetTempPath(), "peft-tests", Guid.NewGuid().ToString "N")
+    let folder =
+        Path.Combine(Path.GetTempPath(), "peft-tests", Guid.NewGuid().ToString "N")
+
     Directory.CreateDirectory folder |> ignore
 
     try

@@ -90,14 +90,14 @@ let private frames =
 
             testCase "parameters are one row a technique, whatever task, level and seed"
             <| fun () ->
-                let table = sweep |> Placed.everywhere |> Tables.table3
+                let table = sweep |> Placed.ofRuns |> Tables.table3
                 Expect.equal (List.ofSeq table.RowKeys) [ "full", ""; "ia3", ""; "lora", "" ] "rows"
                 Expect.floatClose Accuracy.high (meanOf table ("lora", "") "% of total") 0.2 "share"
 
             testCase "placements have rows of their own in Table 2"
             <| fun () ->
                 let runs =
-                    Placed.everywhere [ run topic lora (Some Medium) 1 0.9 1.0 ]
+                    Placed.ofRuns [ run topic lora (Some Medium) 1 0.9 1.0 ]
                     @ [
                         {
                             Placement = "later layers"

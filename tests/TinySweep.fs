@@ -66,6 +66,8 @@ let plan (folder: string) : SweepPlan =
             }
         Tasks = [ TaskDefinition.find "topic" ]
         Methods = [ Tuned(Lora 2); Tuned(PromptTuning 5) ]
+        Placements = [ Placement.everywhere ]
+        IsAblation = false
         Levels = [ Low ]
         Seeds = [ 1 ]
         InputLimit = 32

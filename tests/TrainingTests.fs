@@ -34,7 +34,9 @@ let private floats (element: JsonElement) =
 let private logOf (normKey: string) (steps: JsonElement) =
     [
         for step in steps.EnumerateArray() ->
-            step.GetProperty("lr").GetDouble(), floats (step.GetProperty "losses"), step.GetProperty(normKey).GetDouble()
+            step.GetProperty("lr").GetDouble(),
+            floats (step.GetProperty "losses"),
+            step.GetProperty(normKey).GetDouble()
     ]
 
 let private batchesFrom (file: string list) (prefix: int -> int -> string) =
@@ -59,7 +61,9 @@ let private renamed (values: IReadOnlyDictionary<string, torch.Tensor>) =
             .Replace(".lora_B.weight", ".lora_b")
             .Replace("prompt_encoder.embedding.weight", "prompt_embeddings")
 
-    values |> Seq.map (fun pair -> KeyValuePair(ours pair.Key, pair.Value)) |> Dictionary
+    values
+    |> Seq.map (fun pair -> KeyValuePair(ours pair.Key, pair.Value))
+    |> Dictionary
 
 let private starting (adapter: Adapter) (file: string list) () =
     let model = adapter (gated ())
@@ -73,7 +77,8 @@ let private huggingFaceLora (config: string list) : Adapter =
     Adapter.lowRank rank (alpha / float rank) 0 (Selector.attention [ Q; V ])
 
 let private firstSet =
-    let batches = batchesFrom [ "training"; "batches.safetensors" ] (fun step micro -> $"{step * 4 + micro:d3}")
+    let batches =
+        batchesFrom [ "training"; "batches.safetensors" ] (fun step micro -> $"{step * 4 + micro:d3}")
 
     let case name start optimizer final =
         let file = json (golden [ "training"; $"{name}.json" ])
@@ -96,16 +101,24 @@ let private firstSet =
         case "full" (gated >> Adapter.full) adamW [ "training"; "full-final.safetensors" ]
         case
             "lora-qv"
-            (starting (huggingFaceLora [ "training"; "lora-init"; "adapter_config.json" ]) [ "training"; "lora-init"; "adapter_model.safetensors" ])
+            (starting
+                (huggingFaceLora [ "training"; "lora-init"; "adapter_config.json" ])
+                [ "training"; "lora-init"; "adapter_model.safetensors" ])
             adamW
             [ "training"; "lora-final"; "adapter_model.safetensors" ]
-        case "adafactor" (gated >> Adapter.full) (Optimizer.adafactor 1.0 -0.8 1e-30) [ "training"; "adafactor-final.safetensors" ]
+        case
+            "adafactor"
+            (gated >> Adapter.full)
+            (Optimizer.adafactor 1.0 -0.8 1e-30)
+            [ "training"; "adafactor-final.safetensors" ]
     ]
 
 let private secondSet =
     let folder = [ "extended"; "training" ]
     let settings = (json (golden (folder @ [ "settings.json" ]))).GetProperty "runs"
-    let batches = batchesFrom (folder @ [ "batches.safetensors" ]) (fun step micro -> $"step{step:d2}.micro{micro}")
+
+    let batches =
+        batchesFrom (folder @ [ "batches.safetensors" ]) (fun step micro -> $"step{step:d2}.micro{micro}")
 
     let case (name: string) start final =
         let run = settings.GetProperty name
@@ -129,7 +142,8 @@ let private secondSet =
             LossTolerance = 1e-4
         }
 
-    let full name = case name (gated >> Adapter.full) "final_some.safetensors"
+    let full name =
+        case name (gated >> Adapter.full) "final_some.safetensors"
 
     let adapter name adapter =
         case name (starting adapter (folder @ [ name; "initial.safetensors" ])) "final.safetensors"
@@ -153,10 +167,24 @@ let private compareFinal (trajectory: Trajectory) (start: Map<string, torch.Tens
         // Adam turns the rounding noise of the key bias's zero gradient into steps.
         if not (pair.Key.EndsWith "k.bias") then
             let rows = pair.Value.size 0
-            let cut (tensor: torch.Tensor) = tensor.narrow(0L, 0L, min rows (tensor.size 0)).flatten ()
+
+            let cut (tensor: torch.Tensor) =
+                tensor.narrow(0L, 0L, min rows (tensor.size 0)).flatten()
+
             let expected = pair.Value.flatten ()
-            let actual = if pair.Value.numel () = final[pair.Key].numel () then final[pair.Key].flatten () else cut final[pair.Key]
-            let before = if pair.Value.numel () = start[pair.Key].numel () then start[pair.Key].flatten () else cut start[pair.Key]
+
+            let actual =
+                if pair.Value.numel () = final[pair.Key].numel() then
+                    final[pair.Key].flatten()
+                else
+                    cut final[pair.Key]
+
+            let before =
+                if pair.Value.numel () = start[pair.Key].numel() then
+                    start[pair.Key].flatten()
+                else
+                    cut start[pair.Key]
+
             let movement = max 1e-4 (distance expected before)
             Expect.isLessThan (distance actual expected / movement) 1e-2 $"{pair.Key}: relative to its movement"
 
@@ -166,105 +194,159 @@ let private follow (trajectory: Trajectory) =
         use _ = torch.NewDisposeScope()
         let model = trajectory.Start()
         let parameters = T5.trained model
-        let start = parameters |> List.map (fun (name, p) -> name, p.detach().clone ()) |> Map.ofList
+
+        let start =
+            parameters |> List.map (fun (name, p) -> name, p.detach().clone()) |> Map.ofList
+
         let optimizer = trajectory.Optimizer parameters
 
         trajectory.Log
         |> List.iteri (fun step (rate, losses, norm) ->
             Expect.floatClose Accuracy.high (trajectory.Rate step) rate $"learning rate of step {step}"
-            let log = Trainer.step Pass.Evaluation 1.0 rate optimizer parameters model (trajectory.Batches step)
+
+            let log =
+                Trainer.step Pass.Evaluation 1.0 rate optimizer parameters model (trajectory.Batches step)
 
             for actual, expected in List.zip log.Losses losses do
                 Expect.isLessThan (abs (actual / expected - 1.0)) trajectory.LossTolerance $"loss in step {step}"
 
-            Expect.isLessThan (abs (log.GradientNorm / norm - 1.0)) (10.0 * trajectory.LossTolerance) $"norm in step {step}")
+            Expect.isLessThan
+                (abs (log.GradientNorm / norm - 1.0))
+                (10.0 * trajectory.LossTolerance)
+                $"norm in step {step}")
 
         compareFinal trajectory start model
 
 let private randomRows seed count =
     let random = System.Random(seed: int)
-    Array.init count (fun _ -> { Ids = Array.init 9 (fun _ -> random.Next(3, 380)); Labels = Array.init 4 (fun _ -> random.Next(3, 380)) })
+
+    Array.init count (fun _ ->
+        {
+            Ids = Array.init 9 (fun _ -> random.Next(3, 380))
+            Labels = Array.init 4 (fun _ -> random.Next(3, 380))
+        })
 
 let private laws =
-    testList "laws" [
-        testCase "accumulating k batches of b equals one batch of k·b"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let rows = randomRows 1 8
-            let batch = Batch.ofRows 0 torch.CPU
+    testList
+        "laws"
+        [
+            testCase "accumulating k batches of b equals one batch of k·b"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let rows = randomRows 1 8
+                let batch = Batch.ofRows 0 torch.CPU
 
-            let gradients batches =
-                let model = Adapter.full (gated ())
-                let frozen = { new Optimizer with
-                                 member _.Step _ = ()
-                                 member _.State() = []
-                                 member _.Steps with get () = 0 and set _ = () }
-                Trainer.step Pass.Evaluation 0.0 0.0 frozen (T5.trained model) model batches |> ignore
-                T5.trained model |> List.map (fun (name, p) -> name, p.grad)
+                let gradients batches =
+                    let model = Adapter.full (gated ())
 
-            let whole = gradients [ batch rows ]
-            let parts = gradients (rows |> Array.chunkBySize 2 |> Array.map batch |> List.ofArray)
+                    let frozen =
+                        { new Optimizer with
+                            member _.Step _ = ()
+                            member _.State() = []
 
-            for (name, left), (_, right) in List.zip whole parts do
-                match left, right with
-                | null, _
-                | _, null -> failtest $"{name} has no gradient"
-                | left, right -> close 1e-4 left right name
+                            member _.Steps
+                                with get () = 0
+                                and set _ = ()
+                        }
 
-        testCase "frozen tensors are bit-equal after training, trained ones have moved"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = gated ()
-            let before = T5.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.clone ()) |> Map.ofList
-
-            for technique in Technique.all do
-                let adapted = Adapter.ofTechnique technique 1 model
-                let parameters = T5.trained adapted
-                let start = parameters |> List.map (fun (_, p) -> p.detach().clone ())
-                let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
-
-                for _ in 1..2 do
-                    Trainer.step (Pass.Training 0.1) 1.0 1e-2 optimizer parameters adapted [ Batch.ofRows 0 torch.CPU (randomRows 2 4) ]
+                    Trainer.step Pass.Evaluation 0.0 0.0 frozen (T5.trained model) model batches
                     |> ignore
 
-                for name, leaf in T5.leaves model do
-                    identical leaf.Value before[name] $"{Technique.text technique}: {name}"
+                    T5.trained model |> List.map (fun (name, p) -> name, p.grad)
 
-                for (name, parameter), start in List.zip parameters start do
-                    Expect.isGreaterThan (distance parameter start) 0.0 $"{Technique.text technique}: {name} moved"
+                let whole = gradients [ batch rows ]
 
-        testCase "a loss that is not finite stops before any parameter has changed"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = Adapter.full (gated ())
-            let parameters = T5.trained model
-            (snd parameters.Head).detach().fill_(nan.ToScalar()) |> ignore
-            let last = (parameters |> List.last |> snd)
-            let before = last.detach().clone ()
-            let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
-            let step () = Trainer.step Pass.Evaluation 1.0 1e-3 optimizer parameters model [ Batch.ofRows 0 torch.CPU (randomRows 3 2) ] |> ignore
-            Expect.throwsT<NonFinite> step "it stops"
-            identical last before "nothing moved"
+                let parts =
+                    gradients (rows |> Array.chunkBySize 2 |> Array.map batch |> List.ofArray)
 
-        testCase "one dropout seed gives one loss"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model = gated ()
+                for (name, left), (_, right) in List.zip whole parts do
+                    match left, right with
+                    | null, _
+                    | _, null -> failtest $"{name} has no gradient"
+                    | left, right -> close 1e-4 left right name
 
-            let loss (seed: int64) =
-                torch.manual_seed seed |> ignore
-                (Forward.loss (Pass.Training 0.3) model (Batch.ofRows 0 torch.CPU (randomRows 4 4))).item<float32> ()
+            testCase "frozen tensors are bit-equal after training, trained ones have moved"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = gated ()
 
-            Expect.equal (loss 7L) (loss 7L) "same"
-            Expect.notEqual (loss 7L) (loss 8L) "different"
+                let before =
+                    T5.leaves model
+                    |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
+                    |> Map.ofList
 
-        testCase "the validation loss does not depend on how rows are batched"
-        <| fun () ->
-            use _ = torch.NewDisposeScope()
-            let model, rows = gated (), randomRows 5 10
-            let loss size = rows |> Array.chunkBySize size |> Seq.map (Batch.ofRows 0 torch.CPU) |> Trainer.validationLoss model
-            Expect.floatClose Accuracy.medium (loss 3) (loss 10) "per token"
-    ]
+                for technique in Technique.all do
+                    let adapted = Adapter.ofTechnique technique 1 model
+                    let parameters = T5.trained adapted
+                    let start = parameters |> List.map (fun (_, p) -> p.detach().clone())
+                    let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
+
+                    for _ in 1..2 do
+                        Trainer.step
+                            (Pass.Training 0.1)
+                            1.0
+                            1e-2
+                            optimizer
+                            parameters
+                            adapted
+                            [ Batch.ofRows 0 torch.CPU (randomRows 2 4) ]
+                        |> ignore
+
+                    for name, leaf in T5.leaves model do
+                        identical leaf.Value before[name] $"{Technique.text technique}: {name}"
+
+                    for (name, parameter), start in List.zip parameters start do
+                        Expect.isGreaterThan (distance parameter start) 0.0 $"{Technique.text technique}: {name} moved"
+
+            testCase "a loss that is not finite stops before any parameter has changed"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = Adapter.full (gated ())
+                let parameters = T5.trained model
+                (snd parameters.Head).detach().fill_(nan.ToScalar()) |> ignore
+                let last = (parameters |> List.last |> snd)
+                let before = last.detach().clone()
+                let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
+
+                let step () =
+                    Trainer.step
+                        Pass.Evaluation
+                        1.0
+                        1e-3
+                        optimizer
+                        parameters
+                        model
+                        [ Batch.ofRows 0 torch.CPU (randomRows 3 2) ]
+                    |> ignore
+
+                Expect.throwsT<NonFinite> step "it stops"
+                identical last before "nothing moved"
+
+            testCase "one dropout seed gives one loss"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model = gated ()
+
+                let loss (seed: int64) =
+                    torch.manual_seed seed |> ignore
+                    (Forward.loss (Pass.Training 0.3) model (Batch.ofRows 0 torch.CPU (randomRows 4 4))).item<float32>()
+
+                Expect.equal (loss 7L) (loss 7L) "same"
+                Expect.notEqual (loss 7L) (loss 8L) "different"
+
+            testCase "the validation loss does not depend on how rows are batched"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model, rows = gated (), randomRows 5 10
+
+                let loss size =
+                    rows
+                    |> Array.chunkBySize size
+                    |> Seq.map (Batch.ofRows 0 torch.CPU)
+                    |> Trainer.validationLoss model
+
+                Expect.floatClose Accuracy.medium (loss 3) (loss 10) "per token"
+        ]
 
 [<Tests>]
 let tests = testList "Training" (List.map follow (firstSet @ secondSet) @ [ laws ])

@@ -13,6 +13,8 @@ type AdapterDescription =
         Format: string
         /// The technique in its canonical words, for example `lora(rank=2)`.
         Technique: string
+        /// Where it goes, in the words of `Placement.text`: `all`, `late`.
+        Placement: string
         /// The fingerprint of the base checkpoint; another base is refused.
         Base: string
         /// The base's folder when the adapter was written, for people.
@@ -99,8 +101,9 @@ module AdapterFile =
             userError
                 $"{folder} was trained on the base {description.Base} ({description.BaseFolder}), and this base is {baseFingerprint}."
 
-        let adapted =
-            Adapter.ofTechnique (Technique.parse description.Technique) 0 baseModel
+        let technique = Technique.parse description.Technique
+        let placement = Placement.parse description.Placement
+        let adapted = Placement.adapter technique placement 0 baseModel
 
         restore (tensorPath folder) (Safetensors.readAll (tensorPath folder)) adapted
         adapted

@@ -159,6 +159,8 @@ module AdapterFolders =
                     {
                         Format = AdapterFile.format
                         Technique = Technique.text technique
+                        // peft's adapters name their sites in the technique itself.
+                        Placement = Placement.text Placement.everywhere
                         Base = fingerprint
                         BaseFolder = (summary source).BaseFolder
                         TrainableParameters = T5.countTrained model

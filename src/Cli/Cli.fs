@@ -11,6 +11,10 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Pretrain of ParseResults<PretrainOption>
     | [<CliPrefix(CliPrefix.None)>] Params of ParseResults<ParamsOption>
     | [<CliPrefix(CliPrefix.None)>] Plan of ParseResults<PlanOption>
+    | [<CliPrefix(CliPrefix.None)>] Adapters of ParseResults<AdaptersOption>
+    | [<CliPrefix(CliPrefix.None)>] Merge of ParseResults<MergeOption>
+    | [<SubCommand; CliPrefix(CliPrefix.None)>] Paper
+    | [<CliPrefix(CliPrefix.None)>] Recommend of ParseResults<RecommendOption>
     | [<CliPrefix(CliPrefix.None)>] Table of ParseResults<TableOption>
 
     interface IArgParserTemplate with
@@ -23,7 +27,11 @@ type Command =
             | Pretrain _ -> "Train a small T5 from random weights: span corruption, then instructions."
             | Params _ -> "Count trained and total parameters of any size, technique and placement, without weights."
             | Plan _ -> "Tell what an experiment would train, how much memory and time it would take."
-            | Table _ -> "Print Table 1 of a folder of results."
+            | Adapters _ -> "List, inspect or convert adapter folders, this project's and Hugging Face peft's."
+            | Merge _ -> "Write an adapter and its base as one plain Hugging Face checkpoint."
+            | Paper -> "Recompute the paper's Tables 5, 6 and Figure 1 and audit its conclusions."
+            | Recommend _ -> "Rank the techniques for your task, data and limits, with the evidence."
+            | Table _ -> "Print the paper's tables and figures of a folder of results."
 
 [<EntryPoint>]
 let main arguments =
@@ -39,4 +47,8 @@ let main arguments =
         | Pretrain options -> Commands.pretrain options
         | Params options -> CountCommands.parameters options
         | Plan options -> CountCommands.plan options
-        | Table options -> Commands.table options)
+        | Adapters options -> AdapterCommands.adapters options
+        | Merge options -> AdapterCommands.merge options
+        | Paper -> AnswerCommands.paper ()
+        | Recommend options -> AnswerCommands.recommend options
+        | Table options -> AnswerCommands.table options)

@@ -173,6 +173,9 @@ module Commands =
                 writeTables results runs
                 printfn $"\n{Tables.describe runs}"
 
+                if plan.IsAblation then
+                    printfn $"\nTable 2\n\n{runs |> Placed.ofRuns |> Tables.table2 |> Tables.toText}"
+
                 printfn
                     $"\n{runs.Length} runs in {Progress.duration watch.Elapsed.TotalSeconds}; results, predictions and this table (Markdown, CSV) are in {results}."
 
@@ -247,7 +250,7 @@ module Commands =
     let private modelOf (session: Session) (options: ParseResults<ModelOption>) : T5 =
         match options.TryGetResult ModelOption.Adapter with
         | None -> session.Model
-        | Some folder -> AdapterFile.load folder session.Fingerprint session.Model |> T5.merge
+        | Some folder -> AdapterFolders.load folder session.Fingerprint session.Model |> T5.merge
 
     let private decodingOf (options: ParseResults<ModelOption>) : Decoding =
         let limit = options.GetResult(ModelOption.Target_Limit, 128)
@@ -338,30 +341,6 @@ module Commands =
         | :? OperationCanceledException ->
             eprintfn "Stopped. The same command goes on from the last checkpoint."
             interrupted
-
-    /// Prints Table 1 of a folder of results.
-    let table (options: ParseResults<TableOption>) : int =
-        let results = options.GetResult(TableOption.Results, "results")
-        let format = options.GetResult(Format, "text")
-
-        if not (List.contains format [ "text"; "markdown"; "csv" ]) then
-            userError $"'{format}' is no format: use text, markdown or csv."
-
-        match Run.readAll results with
-        | [] -> userError $"{results} holds no result file: run a sweep first, or name its folder with --results."
-        | runs ->
-            let frames () =
-                runs
-                |> List.filter _.IsFinished
-                |> Tables.bySetting
-                |> List.map (snd >> Tables.table1)
-
-            match format with
-            | "markdown" -> frames () |> List.iter (Tables.toMarkdown >> printfn "%s\n")
-            | "csv" -> frames () |> List.iter (Tables.toCsv >> printfn "%s")
-            | _ -> printfn $"{Tables.describe runs}"
-
-            0
 
     /// Runs a command; an error becomes one line on standard error and an exit code: 1 for what a user can put right, 2 for
     /// options that cannot be read.

@@ -17,7 +17,8 @@ type ParamsOption =
     interface IArgParserTemplate with
         member option.Usage =
             match option with
-            | Model _ -> "Sizes of FLAN-T5 (small, base, large, xl, xxl), model folders or config.json files. base if not given."
+            | Model _ ->
+                "Sizes of FLAN-T5 (small, base, large, xl, xxl), model folders or config.json files. base if not given."
             | Techniques _ -> "Techniques, for example lora, 'lora(rank=8)', ia3. The paper's five if not given."
             | Placements _ ->
                 "Where the technique goes: all, early, late, 'random(seed=3)', 'not(self)', 'late & q,v', 'only(wo)', … all if not given."
@@ -42,7 +43,8 @@ type PlanOption =
     interface IArgParserTemplate with
         member option.Usage =
             match option with
-            | Model _ -> "A size of FLAN-T5 (small, base, large, xl, xxl), a model folder or a config.json file. base if not given."
+            | Model _ ->
+                "A size of FLAN-T5 (small, base, large, xl, xxl), a model folder or a config.json file. base if not given."
             | Technique _ -> "The technique. lora if not given."
             | Placement _ -> "Where the technique goes. all if not given."
             | Dtype _ -> "Dtype of frozen weights and activations: float32 or bfloat16. float32 if not given."
@@ -50,7 +52,8 @@ type PlanOption =
             | Accumulation _ -> "Micro-batches of an optimiser step. 4 if not given."
             | Input_Length _ -> "Tokens of every input. 256 if not given."
             | Target_Length _ -> "Tokens of every target. 64 if not given."
-            | Gflops _ -> "The machine's speed in GFLOP/s, for the time of a step. Measured with a matrix product if not given."
+            | Gflops _ ->
+                "The machine's speed in GFLOP/s, for the time of a step. Measured with a matrix product if not given."
             | Sites -> "List every site with its shapes."
 
 /// Commands that count before anything is loaded.
@@ -80,8 +83,12 @@ module CountCommands =
                 if options.Contains ParamsOption.Conventions then
                     printfn $"{Accounting.conventionTable config techniques}\n"
                 else
-                    let convention = Convention.parse (options.GetResult(ParamsOption.Convention, "paper"))
-                    let variants = List.allPairs techniques (placements (options.GetResult(ParamsOption.Placements, [])))
+                    let convention =
+                        Convention.parse (options.GetResult(ParamsOption.Convention, "paper"))
+
+                    let variants =
+                        List.allPairs techniques (placements (options.GetResult(ParamsOption.Placements, [])))
+
                     printfn $"{Accounting.table config convention variants}\n"
 
         0

@@ -8,8 +8,10 @@ open Argu
 type SweepOption =
     | [<AltCommandLine("--task", "-t")>] Tasks of names: string list
     | [<AltCommandLine("--technique", "-p")>] Techniques of names: string list
+    | [<AltCommandLine("--placement", "-w")>] Placements of words: string list
     | [<AltCommandLine("--level", "-l")>] Levels of names: string list
     | [<AltCommandLine("--seed", "-s")>] Seeds of numbers: int list
+    | Ablations
     | No_Baselines
     | [<Unique; AltCommandLine("-m")>] Model of folder: string
     | [<Unique; AltCommandLine("-d")>] Data of folder: string
@@ -46,8 +48,11 @@ type SweepOption =
                 "Tasks to run: agnews, cola, e2e, samsum (published data), topic, acceptability, attributes, dialogue (embedded data). All of the data folder's kind if not given."
             | Techniques _ ->
                 "Techniques to compare, for example full, lora, 'lora(rank=8)', ia3, bitfit, prompt. The paper's five if not given."
+            | Placements _ ->
+                "Where techniques go: all, early, late, 'random(seed=3)', 'not(self)', 'late & q,v', 'only(wo)', …. all if not given."
             | Levels _ -> "Amounts of training data: low (100 rows), medium (1,000), high (10,000). Low if not given."
             | Seeds _ -> "Seeds; scores are averaged over them. 1 if not given."
+            | Ablations -> "Run the 13 variants of the paper's Table 2: LoRA and (IA)3 at its places in the model."
             | No_Baselines -> "Leave out the zero-shot and majority rows."
             | Model _ ->
                 "Folder of a T5 checkpoint: config.json, model.safetensors, spiece.model. The embedded model if not given."
@@ -116,17 +121,6 @@ type ModelOption =
             | Beams _ -> "Beams of the search; 1 is greedy. 1 if not given."
             | Predictions _ -> "evaluate: a file for the predictions, as JSON Lines."
             | Text _ -> "generate: the inputs; lines of standard input if none is given."
-
-/// The options of `table`.
-type TableOption =
-    | [<Unique; AltCommandLine("-r")>] Results of folder: string
-    | [<Unique; AltCommandLine("-f")>] Format of name: string
-
-    interface IArgParserTemplate with
-        member option.Usage =
-            match option with
-            | Results _ -> "Folder of result files. 'results' if not given."
-            | Format _ -> "text, markdown or csv. text if not given."
 
 /// The options of `pretrain`.
 [<RequireQualifiedAccess>]
@@ -281,6 +275,9 @@ module Options =
                  else
                      Method.baselines)
                 @ List.map Tuned techniques
+            Placements =
+                listed "--placements" (options.TryGetResult Placements) [ Placement.everywhere ] Placement.parse
+            IsAblation = options.Contains Ablations
             Levels = listed "--levels" (options.TryGetResult Levels) [ Low ] Level.find
             Seeds = options.GetResult(Seeds, [ 1 ]) |> List.distinct
             InputLimit = options.GetResult(SweepOption.Input_Limit, 512)

@@ -56,7 +56,8 @@ module PretrainCommand =
             | [] -> []
             | files -> [ PretrainingText.files tokenizer seed length files ]
 
-        let english weight textWeight = (corpus, weight) :: (texts |> List.map (fun source -> source, textWeight))
+        let english weight textWeight =
+            (corpus, weight) :: (texts |> List.map (fun source -> source, textWeight))
 
         {
             Phases =

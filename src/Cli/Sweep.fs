@@ -40,6 +40,10 @@ type SweepPlan =
         Place: Place
         Tasks: TaskDefinition list
         Methods: Method list
+        /// Places for every technique that stands at linear maps; the others are run once, where they belong.
+        Placements: Placement list
+        /// The paper's Table 2 instead of `Methods` × `Placements`: LoRA and (IA)3 at each of its places.
+        IsAblation: bool
         Levels: Level list
         Seeds: int list
         InputLimit: int
@@ -150,13 +154,52 @@ module Sweep =
         plan.Methods
         |> List.filter (fun method -> not (method = Majority && (TaskDefinition.labels task).IsEmpty))
 
-    let private experiment (session: Session) (plan: SweepPlan) (task: TaskDefinition) method level seed : Experiment =
+    /// The variants of the paper's Table 2: LoRA at seven places, (IA)3 at six.
+    let ablations (seed: int) : (Technique * Placement) list =
+        let place technique words =
+            Placement.presets seed
+            |> List.filter (fun (name, _) -> List.contains name words)
+            |> List.map (fun (_, placement) -> technique, placement)
+
+        let layers = [ "all layers"; "early layers"; "later layers"; "random layers" ]
+
+        place
+            (Lora Technique.paperRank)
+            (layers
+             @ [ "no self-attention"; "no encoder-decoder attention"; "no query/output" ])
+        @ place Ia3 (layers @ [ "no attention"; "no dense activation" ])
+
+    /// Techniques with their places. Full fine-tuning, say, has no linear maps to choose among: it is run where it belongs.
+    let private variants (plan: SweepPlan) (seed: int) (methods: Method list) : (Method * Placement) list =
+        if plan.IsAblation then
+            ablations seed
+            |> List.map (fun (technique, placement) -> Tuned technique, placement)
+        else
+            [
+                for method in methods do
+                    match method with
+                    | Tuned technique when (Placement.standard technique).IsSome ->
+                        for placement in plan.Placements do
+                            yield method, placement
+                    | _ -> yield method, Placement.everywhere
+            ]
+
+    let private experiment
+        (session: Session)
+        (plan: SweepPlan)
+        (task: TaskDefinition)
+        method
+        placement
+        level
+        seed
+        : Experiment =
         let split =
             session.Split(task, level |> Option.defaultValue High, seed, plan.ValidationLimit, plan.TestLimit)
 
         {
             Task = task.Name
             Method = method
+            Placement = placement
             Level = level
             Seed = seed
             Model = session.Fingerprint
@@ -187,11 +230,12 @@ module Sweep =
                 let baselines, tuned = methods |> List.partition Method.isBaseline
 
                 for method in baselines do
-                    for seed in plan.Seeds -> task, experiment session plan task method None seed
+                    for seed in plan.Seeds -> task, experiment session plan task method Placement.everywhere None seed
 
                 for level in plan.Levels do
-                    for method in tuned do
-                        for seed in plan.Seeds -> task, experiment session plan task method (Some level) seed
+                    for seed in plan.Seeds do
+                        for method, placement in variants plan seed tuned ->
+                            task, experiment session plan task method placement (Some level) seed
         ]
         // The same answer for two seeds of a small data set, say, is one experiment.
         |> List.distinctBy (snd >> Experiment.name)

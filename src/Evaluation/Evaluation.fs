@@ -43,7 +43,12 @@ module Evaluation =
         for group in Batch.byLength size rows do
             use batch = Batch.ofRows model.Config.PadId device (Array.map snd group)
             let found = Generate.run decoding model batch.InputIds batch.Mask
-            Array.iter2 (fun (place, _) (best: Hypothesis list) -> texts[place] <- tokenizer.Decode best.Head.Ids) group found
+
+            Array.iter2
+                (fun (place, _) (best: Hypothesis list) -> texts[place] <- tokenizer.Decode best.Head.Ids)
+                group
+                found
+
             advance group.Length
 
         texts
@@ -67,7 +72,8 @@ module Evaluation =
 
     /// Scores by metric name: `accuracy` (and `matthews` for two labels), or `rougeL`, `rouge1`, `rouge2` (F, no stemming).
     let scores (task: TaskDefinition) (predictions: Prediction[]) : Dictionary<string, float> =
-        let texts, targets = predictions |> Array.map _.Prediction, predictions |> Array.map _.Target
+        let texts, targets =
+            predictions |> Array.map _.Prediction, predictions |> Array.map _.Target
 
         match task.Scoring with
         | Accuracy labels ->
@@ -88,6 +94,7 @@ module Evaluation =
         let text = StringBuilder()
 
         for prediction in predictions do
-            text.Append(JsonSerializer.Serialize(prediction, Json.line)).Append '\n' |> ignore
+            text.Append(JsonSerializer.Serialize(prediction, Json.line)).Append '\n'
+            |> ignore
 
         Files.writeAtomically path (string text)

@@ -224,6 +224,7 @@ module Paper =
             {
                 Task = task.Name
                 Method = Tuned technique
+                Placement = Placement.everywhere
                 Level = Some level
                 Seed = 0
                 Model = "FLAN-T5-XL, as the paper prints it"

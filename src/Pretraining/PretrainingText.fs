@@ -22,7 +22,10 @@ module PretrainingText =
 
     let private corrupt (tokenizer: Tokenizer) (key: string) (index: int) (ids: int[]) : EncodedRow =
         // The row's own chance: a hash of the stream's name mixed with the row's number.
-        let start = key |> Seq.fold (fun hash letter -> (hash ^^^ uint64 letter) * 1099511628211UL) 14695981039346656037UL
+        let start =
+            key
+            |> Seq.fold (fun hash letter -> (hash ^^^ uint64 letter) * 1099511628211UL) 14695981039346656037UL
+
         let next = Shuffle.splitMix64 (start + uint64 index * 0x9E3779B97F4A7C15UL)
         SpanCorruption.corrupt sentinels tokenizer.SentinelId tokenizer.EosId next ids
 
@@ -31,7 +34,11 @@ module PretrainingText =
     /// Span corruption of the generated corpus.
     let corpus (tokenizer: Tokenizer) (seed: int) (limit: int) : RowSource =
         let row index =
-            Corpus.line seed index |> tokenizer.Encode |> withoutEnd |> Array.truncate limit |> corrupt tokenizer $"corpus/{seed}" index
+            Corpus.line seed index
+            |> tokenizer.Encode
+            |> withoutEnd
+            |> Array.truncate limit
+            |> corrupt tokenizer $"corpus/{seed}" index
 
         { Name = "generated text"; Row = row }
 
@@ -40,7 +47,11 @@ module PretrainingText =
     let copying (tokenizer: Tokenizer) (seed: int) (limit: int) : RowSource =
         let row index =
             let line = (Corpus.line seed index).Split ' '
-            let words = Shuffle.order $"copying/{seed}/{index}" line.Length |> Array.map (fun place -> line[place])
+
+            let words =
+                Shuffle.order $"copying/{seed}/{index}" line.Length
+                |> Array.map (fun place -> line[place])
+
             let text = words |> Array.truncate (4 + index % 17) |> String.concat " "
 
             {
@@ -64,7 +75,9 @@ module PretrainingText =
 
     /// The text proper of a Project Gutenberg file: between its START and END lines; other files whole.
     let private proper (text: string) =
-        let body = Regex.Match(text, @"\*\*\* ?START OF[^\n]*\n(?<body>.*?)\n\*\*\* ?END OF", RegexOptions.Singleline)
+        let body =
+            Regex.Match(text, @"\*\*\* ?START OF[^\n]*\n(?<body>.*?)\n\*\*\* ?END OF", RegexOptions.Singleline)
+
         if body.Success then body.Groups["body"].Value else text
 
     let private readText (file: string) : string =
@@ -73,7 +86,8 @@ module PretrainingText =
                 File.ReadAllBytes file
             with
             | :? IOException
-            | :? UnauthorizedAccessException as error -> userError $"the text file {file} cannot be read: {error.Message}"
+            | :? UnauthorizedAccessException as error ->
+                userError $"the text file {file} cannot be read: {error.Message}"
 
         if Array.contains 0uy bytes then
             userError $"{file} is no text: it holds zero bytes. Give plain UTF-8 text files."

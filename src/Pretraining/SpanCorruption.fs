@@ -24,7 +24,9 @@ module SpanCorruption =
             gaps[other] <- kept
 
         let cuts = gaps |> Array.truncate (parts - 1) |> Array.sort |> Array.map ((+) 1)
-        Array.append cuts [| total |] |> Array.mapi (fun index cut -> if index = 0 then cut else cut - cuts[index - 1])
+
+        Array.append cuts [| total |]
+        |> Array.mapi (fun index cut -> if index = 0 then cut else cut - cuts[index - 1])
 
     /// Hides spans of `ids` (without `</s>`, at least 2 of them). Spans and the text between them have random lengths of
     /// at least one; the text comes first, so position 0 is never hidden. Input and target end with `eosId`; `sentinel`
@@ -34,7 +36,13 @@ module SpanCorruption =
             invalidArg (nameof ids) $"{ids.Length} tokens are too few to hide some and show some"
 
         let hidden = max 1 (min (ids.Length - 1) (int (round (float ids.Length * density))))
-        let spans = int (round (float hidden / meanSpan)) |> max 1 |> min sentinels |> min (ids.Length - hidden)
+
+        let spans =
+            int (round (float hidden / meanSpan))
+            |> max 1
+            |> min sentinels
+            |> min (ids.Length - hidden)
+
         let noise = segments next hidden spans
         let text = segments next (ids.Length - hidden) spans
         let input, target = ResizeArray(), ResizeArray()
@@ -50,4 +58,8 @@ module SpanCorruption =
 
         input.Add eosId
         target.Add eosId
-        { Ids = input.ToArray(); Labels = target.ToArray() }
+
+        {
+            Ids = input.ToArray()
+            Labels = target.ToArray()
+        }

@@ -39,6 +39,7 @@ module Recommend =
             |> List.filter (fun run ->
                 run.IsFinished
                 && not (Method.isBaseline run.Experiment.Method)
+                && run.Experiment.Placement = Placement.everywhere
                 && Evidence.isOf kind run)
 
         match relevant |> Tables.bySetting with

@@ -157,15 +157,14 @@ module Comparison =
         |> Array2D.mapi (fun left right _ -> matrices |> List.averageBy (fun matrix -> matrix[left, right]))
 
     /// The names of techniques; with several trainings each says which it is.
-    let private names (techniques: (Method * Training) list) : string[] =
+    let private names (techniques: (string * Training) list) : string[] =
         techniques
         |> List.mapi (fun place (method, _) ->
             let isSame (other, _) = other = method
 
             match techniques |> List.filter isSame |> List.length with
-            | 1 -> Method.name method
-            | _ ->
-                $"{Method.name method} [setting {techniques |> List.take (place + 1) |> List.filter isSame |> List.length}]")
+            | 1 -> method
+            | _ -> $"{method} [setting {techniques |> List.take (place + 1) |> List.filter isSame |> List.length}]")
         |> Array.ofList
 
     /// Compares techniques on their common test rows. `runs` are of one task, one level (baselines may join) and one
@@ -183,8 +182,9 @@ module Comparison =
 
         let byMethod =
             runs
-            |> List.groupBy (fun run -> run.Experiment.Method, run.Experiment.Training)
-            |> List.sortBy (fun ((method, training), _) -> Tables.methodOrder method, Method.text method, training)
+            |> List.groupBy (fun run -> Experiment.methodName run.Experiment, run.Experiment.Training)
+            |> List.sortBy (fun ((name, training), runs) ->
+                Tables.methodOrder runs.Head.Experiment.Method, name, training)
 
         for (method, _), runs in byMethod do
             match
@@ -194,7 +194,7 @@ module Comparison =
             with
             | Some(seed, count) ->
                 userError
-                    $"{Method.text method} has {count} runs with seed {seed}, of different test rows: compare the runs of one version of the data."
+                    $"{method} has {count} runs with seed {seed}, of different test rows: compare the runs of one version of the data."
             | None -> ()
 
         let seedsOf (runs: Run list) =

@@ -3,8 +3,7 @@ namespace Peft
 open System
 open Deedle
 
-/// A run and where its technique sits, in words: a row of Table 2. An experiment that knows its placement gives them;
-/// `Placed.everywhere` serves those that do not.
+/// A run and where its technique sits, in words: a row of Table 2. `Placed.ofRuns` makes them.
 [<NoComparison>]
 type Placed = { Placement: string; Run: Run }
 
@@ -13,9 +12,20 @@ module Placed =
     /// The words for a technique on all of its own sites.
     let allLayers = "all layers"
 
-    /// Runs whose techniques sit on all of their own sites.
-    let everywhere (runs: Run list) : Placed list =
-        runs |> List.map (fun run -> { Placement = allLayers; Run = run })
+    /// Runs with the places that their experiments name, in the paper's words where it has them.
+    let ofRuns (runs: Run list) : Placed list =
+        let words (placement: Placement) =
+            Placement.presets 0
+            |> List.tryFind (snd >> (=) placement)
+            |> Option.map fst
+            |> Option.defaultWith (fun () -> Placement.text placement)
+
+        runs
+        |> List.map (fun run ->
+            {
+                Placement = words run.Experiment.Placement
+                Run = run
+            })
 
 /// One function for each table and figure of the paper: a list of runs to a frame. A cell is the mean over seeds; what no
 /// run gives is missing. Runs of different training, rows, source or device never share a cell: their rows say `[setting n]`, and
@@ -198,6 +208,13 @@ module Tables =
     let private methodName (placed: Placed) =
         Method.name placed.Run.Experiment.Method
 
+    /// The method with its place, where that is not all of its own sites.
+    let private placedName (placed: Placed) =
+        if placed.Placement = Placed.allLayers then
+            methodName placed
+        else
+            $"{methodName placed}, {placed.Placement}"
+
     let private taskTitle (placed: Placed) = title placed.Run.Experiment.Task
 
     let private scoreColumn (placed: Placed) =
@@ -215,12 +232,12 @@ module Tables =
         not (Method.isBaseline placed.Run.Experiment.Method)
 
     let private tuned (runs: Run list) =
-        runs |> Placed.everywhere |> List.filter isTuned
+        runs |> Placed.ofRuns |> List.filter isTuned
 
     /// Table 1: the mean score over seeds of each technique at each level (rows) on each task (columns), with the
     /// baselines on top. The runs must be of one setting (`bySetting`); failed ones are left out.
     let table1 (runs: Run list) : Frame<RowKey, string> =
-        runs |> Placed.everywhere |> table methodName scores
+        runs |> Placed.ofRuns |> table placedName scores
 
     /// Table 2: the score of each technique at each place in the model (rows: `lora, later layers`) on each task.
     let table2 (runs: Placed list) : Frame<RowKey, string> =
@@ -232,12 +249,6 @@ module Tables =
     /// Table 3: the trainable parameters of each technique at each place, and their share of the base model's. One row
     /// whatever the level: the level is "".
     let table3 (runs: Placed list) : Frame<RowKey, string> =
-        let name placed =
-            if placed.Placement = Placed.allLayers then
-                methodName placed
-            else
-                $"{methodName placed}, {placed.Placement}"
-
         let finished =
             runs |> List.filter (fun placed -> placed.Run.IsFinished && isTuned placed)
 
@@ -245,7 +256,7 @@ module Tables =
         let counted =
             finished
             |> List.sortBy (fun placed -> rowOrder placed.Run)
-            |> List.map (fun placed -> name placed, placed.Run.TrainableParameters, placed.Run.TotalParameters)
+            |> List.map (fun placed -> placedName placed, placed.Run.TrainableParameters, placed.Run.TotalParameters)
             |> List.distinctBy (fun (name, trainable, _) -> name, trainable)
 
         let several =
@@ -286,7 +297,7 @@ module Tables =
     /// Table 4: the epoch with the lowest validation loss, and the whole run's seconds.
     let table4 (runs: Run list) : Frame<RowKey, string> =
         tuned runs
-        |> table methodName (fun placed ->
+        |> table placedName (fun placed ->
             [
                 $"{taskTitle placed} (epoch)", known placed.Run.ConvergedEpoch
                 $"{taskTitle placed} (s)", placed.Run.Timing.Total
@@ -295,7 +306,7 @@ module Tables =
     /// Table 5: score per 100,000 trainable parameters.
     let table5 (runs: Run list) : Frame<RowKey, string> =
         tuned runs
-        |> table methodName (fun placed ->
+        |> table placedName (fun placed ->
             let run = placed.Run
 
             [
@@ -315,7 +326,7 @@ module Tables =
     /// Table 6: score per minute of run time.
     let table6 (runs: Run list) : Frame<RowKey, string> =
         tuned runs
-        |> table methodName (fun placed -> [ taskTitle placed, perMinute placed.Run ])
+        |> table placedName (fun placed -> [ taskTitle placed, perMinute placed.Run ])
 
     /// Seconds of each run by task and level, and of full fine-tuning with the same seed on the same device. With several
     /// settings of full fine-tuning at one task, level and seed there is nothing to divide by.
@@ -345,7 +356,7 @@ module Tables =
         let full = besideFull placed
 
         placed
-        |> table methodName (fun placed -> [ taskTitle placed, placed.Run.Timing.Total / full placed ])
+        |> table placedName (fun placed -> [ taskTitle placed, placed.Run.Timing.Total / full placed ])
 
     /// The mean speed-ups of §3.2: 1 - full fine-tuning's seconds / the mean seconds of the other techniques, for each
     /// seed, then the mean over seeds. A seed of which full fine-tuning is missing, or a technique that other seeds have,
@@ -394,21 +405,21 @@ module Tables =
     /// The peak memory of each run, in MiB.
     let memory (runs: Run list) : Frame<RowKey, string> =
         tuned runs
-        |> table methodName (fun placed -> [ taskTitle placed, known (int placed.Run.PeakMemoryMiB) ])
+        |> table placedName (fun placed -> [ taskTitle placed, known (int placed.Run.PeakMemoryMiB) ])
 
     /// Learning curves: the score of each technique (rows) after so many training rows (the key's second part: `1,000
     /// rows`), 0 for baselines.
     let learningCurves (runs: Run list) : Frame<RowKey, string> =
-        let runs = runs |> Placed.everywhere |> List.filter _.Run.IsFinished |> newest
+        let runs = runs |> Placed.ofRuns |> List.filter _.Run.IsFinished |> newest
         let variant = variants runs
 
         let key placed : RowKey =
-            methodName placed + variant placed, $"{placed.Run.TrainRows:N0} rows"
+            placedName placed + variant placed, $"{placed.Run.TrainRows:N0} rows"
 
         let rows =
             runs
             |> List.sortBy (fun placed ->
-                methodOrder placed.Run.Experiment.Method, methodName placed, placed.Run.TrainRows)
+                methodOrder placed.Run.Experiment.Method, placedName placed, placed.Run.TrainRows)
             |> List.map key
             |> List.distinct
 
@@ -429,7 +440,7 @@ module Tables =
     let toCsv (frame: Frame<RowKey, string>) : string = Render.toCsv frame
 
     let private settingNotes (runs: Run list) : string list =
-        let placed = runs |> Placed.everywhere |> List.filter _.Run.IsFinished |> newest
+        let placed = runs |> Placed.ofRuns |> List.filter _.Run.IsFinished |> newest
         let settings = settings placed
 
         let note placed =
@@ -466,7 +477,8 @@ module Tables =
     let all: (string * string * NumberStyle * (Run list -> Frame<RowKey, string>)) list =
         [
             "table1", "Table 1: score", Fixed 4, table1
-            "table3", "Table 3: trainable parameters", Plain 4, (Placed.everywhere >> table3)
+            "table2", "Table 2: score by place in the model", Fixed 4, (Placed.ofRuns >> table2)
+            "table3", "Table 3: trainable parameters", Plain 4, (Placed.ofRuns >> table3)
             "table4", "Table 4: epoch of convergence; seconds of run time", Plain 1, table4
             "table5", "Table 5: score per 100,000 trainable parameters", Significant 4, table5
             "table6", "Table 6: score per minute of run time", Significant 4, table6

@@ -34,7 +34,7 @@ module Batch =
         let cells = Array.create (rows.Length * width) fill
         rows |> Array.iteri (fun row ids -> ids.CopyTo(cells, row * width))
 
-        torch.tensor(cells, dtype = Nullable torch.int64, device = device).view (int64 rows.Length, int64 width)
+        torch.tensor(cells, dtype = Nullable torch.int64, device = device).view(int64 rows.Length, int64 width)
 
     let private isRagged (rows: int64[][]) =
         rows |> Array.exists (fun row -> row.Length <> rows[0].Length)

@@ -44,6 +44,8 @@ type Experiment =
     {
         Task: string
         Method: Method
+        /// Where the technique goes; everywhere it usually goes for a baseline.
+        Placement: Placement
         /// None for a baseline, which is the same at every level.
         Level: Level option
         /// Decides the split, the order of rows, dropout and the adapter's start.
@@ -262,6 +264,7 @@ module Experiment =
             )
 
         options.Converters.Add(WordsConverter<Method>(Method.text, Method.parse))
+        options.Converters.Add(WordsConverter<Placement>(Placement.text, Placement.parse))
         options.Converters.Add(WordsConverter<Level option>(levelText, parseLevel))
         options
 
@@ -276,11 +279,18 @@ module Experiment =
         let hash = SHA256.HashData(Encoding.UTF8.GetBytes json)
         Convert.ToHexString(hash).Substring(0, 12).ToLowerInvariant()
 
-    /// The row of Table 1 that the experiment belongs to: `lora, low` or `majority`.
+    /// The method's name with its place, where that is not the usual one: `lora`, `lora at late`.
+    let methodName (experiment: Experiment) : string =
+        if experiment.Placement = Placement.everywhere then
+            Method.name experiment.Method
+        else
+            $"{Method.name experiment.Method} at {Placement.text experiment.Placement}"
+
+    /// The row of Table 1 that the experiment belongs to: `lora, low`, `lora at late, low` or `majority`.
     let rowName (experiment: Experiment) : string =
         match experiment.Level with
-        | Some level -> $"{Method.name experiment.Method}, {Level.name level}"
-        | None -> Method.name experiment.Method
+        | Some level -> $"{methodName experiment}, {Level.name level}"
+        | None -> methodName experiment
 
     /// A readable file name that is unique by the id at its end.
     let name (experiment: Experiment) : string =

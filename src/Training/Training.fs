@@ -34,8 +34,8 @@ module Trainer =
     let private accumulate (pass: Pass) rate (model: T5) (share: float) (batch: Batch) : float =
         use _ = torch.NewDisposeScope()
         let loss = Forward.loss pass model batch
-        let value = loss.item<float32> () |> float |> checkFinite rate "loss"
-        loss.mul(share.ToScalar()).backward ()
+        let value = loss.item<float32>() |> float |> checkFinite rate "loss"
+        loss.mul(share.ToScalar()).backward()
         value
 
     /// One optimiser step on the mean of the micro-batches' losses: gradients add up over `batches`, are clipped to the
@@ -51,14 +51,14 @@ module Trainer =
         (batches: Batch list)
         : StepLog =
         Gradients.clear parameters
-        let losses = batches |> List.map (accumulate pass rate model (1.0 / float batches.Length))
+
+        let losses =
+            batches |> List.map (accumulate pass rate model (1.0 / float batches.Length))
+
         let norm = Gradients.clip clip parameters |> checkFinite rate "gradient's norm"
         optimizer.Step rate
 
-        {
-            Losses = losses
-            GradientNorm = norm
-        }
+        { Losses = losses; GradientNorm = norm }
 
     /// The mean loss per token over batches, in nats, without dropout.
     let validationLoss (model: T5) (batches: Batch seq) : float =
@@ -68,8 +68,12 @@ module Trainer =
 
         for batch in batches do
             use _ = torch.NewDisposeScope()
-            let count = batch.Labels.ne(Batch.ignoredLabel.ToScalar()).sum().item<int64> ()
-            total <- total + float ((Forward.loss Pass.Evaluation model batch).item<float32> ()) * float count
+            let count = batch.Labels.ne(Batch.ignoredLabel.ToScalar()).sum().item<int64>()
+
+            total <-
+                total
+                + float ((Forward.loss Pass.Evaluation model batch).item<float32>()) * float count
+
             tokens <- tokens + count
 
         total / float tokens

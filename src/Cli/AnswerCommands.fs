@@ -1,0 +1,146 @@
+namespace Peft
+
+open Argu
+
+/// The options of `recommend`.
+[<RequireQualifiedAccess>]
+type RecommendOption =
+    | [<Mandatory; Unique; AltCommandLine("-k")>] Kind of name: string
+    | [<Mandatory; Unique; AltCommandLine("-n")>] Rows of count: int
+    | [<Unique>] Priority of name: string
+    | [<Unique>] Max_Minutes of minutes: float
+    | [<Unique>] Max_Memory of mib: float
+    | [<Unique>] Max_Parameters of count: int64
+    | [<Unique>] Floor of share: float
+    | [<Unique; AltCommandLine("-r")>] Results of folder: string
+
+    interface IArgParserTemplate with
+        member option.Usage =
+            match option with
+            | Kind _ -> "classification or generation."
+            | Rows _ -> "How many training rows you have."
+            | Priority _ -> "What counts most: quality, time or memory. quality if not given."
+            | Max_Minutes _ -> "The most minutes a run may take."
+            | Max_Memory _ -> "The most memory a run may take, in MiB."
+            | Max_Parameters _ -> "The most trainable parameters."
+            | Floor _ -> "Techniques below this share of the best expected score come last. 0.9 if not given."
+            | Results _ -> "Folder of your own result files, to be used as evidence beside the paper's figures."
+
+/// The options of `table`.
+[<RequireQualifiedAccess>]
+type TableOption =
+    | [<AltCommandLine("--table", "-t")>] Tables of names: string list
+    | [<Unique; AltCommandLine("-r")>] Results of folder: string
+    | [<Unique; AltCommandLine("-f")>] Format of name: string
+    | Compare
+
+    interface IArgParserTemplate with
+        member option.Usage =
+            match option with
+            | Tables _ ->
+                "Which tables: table1 to table6, figure1, speedups, memory, learning-curves, or all. table1 if not given."
+            | Results _ -> "Folder of result files. 'results' if not given."
+            | Format _ -> "text, markdown, latex or csv. text if not given."
+            | Compare ->
+                "Compare the techniques row by row: which differences could be chance, which are tied with the best."
+
+/// Commands that answer from evidence.
+[<RequireQualifiedAccess>]
+module AnswerCommands =
+    /// Readable results, with the damaged files named on standard error; the flag says whether there were any.
+    let readable (folder: string) : Run list * bool =
+        let runs, damaged = Results.read folder
+
+        for problem in damaged do
+            eprintfn $"peft: skipped: {problem}"
+
+        runs, not damaged.IsEmpty
+
+    /// Audits the paper's arithmetic and conclusions.
+    let paper () : int =
+        printfn $"{Audit.describe ()}"
+        0
+
+    /// Ranks techniques for a question.
+    let recommend (options: ParseResults<RecommendOption>) : int =
+        let question =
+            { Question.create
+                  (Question.kind (options.GetResult RecommendOption.Kind))
+                  (options.GetResult RecommendOption.Rows) with
+                Priority = Question.priority (options.GetResult(RecommendOption.Priority, "quality"))
+                MaxSeconds = options.TryGetResult RecommendOption.Max_Minutes |> Option.map ((*) 60.0)
+                MaxMemoryMiB = options.TryGetResult RecommendOption.Max_Memory
+                MaxParameters = options.TryGetResult RecommendOption.Max_Parameters
+                Floor = options.GetResult(RecommendOption.Floor, 0.9)
+            }
+
+        let runs, hasDamaged =
+            match options.TryGetResult RecommendOption.Results with
+            | Some folder -> readable folder
+            | None -> [], false
+
+        printfn $"{Recommend.answer question runs |> Recommend.describe}"
+        if hasDamaged then 1 else 0
+
+    let private formats =
+        [
+            "text", Render.toText
+            "markdown", Render.toMarkdown
+            "latex", Render.toLatex
+            "csv", (fun _ -> Render.toCsv)
+        ]
+
+    let private named (names: string list) =
+        let known = Tables.all |> List.map (fun (name, _, _, _) -> name)
+
+        match names with
+        | [] -> [ "table1" ]
+        | [ "all" ] -> known
+        | names ->
+            for name in names do
+                if not (List.contains name known) then
+                    let words = String.concat ", " known
+                    userError $"'{name}' is no table: use {words} or all."
+
+            names
+
+    let private compare (results: string) (runs: Run list) =
+        let comparisons, problems = Comparison.all results runs
+
+        for comparison in comparisons do
+            printfn $"{Comparison.describe comparison}\n"
+
+        for problem in problems do
+            printfn $"Note: {problem}"
+
+    /// Prints tables of a folder of results.
+    let table (options: ParseResults<TableOption>) : int =
+        let results = options.GetResult(TableOption.Results, "results")
+        let names = options.GetResult(TableOption.Tables, []) |> Options.names |> named
+        let format = options.GetResult(TableOption.Format, "text")
+
+        let render =
+            match formats |> List.tryFind (fst >> (=) format) with
+            | Some(_, render) -> render
+            | None -> userError $"'{format}' is no format: use text, markdown, latex or csv."
+
+        let runs, hasDamaged = readable results
+
+        if runs.IsEmpty then
+            userError $"{results} holds no result file: run a sweep first, or name its folder with --results."
+
+        if options.Contains TableOption.Compare then
+            compare results runs
+        else
+            for setting, runs in runs |> List.filter _.IsFinished |> Tables.bySetting do
+                for name, heading, style, make in Tables.all do
+                    if List.contains name names then
+                        if format = "text" || format = "markdown" then
+                            printfn $"{heading} ({setting})\n"
+
+                        printfn $"{render style (make runs)}\n"
+
+            for note in Tables.notes runs do
+                eprintfn $"Note: {note}"
+
+        if hasDamaged then 1 else 0
