@@ -32,6 +32,7 @@ let plan (peak: float) : SweepPlan =
         ValidationLimit = 250
         TestLimit = 1
         Beams = 1
+        Preset = "paper"
         Overrides =
             { Overrides.None with
                 Accumulation = Some 1

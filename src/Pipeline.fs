@@ -13,6 +13,8 @@ open TorchSharp
 type Report =
     /// The run `place` (from 1) of `count` begins, or goes on after so many finished epochs.
     | Started of experiment: Experiment * place: int * count: int * resumedEpochs: int
+    /// Trained tensors that the first step's gradient did not reach: they will not learn.
+    | Unreached of names: string list
     /// A micro-batch is done: its number of all the run's, and its loss.
     | Stepped of step: int * steps: int * loss: float
     | EpochEnded of log: EpochLog * epochs: int
@@ -97,6 +99,11 @@ module Pipeline =
 
             let log =
                 Trainer.step pass training.ClipNorm (rate optimizer.Steps) optimizer parameters model micro
+
+            if optimizer.Steps = 1 then
+                match Accounting.withoutGradient model with
+                | [], _ -> ()
+                | names, _ -> bench.Shop.Report(Unreached names)
 
             losses.AddRange log.Losses
             let before = (epoch - 1) * batches.Length

@@ -511,10 +511,10 @@ let private counts =
                             Expect.equal count.Trainable (T5.countTrained live) what
                             Expect.equal count.Total (T5.count live) $"{what}, in all"
 
-            testCase "docs/adapters.md states the counts on FLAN-T5-base"
+            testCase "the README states the counts on FLAN-T5-base"
             <| fun () ->
                 let rows =
-                    System.IO.File.ReadAllLines(System.IO.Path.Combine(root, "docs", "adapters.md"))
+                    System.IO.File.ReadAllLines(System.IO.Path.Combine(root, "README.md"))
                     |> Array.filter _.StartsWith("| `")
                     |> Array.map (fun line -> line.Split '|' |> Array.map _.Trim())
                     |> Array.filter (fun cells -> cells.Length = 8)

@@ -75,6 +75,7 @@ let plan (folder: string) : SweepPlan =
         ValidationLimit = 8
         TestLimit = 7
         Beams = 1
+        Preset = "paper"
         Overrides =
             { Overrides.None with
                 Epochs = Some 3

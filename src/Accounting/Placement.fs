@@ -236,3 +236,11 @@ module Placement =
             match where with
             | Some where -> Adapter.at where technique seed model
             | None -> Adapter.ofTechnique technique seed model
+
+type Placement with
+    /// `Placement.parse` for C#.
+    static member Parse(words: string) : Placement = Placement.parse words
+
+    /// `Placement.adapter` for C#: the model with a technique at this place, and something to train.
+    member placement.Apply(technique: Technique, seed: int, model: T5) : T5 =
+        Placement.adapter technique placement seed model

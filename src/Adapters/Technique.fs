@@ -329,3 +329,7 @@ module Technique =
         | LoraWith settings when Regex.IsMatch(parameter, @"\.lora_b(\.\d+)?$") -> settings.RateRatio
         | Chain parts -> parts |> List.map (fun part -> rateMultiplier part parameter) |> List.reduce (*)
         | _ -> 1.0
+
+type Technique with
+    /// `Technique.parse` for C#.
+    static member Parse(words: string) : Technique = Technique.parse words

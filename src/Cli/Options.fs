@@ -25,6 +25,7 @@ type SweepOption =
     | [<Unique>] Input_Limit of tokens: int
     | [<Unique>] Target_Limit of tokens: int
     | [<Unique>] Beams of count: int
+    | [<Unique>] Preset of name: string
     | [<Unique>] Epochs of count: int
     | [<Unique>] Batch_Size of rows: int
     | [<Unique>] Accumulation of batches: int
@@ -68,6 +69,8 @@ type SweepOption =
             | Input_Limit _ -> "The most tokens of an input. 512 if not given."
             | Target_Limit _ -> "The most tokens of a target or answer. 128 if not given."
             | Beams _ -> "Beams of the search that answers test rows; 1 is greedy. 1 if not given."
+            | Preset _ ->
+                "Settings of training: paper, or small for a small model. small for the embedded model, otherwise paper, if not given."
             | Epochs _ -> "The most epochs. The paper's 10, 5 and 1 by level if not given."
             | Batch_Size _ -> "Rows of a micro-batch. 16 if not given."
             | Accumulation _ -> "Micro-batches of an optimiser step. 4 if not given."
@@ -249,6 +252,10 @@ module Options =
         let dataFolder =
             options.TryGetResult SweepOption.Data |> Option.defaultWith Embedded.dataFolder
 
+        let modelFolder =
+            options.TryGetResult SweepOption.Model
+            |> Option.defaultWith Embedded.modelFolder
+
         let listed name given fallback read =
             match given |> Option.map names with
             | None -> fallback
@@ -261,9 +268,7 @@ module Options =
         {
             Place =
                 {
-                    ModelFolder =
-                        options.TryGetResult SweepOption.Model
-                        |> Option.defaultWith Embedded.modelFolder
+                    ModelFolder = modelFolder
                     DataFolder = dataFolder
                     Device = options.GetResult(SweepOption.Device, "cpu")
                     Precision = options.GetResult(SweepOption.Dtype, "float32")
@@ -285,5 +290,9 @@ module Options =
             ValidationLimit = options.GetResult(Validation_Limit, Split.standardLimit)
             TestLimit = options.GetResult(SweepOption.Test_Limit, Split.standardLimit)
             Beams = options.GetResult(SweepOption.Beams, 1)
+            Preset =
+                options.TryGetResult Preset
+                |> Option.defaultWith (fun () ->
+                    if Embedded.isModel modelFolder then "small" else "paper")
             Overrides = overrides options
         }

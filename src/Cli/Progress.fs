@@ -94,6 +94,8 @@ module Progress =
 
             write $"[{place}/{count}] {label experiment}{again}"
         | EpochEnded(log, epochs) -> write $"  {epochLine log epochs}"
+        | Unreached names ->
+            write $"  {names.Length} trained tensors got no gradient and will not learn, the first is {names.Head}"
         | Ended run ->
             work.End()
             write $"  {runLine run}{work.LeftText 0.0}"
@@ -123,7 +125,8 @@ module Progress =
             show (trainingShare + (1.0 - trainingShare) * answered) $"test rows {rows}/{all}"
         | Ended _
         | Skipped _ -> show 0.0 "between runs"
-        | EpochEnded _ -> ()
+        | EpochEnded _
+        | Unreached _ -> ()
 
     /// Runs `body` with a reporter for a sweep whose runs cost what `costs` says (by experiment id, in any unit).
     let during (costs: (string * float) list) (body: (Report -> unit) -> 'a) : 'a =

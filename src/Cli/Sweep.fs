@@ -51,6 +51,8 @@ type SweepPlan =
         ValidationLimit: int
         TestLimit: int
         Beams: int
+        /// The settings of training, a name of `Training.presets`.
+        Preset: string
         Overrides: Overrides
     }
 
@@ -81,11 +83,28 @@ module Embedded =
     let modelFolder () : string =
         Path.Combine(dataFolder (), "models", "tiny")
 
+    /// Whether a folder is the small base model's.
+    let isModel (folder: string) : bool =
+        let whole path =
+            Path.TrimEndingDirectorySeparator(Path.GetFullPath path)
+
+        try
+            whole folder = whole (modelFolder ())
+        with UserError _ ->
+            false
+
 /// From a plan to its experiments.
 [<RequireQualifiedAccess>]
 module Sweep =
-    let private training (overrides: Overrides) (dropout: float) (technique: Technique) (level: Level) : Training =
-        let preset = Training.paper dropout technique level
+    let private training (plan: SweepPlan) (dropout: float) (technique: Technique) (level: Level) : Training =
+        let overrides = plan.Overrides
+
+        let preset =
+            match Training.presets |> List.tryFind (fst >> (=) plan.Preset) with
+            | Some(_, preset) -> preset dropout technique level
+            | None ->
+                let names = Training.presets |> List.map fst |> String.concat ", "
+                userError $"'{plan.Preset}' is no preset: use {names}."
 
         let initial, peak, final =
             overrides.Rates
@@ -212,7 +231,7 @@ module Sweep =
                 match method, level with
                 | Tuned technique, Some level ->
                     training
-                        plan.Overrides
+                        plan
                         (Config.load (Path.Combine(plan.Place.ModelFolder, "config.json"))).DropoutRate
                         technique
                         level

@@ -334,3 +334,10 @@ module T5 =
                 else
                     []
         }
+
+type T5 with
+    /// The number of elements of all tensors.
+    member model.Elements: int64 = T5.count model
+
+    /// The number of trained elements.
+    member model.TrainedElements: int64 = T5.countTrained model

@@ -202,6 +202,29 @@ module Training =
             Patience = 1
         }
 
+    /// Peak learning rates for a model a thousand times smaller than the paper's, found by `scripts/search.fsx`.
+    let private smallPeak (technique: Technique) =
+        match technique with
+        | FullFineTuning -> 3e-3
+        | PromptTuning _ -> 1e-1
+        | _ -> 3e-2
+
+    /// The settings for the small embedded model: the paper's epochs and batch without accumulation, since a hundred rows
+    /// are two optimiser steps an epoch with it, and learning rates of its own (docs/embedded-benchmark.md).
+    let small (dropout: float) (technique: Technique) (level: Level) : Training =
+        let peak = smallPeak technique
+
+        { paper dropout technique level with
+            Accumulation = 1
+            InitialRate = peak / 10.0
+            PeakRate = peak
+            FinalRate = peak / 10.0
+        }
+
+    /// Named settings.
+    let presets: (string * (float -> Technique -> Level -> Training)) list =
+        [ "paper", paper; "small", small ]
+
     /// What a baseline has instead: no epoch.
     let none: Training =
         {
@@ -360,3 +383,11 @@ module Run =
             |> List.ofArray
         else
             []
+
+type Run with
+    /// `Run.readAll` for C#.
+    static member ReadAll(results: string) : IReadOnlyList<Run> = Run.readAll results
+
+    /// The run's readable and unique name.
+    [<JsonIgnore>]
+    member run.Name: string = Experiment.name run.Experiment

@@ -19,14 +19,13 @@ public static class Calls
     {
         using var scope = torch.NewDisposeScope();
         var model = Checkpoint.load(torch.CPU, torch.float32, modelFolder);
-        var technique = TechniqueModule.parse("lora(rank=4)");
-        var placement = PlacementModule.parse("late");
-        return T5Module.countTrained(PlacementModule.adapter(technique, placement, 1, model));
+        var adapted = Placement.Parse("late").Apply(Technique.Parse("lora(rank=4)"), 1, model);
+        return adapted.TrainedElements;
     }
 
     /// <summary>The scores of a folder of results, by the run's name.</summary>
     public static IReadOnlyDictionary<string, double> Scores(string results) =>
-        RunModule.readAll(results).ToDictionary(run => ExperimentModule.name(run.Experiment), run => run.Score);
+        Run.ReadAll(results).ToDictionary(run => run.Name, run => run.Score);
 
     /// <summary>What a user can put right arrives as one exception type with a message of one line.</summary>
     public static string ErrorOf(string modelFolder)
