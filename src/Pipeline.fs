@@ -124,14 +124,15 @@ module Pipeline =
         let training, results = bench.Experiment.Training, bench.Shop.Results
         let parameters = T5.trained model
 
-        let optimizer =
-            Optimizer.grouped
-                (Technique.rateMultiplier technique)
-                (Optimizer.adamW 0.9 0.999 1e-8 training.WeightDecay)
-                parameters
-
         let steps =
             training.Epochs * Training.stepsPerEpoch training bench.Rows.Train.Length
+
+        let optimizer =
+            parameters
+            |> Optimizer.grouped
+                (Technique.rateMultiplier technique)
+                (Optimizer.adamW 0.9 0.999 1e-8 training.WeightDecay)
+            |> RankAllocation.forTechnique technique steps model
 
         let rate = Schedule.ofTraining training steps
 

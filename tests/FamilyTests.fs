@@ -1,5 +1,6 @@
 module Peft.Tests.FamilyTests
 
+open System.Collections.Generic
 open Expecto
 open TorchSharp
 open Peft
@@ -451,6 +452,63 @@ let private adaLora =
                 Expect.equal counts[2] 64L "all of sixteen maps of four during the warm-up"
                 Expect.equal counts[9] 16L "one a map, on average, at the end of the decline"
                 Expect.equal counts[11] 16L "and afterwards"
+
+            testCase "as a part of the optimiser the allocation is the same, and its memory is optimiser state"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let settings =
+                    { Technique.adaLora with
+                        TargetRank = 1
+                        InitialRank = 4
+                    }
+
+                let steps = 12
+
+                let begin' () =
+                    let model =
+                        Adapter.ofTechnique (AdaLora settings) 1 (Tiny.model 1) |> Tiny.shake 3 0.1
+
+                    let parameters = T5.trained model
+
+                    let optimizer =
+                        Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
+                        |> RankAllocation.forTechnique (AdaLora settings) steps model
+
+                    model, parameters, optimizer
+
+                let train (model, parameters, optimizer) first last =
+                    for step in first..last do
+                        Trainer.step Pass.Evaluation 0.0 1e-2 optimizer parameters model [ Tiny.batch step 3 ]
+                        |> ignore
+
+                let values (_, parameters: (string * Modules.Parameter) list, _) =
+                    parameters |> List.map (fun (name, value) -> name, value.detach().clone ())
+
+                let whole = begin' ()
+                train whole 0 (steps - 1)
+
+                let live =
+                    values whole
+                    |> List.filter (fun (name, _) -> name.EndsWith "lora_e")
+                    |> List.sumBy (fun (_, e) -> e.ne(0.0.ToScalar()).sum().item<int64>())
+
+                Expect.equal live 16L "one a map, on average"
+
+                // Stopped after any step and begun again from parameters and optimiser state, it ends the same.
+                for stop in [ 1; 5; 9 ] do
+                    let first = begin' ()
+                    train first 0 (stop - 1)
+                    let _, _, halted = first
+                    let state = halted.State() |> List.map (fun (name, value) -> name, value.clone ()) |> dict
+                    let second = begin' ()
+                    let model, _, optimizer = second
+                    AdapterFile.restore "the first half" (dict (values first) |> Dictionary) model
+                    Optimizer.restore optimizer stop (Dictionary state)
+                    train second stop (steps - 1)
+
+                    for (name, left), (_, right) in List.zip (values whole) (values second) do
+                        identical left right $"stopped after {stop}: {name}"
 
             testCase "the mean of products is remembered, and its fluctuation"
             <| fun () ->

@@ -110,7 +110,7 @@ module AdaLora =
         |> List.map (fun (name, values) -> name, values |> Array.map (fun value -> value > threshold))
 
     /// The directions of each of AdaLoRA's maps, by the name of the site.
-    let private maps (model: T5) =
+    let internal maps (model: T5) =
         T5.projections model
         |> List.choose (fun (site, projection) ->
             match projection with
