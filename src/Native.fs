@@ -91,10 +91,13 @@ module Native =
             | "" -> Path.Combine(Environment.GetFolderPath Environment.SpecialFolder.UserProfile, ".nuget", "packages")
             | path -> path
 
-        [ "torchsharp"; "libtorch-cpu-linux-x64" ]
-        |> List.map (fun name -> Path.Combine(root, name))
-        |> List.filter Directory.Exists
-        |> List.collect (Directory.GetDirectories >> Array.sortDescending >> List.ofArray)
+        if not (Directory.Exists root) then
+            []
+        else
+            // libtorch-cpu-linux-x64, libtorch-cuda-12.8-linux-x64 and its parts, …
+            [ "torchsharp"; "libtorch-*-linux-x64*" ]
+            |> List.collect (fun pattern -> Directory.GetDirectories(root, pattern) |> List.ofArray)
+            |> List.collect (Directory.GetDirectories >> Array.sortDescending >> List.ofArray)
 
     let private searchFolders () =
         let beside =

@@ -368,9 +368,14 @@ module Commands =
         | error when String.IsNullOrEmpty(Environment.GetEnvironmentVariable "PEFT_TRACE") ->
             tell $"{error.Message} ({error.GetType().Name}; PEFT_TRACE=1 shows where)"
 
-    /// The sweep of a script: `argv` are its own arguments.
-    let sweepScript (argv: string[]) : int =
+    let private script (name: string) (command: ParseResults<'Options> -> int) (argv: string[]) : int =
         guarded (fun () ->
             Native.ensure () |> ignore
-            let parser = ArgumentParser.Create<SweepOption>(programName = "sweep.fsx")
-            sweep (parser.ParseCommandLine(inputs = argv, raiseOnUsage = true)))
+            let parser = ArgumentParser.Create<'Options>(programName = name)
+            command (parser.ParseCommandLine(inputs = argv, raiseOnUsage = true)))
+
+    /// `scripts/sweep.fsx`: `argv` are its own arguments.
+    let sweepScript (argv: string[]) : int = script "sweep.fsx" sweep argv
+
+    /// `scripts/pretrain.fsx`: `argv` are its own arguments.
+    let pretrainScript (argv: string[]) : int = script "pretrain.fsx" pretrain argv

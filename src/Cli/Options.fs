@@ -146,6 +146,7 @@ type PretrainOption =
     | [<Unique>] Dtype of name: string
     | [<Unique>] Threads of count: int
     | Check
+    | Record
 
     interface IArgParserTemplate with
         member option.Usage =
@@ -171,6 +172,7 @@ type PretrainOption =
             | PretrainOption.Threads _ -> "Threads of libtorch. All cores if not given."
             | PretrainOption.Check ->
                 "Repeat the first steps on the repository's own text and compare the losses with the recorded ones."
+            | PretrainOption.Record -> "Write the losses that --check compares with."
 
 /// From parsed options to plans.
 [<RequireQualifiedAccess>]

@@ -137,11 +137,107 @@ module PretrainCommand =
             userError $"--rate is {rate}; it is a number above 0."
         | _ -> ()
 
+    /// What `--check` repeats.
+    let private checkedSteps = 200
+
+    /// Another processor adds in another order; its losses are this near, relatively.
+    let private elsewhere = 1e-2
+
+    let private recordPath () =
+        Path.Combine(Embedded.modelFolder (), "first-losses.csv")
+
+    let private processor () =
+        if File.Exists "/proc/cpuinfo" then
+            File.ReadLines "/proc/cpuinfo"
+            |> Seq.tryFind _.StartsWith("model name", StringComparison.Ordinal)
+            |> Option.map (fun line -> line.Substring(line.IndexOf ':' + 1).Trim())
+            |> Option.defaultValue "unknown"
+        else
+            "unknown"
+
+    /// The first losses of the standard plan on the repository's own text, in float32.
+    let private firstLosses (options: ParseResults<PretrainOption>) (stop: CancellationToken) : float list =
+        let tokenizer = Tokenizer.Load(vocabularyFile options)
+        let plan = plan options tokenizer
+        let folder = Path.Combine(Path.GetTempPath(), $"peft-check-{Guid.NewGuid():N}")
+        use enough = CancellationTokenSource.CreateLinkedTokenSource stop
+        let losses = ResizeArray()
+
+        let keep report =
+            tell report
+
+            match report with
+            | PretrainingStep(step, _, loss, _, _) ->
+                losses.Add loss
+
+                if step = checkedSteps then
+                    enough.Cancel()
+            | PretrainingValidation _ -> ()
+
+        let start = start (config options tokenizer) torch.float32 torch.CPU plan.Seed
+
+        try
+            try
+                Pretraining.run plan start tokenizer torch.CPU folder keep enough.Token |> ignore
+            with :? OperationCanceledException when not stop.IsCancellationRequested ->
+                ()
+        finally
+            if Directory.Exists folder then
+                Directory.Delete(folder, recursive = true)
+
+        List.ofSeq losses
+
+    let private recordText (losses: float list) =
+        let row index (loss: float) =
+            $"""{index + 1},{number "R" loss}"""
+
+        $"# {processor ()}\nstep,loss\n"
+        + (losses |> List.mapi row |> String.concat "\n")
+        + "\n"
+
+    let private readRecord (path: string) : string * float list =
+        if not (File.Exists path) then
+            userError $"{path} is missing: it holds the recorded losses."
+
+        let lines = File.ReadAllLines path
+
+        lines[0].TrimStart('#').Trim(),
+        [
+            for line in Array.skip 2 lines -> Double.Parse(line.Split(',')[1], CultureInfo.InvariantCulture)
+        ]
+
+    /// Repeats the first steps of the standard plan on the repository's own text and compares the losses with those that
+    /// stand beside the embedded model: bit for bit on the recorded kind of processor, near them elsewhere.
+    let private repeatFirstSteps (options: ParseResults<PretrainOption>) (stop: CancellationToken) : int =
+        let path = recordPath ()
+
+        if options.Contains PretrainOption.Record then
+            Files.writeAtomically path (recordText (firstLosses options stop))
+            printfn $"{path} is written."
+            0
+        else
+            let recordedOn, recorded = readRecord path
+            let losses = firstLosses options stop
+            let gap = List.map2 (fun (a: float) b -> abs (a - b) / abs b) losses recorded |> List.max
+
+            if losses = recorded then
+                printfn $"The first {losses.Length} losses are the recorded ones, bit for bit."
+                0
+            elif gap <= elsewhere && processor () <> recordedOn then
+                printfn
+                    $"""The first {losses.Length} losses are within {number "G2" gap} of those recorded on another processor ({recordedOn})."""
+
+                0
+            else
+                userError $"""the losses differ from the recorded ones ({recordedOn}) by up to {number "G2" gap}."""
+
     /// Trains, and writes the finished model as a Hugging Face checkpoint in bfloat16.
     let run (options: ParseResults<PretrainOption>) (stop: CancellationToken) : int =
         check options
 
         match options.TryGetResult PretrainOption.Output with
+        | _ when options.Contains PretrainOption.Check || options.Contains PretrainOption.Record ->
+            repeatFirstSteps options stop
         | None -> userError "pretrain needs --output: the folder for checkpoints and the model."
         | Some folder ->
             let vocabulary = vocabularyFile options
