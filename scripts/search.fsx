@@ -1,5 +1,5 @@
 // The search behind the `small` preset: every technique tries the same peak learning rates, and the one with the lowest
-// validation loss, averaged over the embedded tasks at both levels, is its own. Test rows play no part.
+// validation loss, averaged over the embedded tasks at the low level, is its own. Test rows play no part.
 //
 //   dotnet fsi scripts/search.fsx [results folder]
 #load "prelude.fsx"
@@ -25,7 +25,7 @@ let plan (peak: float) : SweepPlan =
         Methods = Technique.all |> List.map Tuned
         Placements = [ Placement.everywhere ]
         IsAblation = false
-        Levels = [ Low; Medium ]
+        Levels = [ Low ]
         Seeds = [ 1 ]
         InputLimit = 512
         TargetLimit = 128
@@ -71,7 +71,7 @@ let best (run: Run) =
 for technique in Technique.all do
     printfn $"\n{Technique.name technique}"
 
-    for level in [ Low; Medium ] do
+    for level in [ Low ] do
         for peak in peaks do
             let losses =
                 runs

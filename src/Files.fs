@@ -49,6 +49,17 @@ module Files =
         | :? IOException
         | :? UnauthorizedAccessException as error -> userError $"the folder {path} cannot be made: {error.Message}"
 
+    /// `UserError` where no file can be made in a folder.
+    let checkWritable (folder: string) : unit =
+        let probe = Path.Combine(folder, $".{Guid.NewGuid():N}.tmp")
+
+        try
+            File.WriteAllText(probe, "")
+            File.Delete probe
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> userError $"nothing can be written in {folder}: {error.Message}"
+
     /// Writes a file through a temporary neighbour and a rename: readers see the old file or the whole new one, and a full
     /// disk leaves the old one. `UserError` where it cannot be written.
     let replace (path: string) (write: Stream -> unit) : unit =

@@ -91,13 +91,16 @@ module Native =
             | "" -> Path.Combine(Environment.GetFolderPath Environment.SpecialFolder.UserProfile, ".nuget", "packages")
             | path -> path
 
-        if not (Directory.Exists root) then
-            []
-        else
-            // libtorch-cpu-linux-x64, libtorch-cuda-12.8-linux-x64 and its parts, …
-            [ "torchsharp"; "libtorch-*-linux-x64*" ]
-            |> List.collect (fun pattern -> Directory.GetDirectories(root, pattern) |> List.ofArray)
-            |> List.collect (Directory.GetDirectories >> Array.sortDescending >> List.ofArray)
+        // Where the program's own folder has no libraries, it is a script of a CPU build: CUDA builds carry theirs.
+        let version (folder: string) =
+            match Version.TryParse(Path.GetFileName folder) with
+            | true, version -> version
+            | false, _ -> Version(0, 0)
+
+        [ "torchsharp"; "libtorch-cpu-linux-x64" ]
+        |> List.map (fun name -> Path.Combine(root, name))
+        |> List.filter Directory.Exists
+        |> List.collect (Directory.GetDirectories >> Array.sortByDescending version >> List.ofArray)
 
     let private searchFolders () =
         let beside =
@@ -179,8 +182,15 @@ module Native =
             | Some shim ->
                 try
                     // By absolute path: its $ORIGIN then finds torch_cpu, c10 and gomp beside it.
-                    for library in [ "libtorch.so"; "libtorch_cuda.so" ] do
-                        find library |> Option.iter (NativeLibrary.Load >> ignore)
+                    match find "libtorch.so" with
+                    | Some library ->
+                        NativeLibrary.Load library |> ignore
+                        // Only from the same package: a CUDA build's libraries do not go with a CPU build's.
+                        let cuda = Path.Combine(string (Path.GetDirectoryName library), "libtorch_cuda.so")
+
+                        if File.Exists cuda then
+                            NativeLibrary.Load cuda |> ignore
+                    | None -> ()
 
                     let handle, status = loadShim shim
 

@@ -434,10 +434,8 @@ module Pipeline =
         match error with
         | NonFinite cause
         | UserError cause -> Some cause
-        | :? ExternalException
-        | :? OutOfMemoryException
-        | :? InvalidOperationException -> Some(error.Message.ReplaceLineEndings " ")
-        | _ -> None
+        | :? OperationCanceledException -> None
+        | other -> Some $"{other.Message.ReplaceLineEndings(string ' ')} ({other.GetType().Name})"
 
     /// The result that an experiment has already; none where it failed, since it is then tried again.
     let tryFinished (results: string) (experiment: Experiment) : Run option =
@@ -458,6 +456,8 @@ module Pipeline =
     /// the order of the experiments. Raises `OperationCanceledException` when stopped.
     let sweep (shop: Workshop) (experiments: (TaskDefinition * Experiment) list) : Run list =
         Files.createFolder shop.Results
+        // Said now rather than after the first epoch.
+        Files.checkWritable shop.Results
         let count = experiments.Length
 
         // What stands in the way of all runs, or of writing the table in the end, is said before hours of work.
@@ -470,6 +470,8 @@ module Pipeline =
         |> List.mapi (fun index ((task, experiment), finished) ->
             match finished with
             | Some finished ->
+                // Left over where a process ended between its result and its clean-up.
+                RunState.remove shop.Results experiment
                 shop.Report(Skipped experiment)
                 finished
             | None ->

@@ -121,10 +121,37 @@ module Accounting =
             userError
                 $"the convention {Convention.name convention} has no {Technique.name technique}: did you mean {Nearest.orList others}?"
 
+    /// What the live model would refuse: a part of a chain that keeps no site, a rank above a map's size.
+    let rec private checkParts (config: Config) (technique: Technique) (placement: Placement) (chosen: Site list) =
+        match technique with
+        | Chain parts ->
+            for part in parts do
+                match Adapter.usualSites part with
+                | Some own ->
+                    match chosen |> List.filter own with
+                    | [] ->
+                        userError
+                            $"{Technique.text part} has no site left at {Placement.text placement}: widen the placement, or leave that part out."
+                    | kept -> checkParts config part placement kept
+                | None -> ()
+        | _ ->
+            match Technique.rank technique with
+            | Some rank ->
+                for site in chosen do
+                    let fanIn, fanOut = Site.widths config site
+
+                    if int64 rank > min fanIn fanOut then
+                        userError
+                            $"rank {rank} is too large for {Site.name site}, a map from {fanIn} to {fanOut}: the largest is {min fanIn fanOut}."
+            | None -> ()
+
     /// The linear maps that a technique touches under a placement, in the order of computation.
     let sites (config: Config) (convention: Convention) (technique: Technique) (placement: Placement) : Site list =
         match (form convention technique).Standard with
-        | Some own -> Site.all config |> List.filter (Placement.within config own placement)
+        | Some own ->
+            let chosen = Site.all config |> List.filter (Placement.within config own placement)
+            checkParts config technique placement chosen
+            chosen
         | None ->
             // Refuses any placement but `all`.
             Placement.ofTechnique config technique placement |> ignore

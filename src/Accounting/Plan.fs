@@ -225,8 +225,4 @@ module Plan =
         let told =
             lines |> List.map (fun (what, value) -> what.PadRight width + "  " + value)
 
-        (if plan.Sites.IsEmpty then
-             told
-         else
-             told @ [ ""; siteTable plan ])
-        |> String.concat "\n"
+        String.concat "\n" told

@@ -132,6 +132,10 @@ module AdapterFolders =
             let description = AdapterFile.describe source
             let technique = Technique.parse description.Technique
 
+            if Placement.parse description.Placement <> Placement.everywhere then
+                userError
+                    $"{source} sits at '{description.Placement}', which this version cannot say in peft's words: only adapters on all of their own sites are converted."
+
             match HuggingFaceConfig.ofTechnique technique with
             | None -> userError $"Hugging Face's peft has nothing like {description.Technique} ({source})."
             | Some config ->

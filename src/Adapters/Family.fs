@@ -59,16 +59,14 @@ module Family =
                 let a, b, rest = principal rank scale weight.Value
                 LowRank(Dense(Frozen rest), Leaf.trained a, Leaf.trained b, scale, dropout)
             | _ ->
-                invalidArg
-                    (nameof where)
-                    $"{Site.name site} is adapted already: PiSSA must be the first to change a map")
+                userError $"{Site.name site} is adapted already: PiSSA must be the first of a chain to change a map.")
 
     /// DoRA (Liu et al. 2024, eq. 5) around the maps that `where` selects, which an adapter before it (LoRA) has changed:
     /// y = (m / ‖W'‖) ∘ W' x, with m trained from the norms of W's rows. In training, dropout touches the update only.
     let dora (where: Selector) : Adapter =
         Start.wrap where (fun site inner ->
             if not (Projection.isLinear inner) then
-                invalidArg (nameof where) $"{Site.name site} is not linear, so its rows have no norm"
+                userError $"{Site.name site} is not linear, so its rows have no norm: put DoRA before the serial adapter."
 
             Directed(inner, Leaf.trained (Projection.rowNorms inner)))
 

@@ -82,6 +82,9 @@ module Merge =
         (samples: Batch list)
         (model: T5)
         : MergeReport =
+        if Directory.Exists target && Directory.GetFiles(target, "*.safetensors*").Length > 0 then
+            userError $"{target} holds weights already: name a new folder for the merged checkpoint."
+
         let whole = merged model
 
         let written =

@@ -322,6 +322,14 @@ module Technique =
         | [ one ] -> one
         | parts -> Chain parts
 
+    /// The rank of the update at each site, where there is one that the map's size bounds.
+    let rank (technique: Technique) : int option =
+        match technique with
+        | Lora rank -> Some rank
+        | LoraWith settings -> Some settings.Rank
+        | AdaLora settings -> Some settings.InitialRank
+        | _ -> None
+
     /// How many times the learning rate a parameter of this name moves by: LoRA+ (Hayou et al. 2024, §4.3) lets B learn
     /// faster than A. For `Optimizer.grouped`.
     let rec rateMultiplier (technique: Technique) (parameter: string) : float =

@@ -98,8 +98,7 @@ module Commands =
             let trained =
                 match experiment.Method with
                 | Tuned technique ->
-                    use _ = torch.NewDisposeScope()
-                    T5.countTrained (Adapter.ofTechnique technique experiment.Seed session.Model)
+                    (Accounting.count session.Model.Config Convention.Paper technique experiment.Placement).Trainable
                 | _ -> 0L
 
             let state =
@@ -147,6 +146,11 @@ module Commands =
             let suffix = if index = 0 then "" else $"-{index + 1}"
             Files.writeAtomically (Path.Combine(results, $"table1{suffix}.md")) (Tables.toMarkdown frame + "\n")
             Files.writeAtomically (Path.Combine(results, $"table1{suffix}.csv")) (Tables.toCsv frame + "\n")
+
+            if group |> List.exists (fun run -> run.Experiment.Placement <> Placement.everywhere) then
+                let places = group |> Placed.ofRuns |> Tables.table2
+                Files.writeAtomically (Path.Combine(results, $"table2{suffix}.md")) (Tables.toMarkdown places + "\n")
+                Files.writeAtomically (Path.Combine(results, $"table2{suffix}.csv")) (Tables.toCsv places + "\n")
 
     /// Runs a grid of experiments and prints Table 1.
     let sweep (options: ParseResults<SweepOption>) : int =
@@ -198,8 +202,8 @@ module Commands =
                 Methods = plan.Methods |> List.filter (Method.isBaseline >> not)
             }
 
-        match plan.Tasks, plan.Methods, plan.Levels, plan.Seeds with
-        | [ _ ], [ _ ], [ _ ], [ _ ] ->
+        match plan.Tasks, plan.Methods, plan.Placements, plan.Levels, plan.Seeds with
+        | [ _ ], [ _ ], [ _ ], [ _ ], [ _ ] when not (plan.IsAblation || options.Contains Dry_Run) ->
             useThreads (options.TryGetResult SweepOption.Threads)
             let results = options.GetResult(SweepOption.Results, "results")
             let session = Session plan.Place
@@ -224,7 +228,7 @@ module Commands =
                 interrupted
         | _ ->
             userError
-                "train takes one task, one technique, one level and one seed: --task topic --technique lora --level low --seed 1."
+                "train takes one task, one technique, one placement, one level and one seed: --task topic --technique lora --level low --seed 1. For more, or for --dry-run and --ablations, use sweep."
 
     let private placeOf (options: ParseResults<ModelOption>) : Place =
         for name, value in
@@ -265,9 +269,9 @@ module Commands =
         let session = Session(placeOf options)
 
         let task =
-            match options.TryGetResult ModelOption.Task with
-            | Some name -> TaskDefinition.find name
-            | None -> userError "evaluate needs --task."
+            match Options.modelTask options with
+            | Some task -> task
+            | None -> userError "evaluate needs --task or --custom."
 
         let seed = options.GetResult(ModelOption.Seed, 1)
         let limit = options.GetResult(ModelOption.Test_Limit, Split.standardLimit)
@@ -310,6 +314,11 @@ module Commands =
         let model = modelOf session options
         let limit = options.GetResult(ModelOption.Input_Limit, 512)
 
+        let word =
+            match Options.modelTask options with
+            | Some task -> Pools.word task
+            | None -> id
+
         let inputs =
             match options.TryGetResult Text with
             | Some texts -> Seq.ofList texts
@@ -322,7 +331,7 @@ module Commands =
             chunk
             |> Array.map (fun text ->
                 {
-                    Ids = session.Tokenizer.Encode(text, limit)
+                    Ids = session.Tokenizer.Encode(word text, limit)
                     Labels = [| model.Config.EosId |]
                 })
             |> Evaluation.generate (decodingOf options) model session.Tokenizer session.Device 32 ignore

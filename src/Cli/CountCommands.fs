@@ -86,8 +86,16 @@ module CountCommands =
                     let convention =
                         Convention.parse (options.GetResult(ParamsOption.Convention, "paper"))
 
+                    let placements = placements (options.GetResult(ParamsOption.Placements, []))
+
+                    // As a sweep does: a technique without linear maps is counted where it belongs.
+                    let placesOf technique =
+                        if (Placement.standard technique).IsSome then placements else [ Placement.everywhere ]
+
                     let variants =
-                        List.allPairs techniques (placements (options.GetResult(ParamsOption.Placements, [])))
+                        techniques
+                        |> List.collect (fun technique ->
+                            placesOf technique |> List.map (fun placement -> technique, placement))
 
                     printfn $"{Accounting.table config convention variants}\n"
 

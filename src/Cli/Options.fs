@@ -71,11 +71,11 @@ type SweepOption =
             | Beams _ -> "Beams of the search that answers test rows; 1 is greedy. 1 if not given."
             | Preset _ ->
                 "Settings of training: paper, or small for a small model. small for the embedded model, otherwise paper, if not given."
-            | Epochs _ -> "The most epochs. The paper's 10, 5 and 1 by level if not given."
-            | Batch_Size _ -> "Rows of a micro-batch. 16 if not given."
-            | Accumulation _ -> "Micro-batches of an optimiser step. 4 if not given."
+            | Epochs _ -> "The most epochs. 10, 5 and 1 by level if not given."
+            | Batch_Size _ -> "Rows of a micro-batch. The preset's if not given."
+            | Accumulation _ -> "Micro-batches of an optimiser step. The preset's if not given."
             | Rates _ ->
-                "Initial, peak and final learning rate of every technique. The paper's, by technique, if not given."
+                "Initial, peak and final learning rate of every technique. The preset's, by technique, if not given."
             | Warmup _ -> "Share of the optimiser steps in which the rate climbs. 0.06 if not given."
             | Weight_Decay _ -> "AdamW's weight decay. 0.01 if not given."
             | Clip _ -> "The largest norm of a step's gradient, 0 for none. 1 if not given."
@@ -96,6 +96,11 @@ type ModelOption =
     | [<Unique; AltCommandLine("-m")>] Model of folder: string
     | [<Unique; AltCommandLine("-d")>] Data of folder: string
     | [<Unique; AltCommandLine("-t")>] Task of name: string
+    | [<Unique>] Custom of folder: string
+    | [<Unique>] Input_Column of name: string
+    | [<Unique>] Target_Column of name: string
+    | [<Unique>] Scoring of name: string
+    | [<Unique>] Instruction of template: string
     | [<Unique; AltCommandLine("-s")>] Seed of number: int
     | [<Unique>] Device of name: string
     | [<Unique>] Dtype of name: string
@@ -113,7 +118,12 @@ type ModelOption =
             | Adapter _ -> "Folder of a trained adapter. The base model alone if not given."
             | Model _ -> "Folder of the base checkpoint. The embedded model if not given."
             | Data _ -> "Folder of the data sets. The embedded data if not given."
-            | Task _ -> "evaluate: the task whose test rows are answered."
+            | Task _ -> "evaluate: the task whose test rows are answered. generate: the task in whose words the texts are put."
+            | Custom _ -> "Folder of your own data, instead of --task."
+            | Input_Column _ -> "Your data's input column. 'input' if not given."
+            | Target_Column _ -> "Your data's target column. 'target' if not given."
+            | Scoring _ -> "How your data is scored: accuracy or rougeL. accuracy if not given."
+            | Instruction _ -> "How your rows are worded, as in training."
             | Seed _ -> "evaluate: the seed of the split. 1 if not given."
             | Device _ -> "cpu, cuda or cuda:1. cpu if not given."
             | Dtype _ -> "float32 or bfloat16. float32 if not given."
@@ -203,32 +213,54 @@ module Options =
         |> List.filter ((<>) "")
         |> List.distinct
 
-    let private customTask (options: ParseResults<SweepOption>) : TaskDefinition list =
-        match options.TryGetResult SweepOption.Custom with
-        | None -> []
-        | Some folder ->
-            let whole = Path.TrimEndingDirectorySeparator(Path.GetFullPath folder)
+    /// The user's own folder as a task named after it.
+    let private customTask (folder: string) input target scoring (instruction: string option) : TaskDefinition =
+        let whole = Path.TrimEndingDirectorySeparator(Path.GetFullPath folder)
 
-            [
-                TaskDefinition.custom
-                    {
-                        Name = (string (Path.GetFileName whole)).ToLowerInvariant().Replace(' ', '-')
-                        Folder = whole
-                        Train = None
-                        Validation = None
-                        Test = None
-                        InputColumn = options.GetResult(Input_Column, "input")
-                        TargetColumn = options.GetResult(Target_Column, "target")
-                        Scoring = options.GetResult(Scoring, "accuracy")
-                        Instruction = options.TryGetResult Instruction
-                    }
-            ]
+        TaskDefinition.custom
+            {
+                Name = (string (Path.GetFileName whole)).ToLowerInvariant().Replace(' ', '-')
+                Folder = whole
+                Train = None
+                Validation = None
+                Test = None
+                InputColumn = input
+                TargetColumn = target
+                Scoring = scoring
+                Instruction = instruction
+            }
+
+    let private customTasks (options: ParseResults<SweepOption>) : TaskDefinition list =
+        options.TryGetResult SweepOption.Custom
+        |> Option.map (fun folder ->
+            customTask
+                folder
+                (options.GetResult(SweepOption.Input_Column, "input"))
+                (options.GetResult(SweepOption.Target_Column, "target"))
+                (options.GetResult(SweepOption.Scoring, "accuracy"))
+                (options.TryGetResult SweepOption.Instruction))
+        |> Option.toList
+
+    /// The one task that `evaluate` and `generate` may name.
+    let modelTask (options: ParseResults<ModelOption>) : TaskDefinition option =
+        match options.TryGetResult ModelOption.Task, options.TryGetResult ModelOption.Custom with
+        | Some _, Some _ -> userError "--task and --custom name two tasks: give one."
+        | Some name, None -> Some(TaskDefinition.find name)
+        | None, Some folder ->
+            customTask
+                folder
+                (options.GetResult(ModelOption.Input_Column, "input"))
+                (options.GetResult(ModelOption.Target_Column, "target"))
+                (options.GetResult(ModelOption.Scoring, "accuracy"))
+                (options.TryGetResult ModelOption.Instruction)
+            |> Some
+        | None, None -> None
 
     let private isEmbedded (folder: string) =
-        File.Exists(Path.Combine(folder, "models", "tiny", "config.json"))
+        File.Exists(Path.Combine(folder, "models", "tiny", "spiece.model"))
 
     let private tasks (options: ParseResults<SweepOption>) (dataFolder: string) : TaskDefinition list =
-        let custom = customTask options
+        let custom = customTasks options
 
         match options.TryGetResult Tasks |> Option.map names with
         | Some given -> (given |> List.map TaskDefinition.find) @ custom

@@ -201,15 +201,36 @@ module PretrainCommand =
 
         let lines = File.ReadAllLines path
 
-        lines[0].TrimStart('#').Trim(),
-        [
-            for line in Array.skip 2 lines -> Double.Parse(line.Split(',')[1], CultureInfo.InvariantCulture)
-        ]
+        try
+            let losses =
+                [
+                    for line in Array.skip 2 lines -> Double.Parse(line.Split(',')[1], CultureInfo.InvariantCulture)
+                ]
+
+            if losses.Length <> checkedSteps then
+                userError $"{path} holds {losses.Length} losses instead of {checkedSteps}."
+
+            lines[0].TrimStart('#').Trim(), losses
+        with
+        | :? FormatException
+        | :? IndexOutOfRangeException
+        | :? ArgumentException -> userError $"{path} is damaged: take it from the repository again."
 
     /// Repeats the first steps of the standard plan on the repository's own text and compares the losses with those that
     /// stand beside the embedded model: bit for bit on the recorded kind of processor, near them elsewhere.
     let private repeatFirstSteps (options: ParseResults<PretrainOption>) (stop: CancellationToken) : int =
         let path = recordPath ()
+
+        let others =
+            options.GetAllResults()
+            |> List.filter (function
+                | PretrainOption.Check
+                | PretrainOption.Record
+                | PretrainOption.Threads _ -> false
+                | _ -> true)
+
+        if not others.IsEmpty then
+            userError "--check and --record repeat the standard plan: give no other option than --threads."
 
         if options.Contains PretrainOption.Record then
             Files.writeAtomically path (recordText (firstLosses options stop))

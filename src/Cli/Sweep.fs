@@ -62,7 +62,7 @@ module Embedded =
     let rec private above (folder: DirectoryInfo | null) : string option =
         match folder with
         | null -> None
-        | here when File.Exists(Path.Combine(here.FullName, "data", "models", "tiny", "config.json")) ->
+        | here when File.Exists(Path.Combine(here.FullName, "data", "models", "tiny", "spiece.model")) ->
             Some(Path.Combine(here.FullName, "data"))
         | here -> above here.Parent
 
@@ -256,7 +256,7 @@ module Sweep =
                         for method, placement in variants plan seed tuned ->
                             task, experiment session plan task method placement (Some level) seed
         ]
-        // The same answer for two seeds of a small data set, say, is one experiment.
+        // Options may name a thing twice.
         |> List.distinctBy (snd >> Experiment.name)
 
     /// Rows that a run passes through the model, a training row counted as three (forward and backward), a test row as four

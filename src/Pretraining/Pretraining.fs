@@ -115,7 +115,7 @@ module Pretraining =
         let phases =
             plan.Phases
             |> List.map (fun phase ->
-                phase.Steps, phase.Mixture |> List.map (fun (source, weight) -> source.Name, weight))
+                phase.Steps, phase.Mixture |> List.map (fun (source, weight) -> source.Name, source.Content, weight))
 
         $"%A{phases} {plan.BatchSize} {plan.Seed} {plan.PeakRate} {plan.WarmupSteps} {plan.CooldownShare} {plan.WeightDecay} {plan.ClipNorm} {Config.toJson config}"
 

@@ -2,6 +2,7 @@ namespace Peft
 
 open System
 open System.IO
+open System.Security.Cryptography
 open System.Text
 open System.Text.RegularExpressions
 open Peft.Synthetic
@@ -11,6 +12,8 @@ open Peft.Synthetic
 type RowSource =
     {
         Name: string
+        /// What the rows are made from, where that is not the program itself: a checksum of the files.
+        Content: string
         /// Row `index` of the stream.
         Row: int -> EncodedRow
     }
@@ -40,7 +43,7 @@ module PretrainingText =
             |> Array.truncate limit
             |> corrupt tokenizer $"corpus/{seed}" index
 
-        { Name = "generated text"; Row = row }
+        { Name = "generated text"; Content = ""; Row = row }
 
     /// Words of a generated line in another order, to be written down as they stand: what names and numbers need, and what
     /// span corruption alone teaches late.
@@ -59,7 +62,7 @@ module PretrainingText =
                 Labels = tokenizer.Encode(text, limit)
             }
 
-        { Name = "copying"; Row = row }
+        { Name = "copying"; Content = ""; Row = row }
 
     /// Generated instructions and their answers.
     let instructions (tokenizer: Tokenizer) (seed: int) (limit: int) : RowSource =
@@ -71,7 +74,7 @@ module PretrainingText =
                 Labels = tokenizer.Encode(example.Target, limit)
             }
 
-        { Name = "instructions"; Row = row }
+        { Name = "instructions"; Content = ""; Row = row }
 
     /// The text proper of a Project Gutenberg file: between its START and END lines; other files whole.
     let private proper (text: string) =
@@ -120,6 +123,11 @@ module PretrainingText =
                 | found -> found)
             |> Array.concat
 
+        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+
+        for file in paths do
+            hash.AppendData(File.ReadAllBytes file)
+
         let round = ref -1
         let order = ref [||]
 
@@ -132,4 +140,8 @@ module PretrainingText =
 
             corrupt tokenizer $"text/{seed}" index all[order.Value[place]]
 
-        { Name = "text files"; Row = row }
+        {
+            Name = "text files"
+            Content = Convert.ToHexString(hash.GetHashAndReset())
+            Row = row
+        }

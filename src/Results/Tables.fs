@@ -14,16 +14,17 @@ module Placed =
 
     /// Runs with the places that their experiments name, in the paper's words where it has them.
     let ofRuns (runs: Run list) : Placed list =
-        let words (placement: Placement) =
-            Placement.presets 0
-            |> List.tryFind (snd >> (=) placement)
+        // A random half is drawn from the run's seed, so that seeds average over draws.
+        let words (experiment: Experiment) =
+            Placement.presets experiment.Seed
+            |> List.tryFind (snd >> (=) experiment.Placement)
             |> Option.map fst
-            |> Option.defaultWith (fun () -> Placement.text placement)
+            |> Option.defaultWith (fun () -> Placement.text experiment.Placement)
 
         runs
         |> List.map (fun run ->
             {
-                Placement = words run.Experiment.Placement
+                Placement = words run.Experiment
                 Run = run
             })
 

@@ -162,7 +162,8 @@ module Method =
         match words.Trim().ToLowerInvariant() with
         | "zero-shot" -> ZeroShot
         | "majority" -> Majority
-        | other -> Tuned(Technique.parse other)
+        // Names of modules keep their capitals.
+        | _ -> Tuned(Technique.parse words)
 
 [<RequireQualifiedAccess>]
 module Training =
@@ -184,7 +185,8 @@ module Training =
         | PromptTuning _ -> 3e-3, 3e-1, 3e-2
         | _ -> 3e-4, 3e-3, 3e-4
 
-    /// The paper's settings (A.1) for a technique at a level; `dropout` is the model's own rate.
+    /// The paper's settings (A.1) for a technique at a level; `dropout` is the model's own rate. What the paper leaves open
+    /// is this project's choice: warm-up, weight decay 0.01, clipping at 1, and stopping at the first epoch that is no better.
     let paper (dropout: float) (technique: Technique) (level: Level) : Training =
         let initial, peak, final = rates technique
 

@@ -122,15 +122,13 @@ module Targeting =
     let private layerOf (patterns: string list) (name: string) : int option =
         let expressions =
             match patterns |> List.filter ((<>) "") with
-            | [] -> [ @"\A.*\.[^.]*\.(\d+)\." ]
-            | given -> given |> List.map (fun pattern -> $@"\A.*\.(?:{pattern})\.(\d+)\.")
+            | [] -> [ @"\A.*\.[^.]*\.(?<layer>\d+)\." ]
+            | given -> given |> List.map (fun pattern -> $@"\A.*\.(?:{pattern})\.(?<layer>\d+)\.")
 
         expressions
         |> List.tryPick (fun expression ->
-            let found = Regex.Match(name, expression)
-
-            if found.Success then
-                Some(int found.Groups[1].Value)
+            if isMatch expression name then
+                Some(int (Regex.Match(name, expression, RegexOptions.CultureInvariant)).Groups["layer"].Value)
             else
                 None)
 
