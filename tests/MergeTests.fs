@@ -234,6 +234,39 @@ let private folders =
                             identical (logits "b") (logits "a") (Technique.text technique)
                             identical (logits "c") (logits "a") (Technique.text technique))
 
+            testCase "a placed adapter becomes peft's, on exactly its modules"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model, batch = Tiny.model 2, Tiny.batch 2 3
+
+                for technique, words in
+                    [
+                        plainLora, "late"
+                        Ia3HuggingFace, "decoder & (v | wo)"
+                        AdaLora Technique.adaLora, "not(self)"
+                    ] do
+                    inTemporaryFolder (fun folder ->
+                        let at name = Path.Combine(folder, name)
+                        let placement = Placement.parse words
+                        let adapted = Placement.adapter technique placement 0 model |> Tiny.shake 3 0.1
+
+                        AdapterFile.save
+                            (at "a")
+                            {
+                                Format = AdapterFile.format
+                                Technique = Technique.text technique
+                                Placement = words
+                                Base = "abc"
+                                BaseFolder = "tiny"
+                                TrainableParameters = T5.countTrained adapted
+                            }
+                            adapted
+
+                        AdapterFolders.convert (at "a") (at "b") "abc" model |> ignore
+                        let _, read = HuggingFace.load (at "b") "abc" model
+                        Expect.equal (T5.countTrained read) (T5.countTrained adapted) $"{words}: counts"
+                        identical (Tiny.logits read batch) (Tiny.logits adapted batch) words)
+
             testCase "what the words do not say stays in peft's format"
             <| fun () ->
                 use _ = torch.NewDisposeScope()

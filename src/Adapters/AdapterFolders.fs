@@ -132,13 +132,18 @@ module AdapterFolders =
             let description = AdapterFile.describe source
             let technique = Technique.parse description.Technique
 
-            if Placement.parse description.Placement <> Placement.everywhere then
-                userError
-                    $"{source} sits at '{description.Placement}', which this version cannot say in peft's words: only adapters on all of their own sites are converted."
-
             match HuggingFaceConfig.ofTechnique technique with
             | None -> userError $"Hugging Face's peft has nothing like {description.Technique} ({source})."
-            | Some config ->
+            | Some usual ->
+                let placement = Placement.parse description.Placement
+
+                let config =
+                    if placement = Placement.everywhere then
+                        usual
+                    else
+                        let sites = Accounting.sites baseModel.Config Convention.Paper technique placement
+                        HuggingFaceConfig.onModules (sites |> List.map Site.name) usual
+
                 let noted =
                     config.Notes
                     |> Map.add "base_model_name_or_path" (JsonSerializer.SerializeToElement description.BaseFolder)

@@ -25,6 +25,7 @@ type SweepOption =
     | [<Unique>] Input_Limit of tokens: int
     | [<Unique>] Target_Limit of tokens: int
     | [<Unique>] Beams of count: int
+    | [<Unique>] Prompt_Text of text: string
     | [<Unique>] Preset of name: string
     | [<Unique>] Epochs of count: int
     | [<Unique>] Batch_Size of rows: int
@@ -69,6 +70,7 @@ type SweepOption =
             | Input_Limit _ -> "The most tokens of an input. 512 if not given."
             | Target_Limit _ -> "The most tokens of a target or answer. 128 if not given."
             | Beams _ -> "Beams of the search that answers test rows; 1 is greedy. 1 if not given."
+            | Prompt_Text _ -> "Start the soft tokens of prompt tuning at the embeddings of this text."
             | Preset _ ->
                 "Settings of training: paper, or small for a small model. small for the embedded model, otherwise paper, if not given."
             | Epochs _ -> "The most epochs. 10, 5 and 1 by level if not given."
@@ -281,6 +283,17 @@ module Options =
             Patience = options.TryGetResult Patience
         }
 
+    /// Prompt tuning from the ids of `--prompt-text`; other techniques as they are.
+    let private startPrompt (options: ParseResults<SweepOption>) (modelFolder: string) (technique: Technique) =
+        match technique, options.TryGetResult Prompt_Text with
+        | PromptTuning tokens, Some text ->
+            let tokenizer = Tokenizer.Load modelFolder
+
+            match tokenizer.Encode text |> Array.filter ((<>) tokenizer.EosId) |> List.ofArray with
+            | [] -> userError "--prompt-text is empty: give the words that the prompt starts from."
+            | ids -> PromptTuningFrom(tokens, Ids ids)
+        | _ -> technique
+
     /// The plan that options describe.
     let plan (options: ParseResults<SweepOption>) : SweepPlan =
         let dataFolder =
@@ -298,6 +311,7 @@ module Options =
 
         let techniques =
             listed "--techniques" (options.TryGetResult Techniques) Technique.all Technique.parse
+            |> List.map (startPrompt options modelFolder)
 
         {
             Place =

@@ -182,7 +182,8 @@ module Training =
     let private rates (technique: Technique) =
         match technique with
         | FullFineTuning -> 3e-5, 3e-4, 3e-5
-        | PromptTuning _ -> 3e-3, 3e-1, 3e-2
+        | PromptTuning _
+        | PromptTuningFrom _ -> 3e-3, 3e-1, 3e-2
         | _ -> 3e-4, 3e-3, 3e-4
 
     /// The paper's settings (A.1) for a technique at a level; `dropout` is the model's own rate. What the paper leaves open
@@ -208,7 +209,8 @@ module Training =
     let private smallPeak (technique: Technique) =
         match technique with
         | FullFineTuning -> 3e-3
-        | PromptTuning _ -> 1e-1
+        | PromptTuning _
+        | PromptTuningFrom _ -> 1e-1
         | _ -> 3e-2
 
     /// The settings for the small embedded model: the paper's epochs and batch without accumulation, since a hundred rows

@@ -230,6 +230,25 @@ module HuggingFaceConfig =
         | ExtraModules _
         | Chain _ -> None
 
+    /// The same on exactly these modules, given by their whole names: how peft's configuration says a placement.
+    let onModules (names: string list) (config: HuggingFaceConfig) : HuggingFaceConfig =
+        let where = Targeting.ofNames names
+
+        let method =
+            match config.Method with
+            | HuggingFaceLora lora -> HuggingFaceLora { lora with Where = where }
+            | HuggingFaceIa3 ia3 ->
+                HuggingFaceIa3
+                    {
+                        Where = where
+                        FeedForward = names |> List.filter (Targeting.covers ia3.FeedForward) |> ModuleNames
+                    }
+            | HuggingFaceVera vera -> HuggingFaceVera { vera with Where = where }
+            | HuggingFaceAdaLora adaLora -> HuggingFaceAdaLora { adaLora with Where = where }
+            | other -> other
+
+        { config with Method = method }
+
     let private namesOf (where: Targeting) =
         match where with
         | {
