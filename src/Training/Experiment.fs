@@ -209,9 +209,12 @@ module Training =
     let private smallPeak (technique: Technique) =
         match technique with
         | FullFineTuning -> 3e-3
+        | Lora _
+        | LoraWith _
+        | AdaLora _ -> 3e-2
         | PromptTuning _
-        | PromptTuningFrom _ -> 1e-1
-        | _ -> 3e-2
+        | PromptTuningFrom _ -> 3e-1
+        | _ -> 1e-1
 
     /// The settings for the small embedded model: the paper's epochs and batch without accumulation, since a hundred rows
     /// are two optimiser steps an epoch with it, and learning rates of its own (docs/embedded-benchmark.md).
