@@ -142,12 +142,6 @@ module Pretraining =
         let rows = losses |> Seq.mapi row |> String.concat "\n"
         Files.writeAtomically (curvePath folder) ("step,loss\n" + rows + "\n")
 
-    let private selected (prefix: string) (tensors: IReadOnlyDictionary<string, torch.Tensor>) =
-        tensors
-        |> Seq.filter (fun pair -> pair.Key.StartsWith(prefix, StringComparison.Ordinal))
-        |> Seq.map (fun pair -> KeyValuePair(pair.Key.Substring prefix.Length, pair.Value))
-        |> Dictionary
-
     /// Puts the last checkpoint back; gives the losses so far.
     let private restore folder (plan: Pretraining) (model: T5) (optimizer: Optimizer) : ResizeArray<float> =
         let path = statePath folder
@@ -170,11 +164,11 @@ module Pretraining =
                     None
 
             let tensors = Safetensors.readAll path
-            let moments = selected "optimizer " tensors
+            let moments = Safetensors.withPrefix "optimizer " tensors
 
             match losses with
             | Some losses when Optimizer.fits optimizer moments ->
-                AdapterFile.restore path (selected "parameter " tensors) model
+                AdapterFile.restore path (Safetensors.withPrefix "parameter " tensors) model
                 Optimizer.restore optimizer losses.Count moments
                 losses
             | _ -> userError $"{path} is damaged. Move it away and start again."

@@ -276,6 +276,16 @@ module Safetensors =
             collected.ToArray())
 
     /// The place of a dtype in the layout, its name and the bytes of an element.
+    /// The tensors whose names begin with `prefix`, under the rest of their names; shared, not copied.
+    let withPrefix
+        (prefix: string)
+        (tensors: IReadOnlyDictionary<string, torch.Tensor>)
+        : Dictionary<string, torch.Tensor> =
+        tensors
+        |> Seq.filter (fun pair -> pair.Key.StartsWith(prefix, StringComparison.Ordinal))
+        |> Seq.map (fun pair -> KeyValuePair(pair.Key.Substring prefix.Length, pair.Value))
+        |> Dictionary
+
     let private describe (dtype: torch.ScalarType) : int * string * int64 =
         match dtypes |> List.tryFindIndex (fun (_, known, _) -> known = dtype) with
         | Some place -> (let code, _, size = dtypes[place] in place, code, size)

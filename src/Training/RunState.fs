@@ -75,23 +75,17 @@ module RunState =
         | UserError _
         | :? JsonException -> None
 
-    let private withPrefix (prefix: string) (tensors: IReadOnlyDictionary<string, torch.Tensor>) =
-        tensors
-        |> Seq.filter (fun pair -> pair.Key.StartsWith(prefix, System.StringComparison.Ordinal))
-        |> Seq.map (fun pair -> KeyValuePair(pair.Key.Substring prefix.Length, pair.Value))
-        |> Dictionary
-
     /// Tensors of both files into optimiser and model. `UserError`, before anything has changed, where they do not fit.
     let private putBack path best (standing: Standing) (optimizer: Optimizer) (model: T5) : Standing =
         use _ = torch.NewDisposeScope()
         let tensors = Safetensors.readAll path
-        let moments = withPrefix "optimizer " tensors
+        let moments = Safetensors.withPrefix "optimizer " tensors
 
         if not (Optimizer.fits optimizer moments) then
             userError $"{path} does not fit this run."
 
         Safetensors.header best |> ignore
-        AdapterFile.restore path (withPrefix "parameter " tensors) model
+        AdapterFile.restore path (Safetensors.withPrefix "parameter " tensors) model
         Optimizer.restore optimizer standing.Steps moments
         standing
 
