@@ -34,25 +34,7 @@ type PaperRow =
 [<RequireQualifiedAccess>]
 module Accounting =
     let private flan width heads hidden layers : Config =
-        {
-            VocabularySize = 32128
-            ModelWidth = width
-            KeyWidth = 64
-            FeedForwardWidth = hidden
-            EncoderLayers = layers
-            DecoderLayers = layers
-            Heads = heads
-            Buckets = 32
-            MaxDistance = 128
-            DropoutRate = 0.1
-            Epsilon = 1e-6
-            Activation = GeluNew
-            IsGated = true
-            IsTied = false
-            PadId = 0
-            EosId = 1
-            StartId = 0
-        }
+        Config.gated 32128 width 64 heads hidden layers
 
     /// FLAN-T5's published sizes (Chung et al. 2022; the dimensions are T5 v1.1's).
     let sizes: (string * Config) list =

@@ -11,6 +11,7 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Pretrain of ParseResults<PretrainOption>
     | [<CliPrefix(CliPrefix.None)>] Params of ParseResults<ParamsOption>
     | [<CliPrefix(CliPrefix.None)>] Plan of ParseResults<PlanOption>
+    | [<CliPrefix(CliPrefix.None)>] Bench of ParseResults<BenchOption>
     | [<CliPrefix(CliPrefix.None)>] Adapters of ParseResults<AdaptersOption>
     | [<CliPrefix(CliPrefix.None)>] Merge of ParseResults<MergeOption>
     | [<SubCommand; CliPrefix(CliPrefix.None)>] Paper
@@ -27,6 +28,7 @@ type Command =
             | Pretrain _ -> "Train a small T5 from random weights: span corruption, then instructions."
             | Params _ -> "Count trained and total parameters of any size, technique and placement, without weights."
             | Plan _ -> "Tell what an experiment would train, how much memory and time it would take."
+            | Bench _ -> "Measure training steps, decoding and files on this machine, beside its matrix product's peak."
             | Adapters _ -> "List, inspect or convert adapter folders, this project's and Hugging Face peft's."
             | Merge _ -> "Write an adapter and its base as one plain Hugging Face checkpoint."
             | Paper -> "Recompute the paper's Tables 5, 6 and Figure 1 and audit its conclusions."
@@ -47,6 +49,7 @@ let main arguments =
         | Pretrain options -> Commands.pretrain options
         | Params options -> CountCommands.parameters options
         | Plan options -> CountCommands.plan options
+        | Bench options -> BenchCommand.run options
         | Adapters options -> AdapterCommands.adapters options
         | Merge options -> AdapterCommands.merge options
         | Paper -> AnswerCommands.paper ()

@@ -20,23 +20,10 @@ module PretrainCommand =
         if width < headWidth || width % headWidth <> 0 then
             userError $"--width is {width}; it is a multiple of {headWidth}."
 
+        let hidden = options.GetResult(PretrainOption.Feed_Forward, 384)
         let layers = options.GetResult(PretrainOption.Layers, 3)
 
-        {
-            VocabularySize = tokenizer.VocabularySize
-            ModelWidth = width
-            KeyWidth = headWidth
-            FeedForwardWidth = options.GetResult(PretrainOption.Feed_Forward, 384)
-            EncoderLayers = layers
-            DecoderLayers = layers
-            Heads = width / headWidth
-            Buckets = 32
-            MaxDistance = 128
-            DropoutRate = 0.1
-            Epsilon = 1e-6
-            Activation = GeluNew
-            IsGated = true
-            IsTied = false
+        { Config.gated tokenizer.VocabularySize width headWidth (width / headWidth) hidden layers with
             PadId = tokenizer.PadId
             EosId = tokenizer.EosId
             StartId = tokenizer.PadId
@@ -178,7 +165,8 @@ module PretrainCommand =
 
         try
             try
-                Pretraining.run plan start tokenizer torch.CPU folder keep enough.Token |> ignore
+                Pretraining.run plan start tokenizer torch.CPU folder keep enough.Token
+                |> ignore
             with :? OperationCanceledException when not stop.IsCancellationRequested ->
                 ()
         finally
@@ -188,8 +176,7 @@ module PretrainCommand =
         List.ofSeq losses
 
     let private recordText (losses: float list) =
-        let row index (loss: float) =
-            $"""{index + 1},{number "R" loss}"""
+        let row index (loss: float) = $"""{index + 1},{number "R" loss}"""
 
         $"# {processor ()}\nstep,loss\n"
         + (losses |> List.mapi row |> String.concat "\n")
@@ -239,7 +226,9 @@ module PretrainCommand =
         else
             let recordedOn, recorded = readRecord path
             let losses = firstLosses options stop
-            let gap = List.map2 (fun (a: float) b -> abs (a - b) / abs b) losses recorded |> List.max
+
+            let gap =
+                List.map2 (fun (a: float) b -> abs (a - b) / abs b) losses recorded |> List.max
 
             if losses = recorded then
                 printfn $"The first {losses.Length} losses are the recorded ones, bit for bit."

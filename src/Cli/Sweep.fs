@@ -56,43 +56,6 @@ type SweepPlan =
         Overrides: Overrides
     }
 
-/// What comes with the repository: generated data sets and a small base model.
-[<RequireQualifiedAccess>]
-module Embedded =
-    let rec private above (folder: DirectoryInfo | null) : string option =
-        match folder with
-        | null -> None
-        | here when File.Exists(Path.Combine(here.FullName, "data", "models", "tiny", "spiece.model")) ->
-            Some(Path.Combine(here.FullName, "data"))
-        | here -> above here.Parent
-
-    /// The repository's `data` folder: above the program, or above the current folder.
-    let dataFolder () : string =
-        [
-            AppContext.BaseDirectory
-            string (Path.GetDirectoryName typeof<Place>.Assembly.Location)
-            Environment.CurrentDirectory
-        ]
-        |> List.filter (fun folder -> folder <> "")
-        |> List.tryPick (DirectoryInfo >> above)
-        |> Option.defaultWith (fun () ->
-            userError
-                "the embedded data folder was not found: name --data and --model, or run inside a clone of the repository.")
-
-    /// The small base model.
-    let modelFolder () : string =
-        Path.Combine(dataFolder (), "models", "tiny")
-
-    /// Whether a folder is the small base model's.
-    let isModel (folder: string) : bool =
-        let whole path =
-            Path.TrimEndingDirectorySeparator(Path.GetFullPath path)
-
-        try
-            whole folder = whole (modelFolder ())
-        with UserError _ ->
-            false
-
 /// From a plan to its experiments.
 [<RequireQualifiedAccess>]
 module Sweep =

@@ -231,9 +231,10 @@ module Checkpoint =
         build config torch.float32 (fun _ shape ->
             torch.empty (List.toArray shape, dtype = torch.float32, device = torch.META))
 
-    /// A T5 with random float32 weights as Hugging Face initialises it (factor 1), but for a head of its own, which starts
-    /// at d_model^-0.5 instead of 1, so that the first losses are near ln(vocabulary). The numbers follow from `seed`.
-    let random (config: Config) (seed: int) : T5 =
+    /// A T5 with random weights as Hugging Face initialises it (factor 1), but for a head of its own, which starts at
+    /// d_model^-0.5 instead of 1, so that the first losses are near ln(vocabulary). The numbers follow from `seed`. Matrices
+    /// are in `dtype`, norms and position biases in float32; each matrix is drawn in float32 and cast before the next.
+    let randomIn (dtype: torch.ScalarType) (config: Config) (seed: int) : T5 =
         use generator = new torch.Generator(uint64 seed, torch.CPU)
 
         let width, inner, hidden =
@@ -249,13 +250,22 @@ module Checkpoint =
             | "wo" -> hidden ** -0.5
             | _ -> width ** -0.5
 
-        build config torch.float32 (fun name shape ->
-            if name.EndsWith("norm.weight", StringComparison.Ordinal) then
-                torch.ones (List.toArray shape, dtype = torch.float32)
-            else
-                torch
-                    .randn(List.toArray shape, dtype = torch.float32, generator = generator)
-                    .mul_((deviation name).ToScalar()))
+        build config dtype (fun name shape ->
+            use _ = torch.NewDisposeScope()
+            let kept = if Leaf.isFloat32 name then torch.float32 else dtype
+
+            let numbers =
+                if name.EndsWith("norm.weight", StringComparison.Ordinal) then
+                    torch.ones (List.toArray shape, dtype = torch.float32)
+                else
+                    torch
+                        .randn(List.toArray shape, dtype = torch.float32, generator = generator)
+                        .mul_((deviation name).ToScalar())
+
+            numbers.``to``(kept).MoveToOuterDisposeScope())
+
+    /// `randomIn` float32.
+    let random (config: Config) (seed: int) : T5 = randomIn torch.float32 config seed
 
     /// Sixteen hexadecimal digits that tell one base model from another, from its files alone: config.json, spiece.model
     /// where there is one, and each tensor's name, dtype, shape and a sample of its bytes.

@@ -39,6 +39,29 @@ type Config =
 
 [<RequireQualifiedAccess>]
 module Config =
+    /// T5 v1.1 of these dimensions, with its published constants: a gated GELU, a head of its own, 32 buckets up to
+    /// distance 128, dropout 0.1, and padding 0, `</s>` 1.
+    let gated (vocabulary: int) (width: int) (keyWidth: int) (heads: int) (feedForward: int) (layers: int) : Config =
+        {
+            VocabularySize = vocabulary
+            ModelWidth = width
+            KeyWidth = keyWidth
+            FeedForwardWidth = feedForward
+            EncoderLayers = layers
+            DecoderLayers = layers
+            Heads = heads
+            Buckets = 32
+            MaxDistance = 128
+            DropoutRate = 0.1
+            Epsilon = 1e-6
+            Activation = GeluNew
+            IsGated = true
+            IsTied = false
+            PadId = 0
+            EosId = 1
+            StartId = 0
+        }
+
     let private number (path: string) (json: JsonElement) (key: string) (fallback: float option) : float =
         match json.TryGetProperty key, fallback with
         | (true, value), _ when value.ValueKind = JsonValueKind.Number -> value.GetDouble()
