@@ -176,11 +176,11 @@ module BenchTargets =
 
     let private share (lines: BenchLine list) : BenchTarget =
         target
-            "the embedded default sweep: share of its time in libtorch"
+            "the embedded default sweep: share of its time in libtorch's kernels"
             (AtLeast 0.9)
             (find lines (fun row -> row.Kind = BenchKind.Share)
              |> measured
-             |> Option.map (fun measured -> measured.Value "libtorch"))
+             |> Option.map (fun measured -> measured.Value "kernels"))
 
     /// Every target with what was found.
     let all (lines: BenchLine list) : BenchTarget list =

@@ -45,53 +45,93 @@ module BenchProcess =
         |> Option.defaultValue ""
 
 /// Where the processor's time of the embedded default sweep goes, by Linux's `perf`: it stops the sweep's threads a few
-/// hundred times a second and notes the library whose code each is in.
+/// hundred times a second and notes the function and the library that each is in.
 [<RequireQualifiedAccess>]
 module ShareBench =
-    /// What a library is, by its file name as `perf script` gives it.
-    let kindOf (library: string) : string =
+    let private holdsAny (marks: string list) (text: string) =
+        marks |> List.exists (fun mark -> text.Contains(mark, StringComparison.Ordinal))
+
+    /// Functions of libtorch that compute on numbers: matrix products (MKL, oneDNN), loops over elements, which are compiled
+    /// once for each instruction set, mathematical functions, random numbers.
+    let private isKernel (symbol: string) =
+        holdsAny
+            [
+                "mkl_"
+                "dnnl"
+                "gemm"
+                "Sleef"
+                "AVX2"
+                "AVX512"
+                "DEFAULT"
+                "kernel_impl"
+                "_kernel"
+                "loop_2d"
+                "cascade_sum"
+                "random64"
+            ]
+            symbol
+
+    /// What a sample is part of: `kernels` of libtorch, the rest of `libtorch` (dispatch, autograd, allocation), TorchSharp's
+    /// native `shim`, `libc` (copies and allocation, whoever asks), the operating `system`, `dotnet`, or `unknown`.
+    /// Waiting for OpenMP's other threads is waiting for a kernel.
+    let kindOf (symbol: string) (library: string) : string =
         let name = string (Path.GetFileName(library.Trim()))
 
         let isOf (starts: string list) =
             starts
             |> List.exists (fun start -> name.StartsWith(start, StringComparison.Ordinal))
 
-        if isOf [ "libtorch"; "libc10"; "libgomp"; "libshm" ] then
+        if isOf [ "libgomp" ] then
+            "kernels"
+        elif isOf [ "libtorch" ] && isKernel symbol then
+            "kernels"
+        elif isOf [ "libtorch"; "libc10" ] then
             "libtorch"
         elif isOf [ "libLibTorchSharp" ] then
             "shim"
         elif isOf [ "libc."; "libc-"; "libm."; "libm-"; "libstdc++"; "ld-linux"; "[vdso]" ] then
             "libc"
         elif isOf [ "[kernel"; "[guest.kernel" ] then
-            "kernel"
+            "system"
+        elif isOf [ "[unknown]"; "anon"; "[heap]" ] then
+            "unknown"
         else
             "dotnet"
 
-    /// Samples of `perf script -F tid,ip,dso`, one a line (`  1234  7f2a.. (/path/libtorch_cpu.so)`), as thread and kind.
+    /// The kinds, in the order in which they are told.
+    let kinds: string list =
+        [ "kernels"; "libtorch"; "shim"; "libc"; "system"; "dotnet"; "unknown" ]
+
+    /// Samples of `perf script -F tid,ip,sym,dso`, one a line: `  1234  7f2a41 at::native::add (/path/libtorch_cpu.so)`, as
+    /// thread and kind.
     let parse (lines: string seq) : (int * string) list =
         [
             for line in lines do
+                let line = line.TrimEnd().Replace(" (deleted)", "")
                 let opening = line.LastIndexOf " ("
-                let words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries)
+                let words = line.Split(' ', 3, StringSplitOptions.RemoveEmptyEntries)
 
                 match words |> Array.tryHead |> Option.map Int32.TryParse with
-                | Some(true, thread) when opening >= 0 -> thread, kindOf (line.Substring(opening + 2).TrimEnd(')', ' '))
+                | Some(true, thread) when opening >= 0 && words.Length = 3 ->
+                    // Without a symbol the third word is the library.
+                    let symbol = line.Substring(0, opening)
+                    thread, kindOf symbol (line.Substring(opening + 2).TrimEnd ')')
                 | _ -> ()
         ]
 
     /// The share of each kind among the samples of the thread that runs the sweep: the one with the most samples outside of
-    /// libtorch. Workers of OpenMP, which are in libtorch or spin, are left out, and so are the compiler's and collector's
-    /// threads, which run beside it.
+    /// kernels. Workers of OpenMP, which are in kernels or spin, are left out, and so are the threads of the just-in-time
+    /// compiler and the collector, which run beside it.
     let shares (samples: (int * string) list) : (string * float) list =
         match samples |> List.groupBy fst with
         | [] -> []
         | threads ->
             let outside (_, own) =
-                own |> List.filter (fun (_, kind) -> kind <> "libtorch") |> List.length
+                own |> List.filter (fun (_, kind) -> kind <> "kernels") |> List.length
 
             let _, own = threads |> List.maxBy outside
 
-            [ "libtorch"; "libc"; "kernel"; "shim"; "dotnet" ]
+            kinds
             |> List.map (fun kind ->
                 let count = own |> List.filter (snd >> (=) kind) |> List.length
                 kind, float count / float own.Length)
@@ -133,7 +173,7 @@ module ShareBench =
             let seconds = watch.Elapsed.TotalSeconds
 
             let listing =
-                BenchProcess.run "perf" [ "script"; "-i"; at "perf.data"; "-F"; "tid,ip,dso" ]
+                BenchProcess.run "perf" [ "script"; "-i"; at "perf.data"; "-F"; "tid,ip,sym,dso" ]
                 |> checked' "perf script"
 
             let samples = parse (listing.Split '\n')

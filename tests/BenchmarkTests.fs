@@ -1,0 +1,483 @@
+module Peft.Tests.BenchmarkTests
+
+open System
+open System.Collections.Generic
+open System.IO
+open Expecto
+open TorchSharp
+open Peft
+open Peft.T5
+open Peft.Tests.Support
+
+let private settings (size: string) : BenchSettings =
+    {
+        Size = size
+        Model = Tiny.config 1
+        Techniques = Technique.all
+        Dtypes = [ "float32"; "bfloat16" ]
+        Batch = 2
+        InputLength = 10
+        TargetLength = 6
+        Dropout = 0.1
+        Repeat = 2
+        Threads = 1
+    }
+
+let private rows = BenchRun.rows (settings "small")
+
+let private stepOf (technique: Technique) (place: string) : BenchRow =
+    { (rows |> List.find (fun row -> row.Kind = BenchKind.Step)) with
+        Technique = technique
+        Placement = Placement.parse place
+    }
+
+/// The operations of a forward pass from the shapes of the live model's matrices: no closed form takes part.
+let private forwardOf (config: Config) (batch: int) (input: int) (target: int) : float =
+    use _ = torch.NewDisposeScope()
+    let model = Checkpoint.random config 1
+
+    let maps =
+        T5.projections model
+        |> List.sumBy (fun (site, projection) ->
+            let tokens =
+                match site.Stack, site.Role with
+                | Encoder, _
+                | Decoder, CrossAttention K
+                | Decoder, CrossAttention V -> input
+                | Decoder, _ -> target
+
+            2.0
+            * float (batch * tokens)
+            * float ((Projection.weight projection).Value.numel()))
+
+    // q by keys, and probabilities by values, in every head of every attention.
+    let attention layers queries keys =
+        float (layers * batch * config.Heads * queries * keys * config.KeyWidth) * 4.0
+
+    let head =
+        match model.Head with
+        | Some head -> head.Value.numel ()
+        | None -> model.Embedding.Value.numel ()
+
+    maps
+    + attention config.EncoderLayers input input
+    + attention config.DecoderLayers target target
+    + attention config.DecoderLayers target input
+    + 2.0 * float (batch * target) * float head
+
+let private work =
+    testList
+        "operations"
+        [
+            testCase "a full step is three times a forward pass over the live model's matrices"
+            <| fun () ->
+                for seed in 1..3 do
+                    let config = Tiny.config seed
+
+                    let row =
+                        { stepOf FullFineTuning "all" with
+                            Model = config
+                        }
+
+                    Expect.floatClose
+                        Accuracy.high
+                        (BenchWork.step row)
+                        (3.0 * forwardOf config 2 10 6)
+                        $"seed {seed}: forward, and the gradients of inputs and weights"
+
+            testCase "micro-batches add up"
+            <| fun () ->
+                let once = stepOf (Lora 2) "all"
+
+                Expect.floatClose
+                    Accuracy.high
+                    (BenchWork.step { once with Accumulation = 5 })
+                    (5.0 * BenchWork.step once)
+                    "five times the work of one"
+
+            testCase "frozen weights leave a third of the maps' work undone"
+            <| fun () ->
+                let large =
+                    { stepOf BitFit "all" with
+                        Model = Accounting.config "xl"
+                        InputLength = 128
+                        TargetLength = 32
+                    }
+
+                let full =
+                    BenchWork.step
+                        { large with
+                            Technique = FullFineTuning
+                        }
+
+                Expect.isLessThan (abs (BenchWork.step large / full - 2.0 / 3.0)) 0.01 "where attention is a trifle"
+
+            testCase "the later what is trained stands, the less there is to do"
+            <| fun () ->
+                let operations place =
+                    BenchWork.step
+                        { stepOf (Lora 2) place with
+                            Model = Accounting.config "small"
+                        }
+
+                let all, late, decoder = operations "all", operations "late", operations "decoder"
+                let last = operations "decoder & late"
+                Expect.isLessThan late all "late"
+                Expect.isLessThan decoder late "the decoder alone: the encoder owes nothing"
+                Expect.isLessThan last decoder "its late half"
+
+            testCase
+                "decoding with a cache attends to half of what teacher forcing attends to, and nothing else differs"
+            <| fun () ->
+                let config = Tiny.config 1
+                let batch, input, tokens = 3, 10, 6
+
+                let spared =
+                    float (config.DecoderLayers * batch * config.InnerWidth)
+                    * 4.0
+                    * float (tokens * tokens - tokens * (tokens + 1) / 2)
+
+                Expect.floatClose
+                    Accuracy.high
+                    (BenchWork.decoding config batch 1 input tokens)
+                    (forwardOf config batch input tokens - spared)
+                    "greedy"
+
+            testCase "beams share the encoder and the keys and values of the input"
+            <| fun () ->
+                let config = Tiny.config 1
+
+                let one, four =
+                    BenchWork.decoding config 3 1 10 6, BenchWork.decoding config 3 4 10 6
+
+                let width, inner = float config.ModelWidth, float config.InnerWidth
+                let source = float config.DecoderLayers * 2.0 * 2.0 * 30.0 * width * inner
+                let shared = BenchWork.encoder config 3 10 + source
+                Expect.floatClose Accuracy.high (four - shared) (4.0 * (one - shared)) "the rest is four times as much"
+
+            testCase "the encoder and the decoder make up the forward pass"
+            <| fun () ->
+                let config =
+                    { Tiny.config 1 with
+                        DecoderLayers = 1
+                        VocabularySize = 2
+                    }
+
+                let whole = forwardOf config 2 10 1
+                Expect.isLessThan (BenchWork.encoder config 2 10) whole "the encoder is a part"
+                let doubled = BenchWork.encoder { config with EncoderLayers = 4 } 2 10
+                Expect.floatClose Accuracy.high doubled (2.0 * BenchWork.encoder config 2 10) "twice the layers"
+        ]
+
+let private measurement (seconds: float list) (values: (string * float) list) : Measurement =
+    {
+        Seconds = seconds
+        PeakMiB = 100.0
+        Values = values |> List.map KeyValuePair |> Dictionary
+    }
+
+let private listed (measured: Measurement) =
+    measured.Seconds, measured.PeakMiB, [ for pair in measured.Values -> pair.Key, pair.Value ]
+
+let private answers (line: BenchLine) =
+    line.Row, Result.map listed line.Own, line.Peer |> Option.map (Result.map listed)
+
+let private machine: BenchMachine =
+    {
+        Processor = "a processor"
+        Cores = 2
+        Threads = 1
+        Load = nan
+        System = "a system"
+        Libraries = "libtorch"
+        StartedAt = "2026-01-01T00:00:00Z"
+        Peer = "python3 peer.py"
+    }
+
+let private line row own peer : BenchLine =
+    {
+        Row = row
+        Own = Ok(measurement own [])
+        Peer = peer |> Option.map (fun seconds -> Ok(measurement seconds []))
+    }
+
+let private protocol =
+    testList
+        "rows and measurements"
+        [
+            testCase "every row's JSON reads back, and names are unique"
+            <| fun () ->
+                for row in rows do
+                    let json = (BenchRow.toJson row).ToJsonString Json.line
+                    Expect.isFalse (json.Contains '\n') "one line"
+                    Expect.equal (BenchRow.ofJson json) row (BenchRow.name row)
+
+                let names = rows |> List.map BenchRow.name
+                Expect.equal (List.distinct names) names "names"
+
+            testCase "a measurement reads back, and a peer may leave out what it does not know"
+            <| fun () ->
+                let measured = measurement [ 0.25; 0.5; 0.125 ] [ "loss", 9.5 ]
+                let read = Measurement.ofJson (Measurement.toJson measured)
+                Expect.equal (listed read) (listed measured) "all of it"
+                let bare = Measurement.ofJson "{\"seconds\": [2, 4]}"
+                Expect.equal (listed bare) ([ 2.0; 4.0 ], 0.0, []) "seconds alone"
+
+            testCase "what is no measurement and no row is refused in one line"
+            <| fun () ->
+                for text in [ ""; "ready"; "{}"; "[1]"; "{\"seconds\": 3}" ] do
+                    Expect.stringContains
+                        (userErrorOf (fun () -> Measurement.ofJson text |> ignore))
+                        "no measurement"
+                        text
+
+                for text in [ "{"; "{}"; "3"; "{\"kind\": 3}" ] do
+                    Expect.stringContains (userErrorOf (fun () -> BenchRow.ofJson text |> ignore)) "no row" text
+
+            testCase "a report reads back"
+            <| fun () ->
+                let report =
+                    {
+                        Machine = machine
+                        Lines =
+                            [
+                                line rows[0] [ 1.0; 2.0 ] (Some [ 3.0 ])
+                                { line rows[1] [ 1.0 ] None with
+                                    Own = Error "no memory"
+                                }
+                                { line rows[2] [ 1.0 ] None with
+                                    Peer = Some(Error "no such row")
+                                }
+                            ]
+                    }
+
+                let read = BenchReport.ofJson "report.json" (BenchReport.toJson report)
+                Expect.equal (List.map answers read.Lines) (List.map answers report.Lines) "lines"
+                Expect.equal { read.Machine with Load = 0.0 } { machine with Load = 0.0 } "machine"
+                Expect.isTrue (Double.IsNaN read.Machine.Load) "an unknown load stays unknown"
+
+            testCase "median and spread are those of the repetitions"
+            <| fun () ->
+                Expect.equal (measurement [ 5.0; 1.0; 2.0 ] []).Median 2.0 "odd"
+                Expect.equal (measurement [ 4.0; 1.0; 2.0; 9.0 ] []).Median 3.0 "even"
+                Expect.equal (measurement [ 5.0; 1.0; 2.0 ] []).Spread 2.0 "from 1 to 5 around 2"
+
+            testCase "rows are chosen by kind or by words of their name"
+            <| fun () ->
+                let chosen words = BenchRun.select words rows
+                Expect.isTrue (chosen [ "step" ] |> List.forall (fun row -> row.Kind = BenchKind.Step)) "a kind"
+                Expect.equal (chosen [ "lora(rank=2), xl" ]).Length 1 "words"
+                Expect.equal (chosen []) rows "no words: all"
+                Expect.stringContains (userErrorOf (fun () -> chosen [ "nothing" ] |> ignore)) "nothing" "none"
+        ]
+
+let private lines =
+    let step technique dtype dropout seconds peer =
+        let row =
+            { stepOf technique "all" with
+                Dtype = dtype
+                Dropout = dropout
+            }
+
+        line row [ seconds ] peer
+
+    let product dtype speed =
+        { line { rows[0] with Dtype = dtype } [] None with
+            Own = Ok(measurement [] [ "small", speed / 2.0; "large", speed ])
+        }
+
+    let lora = Lora Technique.paperRank
+    let operations = BenchWork.step (stepOf FullFineTuning "all")
+
+    [
+        // A full step of one second without dropout is exactly at the peak.
+        product "float32" (operations / 1e9)
+        step FullFineTuning "float32" 0.1 1.25 (Some [ 2.5 ])
+        step FullFineTuning "float32" 0.0 1.0 None
+        step lora "float32" 0.1 0.75 (Some [ 0.75 ])
+        step lora "bfloat16" 0.1 0.5 (Some [ 1.5 ])
+    ]
+
+let private reports =
+    testList
+        "ratios and targets"
+        [
+            testCase "the peak is the fastest product, and utilisation the share of it"
+            <| fun () ->
+                let full = lines[2]
+                Expect.floatClose Accuracy.high (BenchReport.utilisation lines full).Value 1.0 "at the peak"
+                Expect.isNone (BenchReport.utilisation lines lines[4]) "no product in bfloat16 was measured"
+                Expect.floatClose Accuracy.high (BenchReport.speedUp lines[4]).Value 3.0 "1.5 s over 0.5 s"
+
+            testCase "targets are met, missed or not measured"
+            <| fun () ->
+                let targets = BenchTargets.all lines
+
+                let found (name: string) =
+                    let target = targets |> List.find (fun target -> target.Name.StartsWith name)
+                    target.Found |> Option.map (fun value -> Math.Round(value, 6)), target.IsMet
+
+                Expect.equal (found "full step, float32: times") (Some 2.0, Some true) "2.5 s over 1.25 s"
+                Expect.equal (found "LoRA step, float32: times") (Some 1.0, Some false) "as fast"
+                Expect.equal (found "full step, float32, no dropout: share") (Some 1.0, Some true) "at the peak"
+
+                Expect.equal
+                    (found "full step, float32: share of it that dropout")
+                    (Some 0.2, Some false)
+                    "0.25 of 1.25"
+
+                Expect.equal (found "LoRA step, bfloat16: times") (Some 3.0, Some true) "beside the peer"
+                Expect.equal (found "LoRA step, bfloat16, over") (Some 0.4, Some true) "0.5 s over 1.25 s"
+
+                Expect.equal
+                    (found "lora(rank=2) step over the full step, float32")
+                    (Some 0.6, Some true)
+                    "0.75 over 1.25"
+
+                Expect.equal (found "the embedded default sweep") (None, None) "not measured"
+
+            testCase "Markdown tables have as many cells in every line"
+            <| fun () ->
+                let text = BenchReport.markdown { Machine = machine; Lines = lines }
+
+                let counts =
+                    text.Split '\n'
+                    |> Array.filter (fun line -> line.StartsWith '|')
+                    |> Array.map (fun line -> line.Split('|').Length)
+                    |> Array.distinct
+
+                Expect.equal counts.Length 1 text
+        ]
+
+let private samples =
+    testList
+        "where a sweep's time goes"
+        [
+            testCase "a sample belongs to the library and function it was in"
+            <| fun () ->
+                let found =
+                    ShareBench.parse
+                        [
+                            " 7  7f21 mkl_blas_avx512_sgemm_kernel_0 (/x/libtorch_cpu.so)"
+                            " 7  7f22 at::_ops::add_Tensor::call(at::Tensor const&, double) (/x/libtorch_cpu.so)"
+                            " 7  7f23 [unknown] (/memfd:doublemapper (deleted))"
+                            " 8  7f24 [unknown] (/x/libgomp-98b21ff3.so.1)"
+                            " 7  7f25 [unknown] ([unknown])"
+                            " 7  ff81 clear_page ([kernel.kallsyms])"
+                            "nothing"
+                        ]
+
+                Expect.equal
+                    found
+                    [
+                        7, "kernels"
+                        7, "libtorch"
+                        7, "dotnet"
+                        8, "kernels"
+                        7, "unknown"
+                        7, "system"
+                    ]
+                    "threads and kinds"
+
+            testCase "shares are those of the thread that works outside of kernels, and add up to one"
+            <| fun () ->
+                let own = [ 1, "kernels"; 1, "kernels"; 1, "dotnet"; 1, "kernels" ]
+                let worker = List.replicate 9 (2, "kernels")
+                let shares = ShareBench.shares (own @ worker)
+                Expect.equal (List.head shares) ("kernels", 0.75) "three of four"
+                Expect.floatClose Accuracy.high (List.sumBy snd shares) 1.0 "all of it"
+        ]
+
+let private measured =
+    testList
+        "measuring"
+        [
+            testCase "decoding rows give exactly the tokens they count"
+            <| fun () ->
+                for beams in [ 1; 3 ] do
+                    let row =
+                        { rows[0] with
+                            Kind = BenchKind.Decoding
+                            Batch = 3
+                            TargetLength = 7
+                            Beams = beams
+                            WarmUp = 0
+                            Repeat = 2
+                        }
+
+                    // An answer of another length raises.
+                    Expect.equal (BenchRun.measure row).Seconds.Length 2 $"{beams} beams"
+                    Expect.equal (BenchWork.tokens row) (Some 21.0) "three rows of seven"
+
+            testCase "both dtypes of a loss row start from the same numbers"
+            <| fun () ->
+                let first dtype =
+                    let row =
+                        { rows[0] with
+                            Kind = BenchKind.Loss
+                            Dtype = dtype
+                            Dropout = 0.0
+                            Steps = 2
+                        }
+
+                    (BenchRun.measure row).Value "first loss"
+
+                Expect.floatClose Accuracy.low (first "bfloat16") (first "float32") "losses of the first batch"
+
+            testCase "random weights in bfloat16 are the float32 ones, rounded"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let wide, narrow =
+                    Checkpoint.random (Tiny.config 1) 5, Checkpoint.randomIn torch.bfloat16 (Tiny.config 1) 5
+
+                for (name, expected), (_, found) in List.zip (T5.leaves wide) (T5.leaves narrow) do
+                    let dtype =
+                        if Leaf.isFloat32 name then
+                            torch.float32
+                        else
+                            torch.bfloat16
+
+                    Expect.equal found.Value.dtype dtype name
+
+                    identical
+                        (found.Value.``to`` torch.float32)
+                        (expected.Value.``to``(dtype).``to`` torch.float32)
+                        name
+
+            testCase "a command that answers with JSON is measured, one that fails says why"
+            <| fun () ->
+                let ask script =
+                    BenchRun.ask "sh" [ "-c"; script ] rows[0]
+
+                match ask "echo busy; echo '{\"seconds\": [1.5]}'" with
+                | Ok measured -> Expect.equal measured.Seconds [ 1.5 ] "the last line"
+                | Error problem -> failtest problem
+
+                match ask "echo 'no such row' >&2; exit 3" with
+                | Error problem -> Expect.equal problem "no such row" "its last word"
+                | Ok _ -> failtest "it failed"
+
+                match ask "case \"$0\" in *'\"kind\":\"product\"'*) echo '{\"seconds\": []}';; esac" with
+                | Ok measured -> Expect.isEmpty measured.Seconds "the row is the last argument"
+                | Error problem -> failtest problem
+
+            testCase "a checkpoint row leaves no folder behind"
+            <| fun () ->
+                let left () =
+                    Directory.GetDirectories(Path.GetTempPath(), "peft-bench-*").Length
+
+                let before = left ()
+
+                let row =
+                    { rows[0] with
+                        Kind = BenchKind.Checkpoint
+                        Repeat = 1
+                    }
+
+                Expect.isGreaterThan ((BenchRun.measure row).Value "bytes") 0.0 "bytes"
+                Expect.isLessThanOrEqual (left ()) before "folders"
+        ]
+
+[<Tests>]
+let tests = testList "Benchmark" [ work; protocol; reports; samples; measured ]
