@@ -23,7 +23,7 @@ let private settings (size: string) : BenchSettings =
         Threads = 1
     }
 
-let private rows = BenchRun.rows (settings "small")
+let private rows = BenchPlan.rows (settings "small")
 
 let private stepOf (technique: Technique) (place: string) : BenchRow =
     { (rows |> List.find (fun row -> row.Kind = BenchKind.Step)) with
@@ -264,7 +264,7 @@ let private protocol =
 
             testCase "rows are chosen by kind or by words of their name"
             <| fun () ->
-                let chosen words = BenchRun.select words rows
+                let chosen words = BenchPlan.select words rows
                 Expect.isTrue (chosen [ "step" ] |> List.forall (fun row -> row.Kind = BenchKind.Step)) "a kind"
                 Expect.equal (chosen [ "lora(rank=2), xl" ]).Length 1 "words"
                 Expect.equal (chosen []) rows "no words: all"
@@ -338,7 +338,7 @@ let private reports =
 
             testCase "Markdown tables have as many cells in every line"
             <| fun () ->
-                let text = BenchReport.markdown { Machine = machine; Lines = lines }
+                let text = BenchTables.markdown { Machine = machine; Lines = lines }
 
                 let counts =
                     text.Split '\n'

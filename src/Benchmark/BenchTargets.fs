@@ -217,4 +217,4 @@ module BenchTargets =
 
     /// The targets as a table in Markdown.
     let markdown (targets: BenchTarget list) : string =
-        BenchReport.markdownTable heads (targets |> List.map cells)
+        BenchTables.markdownTable heads (targets |> List.map cells)

@@ -5,44 +5,6 @@ open System.Collections.Generic
 open System.Diagnostics
 open System.Globalization
 open System.IO
-open System.Reflection
-
-/// Other programs, and this one once more.
-[<RequireQualifiedAccess>]
-module BenchProcess =
-    /// The program and the arguments that run this command line again.
-    let self () : string * string list =
-        let assembly = Assembly.GetExecutingAssembly().Location
-
-        match Environment.ProcessPath with
-        | null -> "dotnet", [ assembly ]
-        | host when Path.GetFileNameWithoutExtension host = "dotnet" -> host, [ assembly ]
-        // The program's own host, which `dotnet run` starts; a host of something else (tests) cannot run commands.
-        | host when Path.GetFileNameWithoutExtension host = Path.GetFileNameWithoutExtension assembly -> host, []
-        | _ -> "dotnet", [ assembly ]
-
-    /// Runs a program to its end; gives exit code, standard output and standard error. `UserError` where it cannot start.
-    let run (program: string) (arguments: string list) : int * string * string =
-        let start =
-            ProcessStartInfo(program, arguments, RedirectStandardOutput = true, RedirectStandardError = true)
-
-        try
-            match Process.Start start with
-            | null -> userError $"{program} could not be started."
-            | started ->
-                use child = started
-                let error = child.StandardError.ReadToEndAsync()
-                let output = child.StandardOutput.ReadToEnd()
-                child.WaitForExit()
-                child.ExitCode, output, error.Result
-        with :? ComponentModel.Win32Exception as problem ->
-            userError $"{program} could not be started: {problem.Message}"
-
-    /// The last line that holds something.
-    let lastLine (text: string) : string =
-        text.Split('\n', StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries)
-        |> Array.tryLast
-        |> Option.defaultValue ""
 
 /// Where the processor's time of the embedded default sweep goes, by Linux's `perf`: it stops the sweep's threads a few
 /// hundred times a second and notes the function and the library that each is in.

@@ -108,14 +108,14 @@ module BenchCommand =
     /// Prints the report and writes it where that is asked for.
     let private publish (options: ParseResults<BenchOption>) (report: BenchReport) =
         let targets = BenchTargets.all report.Lines
-        printfn $"\n{BenchReport.text report}\n\n{BenchTargets.text targets}"
+        printfn $"\n{BenchTables.text report}\n\n{BenchTargets.text targets}"
 
         options.TryGetResult BenchOption.Json
         |> Option.iter (fun file -> Files.writeAtomically file (BenchReport.toJson report))
 
         options.TryGetResult BenchOption.Markdown
         |> Option.iter (fun file ->
-            Files.writeAtomically file $"{BenchReport.markdown report}\n\n{BenchTargets.markdown targets}\n")
+            Files.writeAtomically file $"{BenchTables.markdown report}\n\n{BenchTargets.markdown targets}\n")
 
     /// A machine with less of a queue than this is idle.
     let private idle = 0.5
@@ -131,7 +131,7 @@ module BenchCommand =
 
         let lines =
             rows
-            |> BenchRun.all (peer |> Option.map command) rounds (fun line -> printfn $"{BenchReport.progress line}")
+            |> BenchRun.all (peer |> Option.map command) rounds (fun line -> printfn $"{BenchTables.progress line}")
 
         publish options { Machine = machine; Lines = lines }
 
@@ -153,8 +153,8 @@ module BenchCommand =
             let settings = settings options
 
             let rows =
-                BenchRun.rows settings
-                |> BenchRun.select (options.GetResult(BenchOption.Rows, []) |> Options.names)
+                BenchPlan.rows settings
+                |> BenchPlan.select (options.GetResult(BenchOption.Rows, []) |> Options.names)
 
             if options.Contains BenchOption.Dry_Run then
                 for row in rows do
