@@ -315,6 +315,32 @@ let private codes =
                     let code, again, _ = peft [ "table"; "--results"; Path.Combine(folder, "results") ]
                     Expect.equal code 0 again)
 
+            testCase "bench lists its rows, prints a file's tables again, and refuses what it cannot measure"
+            <| fun () ->
+                let code, output, error = peft [ "bench"; "--dry-run"; "--rows"; "step" ]
+                Expect.equal (code, error) (0, "") "dry run"
+                Expect.stringContains output "step full, small, float32, dropout 0.1" "a row by its name"
+
+                for option, value in
+                    [
+                        "--size", "tiniest"
+                        "--dtype", "float8"
+                        "--dropout", "1"
+                        "--threads", "0"
+                        "--batch", "0"
+                        "--rows", "nothing"
+                        "--techniques", "magic"
+                    ] do
+                    refused 1 [ value ] [ "bench"; "--dry-run"; option; value ]
+
+                refused 1 [ "no row" ] [ "bench"; "--measure"; "{}" ]
+
+                inTemporaryFolder (fun folder ->
+                    let file = Path.Combine(folder, "bench.json")
+                    refused 1 [ file ] [ "bench"; "--from"; file ]
+                    File.WriteAllText(file, "{}")
+                    refused 1 [ file ] [ "bench"; "--from"; file ])
+
             testCase "a fault of the program is one line too"
             <| fun () ->
                 let code, _, error = told (fun () -> raise (InvalidCastException "a\nb"))

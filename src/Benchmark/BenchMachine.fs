@@ -32,7 +32,8 @@ module BenchMachine =
         | :? IOException
         | :? UnauthorizedAccessException -> None
 
-    let private processor () =
+    /// The processor's name as Linux tells it; `unknown` elsewhere.
+    let processor () : string =
         firstOf "/proc/cpuinfo" (fun line ->
             if line.StartsWith("model name", StringComparison.Ordinal) then
                 Some(line.Substring(line.IndexOf ':' + 1).Trim())

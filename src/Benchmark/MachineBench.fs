@@ -45,11 +45,12 @@ module MachineBench =
             Repeated.times row.WarmUp row.Repeat (fun () ->
                 for _ in 1..count do
                     product ())
-            |> Repeated.median
+            |> List.min
 
         2.0 * float (tokens * fanIn * fanOut) * float count / seconds / 1e9
 
-    /// GFLOP/s of each shape as `y = x Wᵀ`, by name `tokens x in x out`: the median of the repetitions.
+    /// GFLOP/s of each shape as `y = x Wᵀ`, by name `tokens x in x out`. A peak is what was reached once: the fastest
+    /// repetition counts, not the median.
     let product (row: BenchRow) : Measurement =
         let dtype = Precision.parse row.Dtype
 

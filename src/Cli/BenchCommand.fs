@@ -89,7 +89,7 @@ module BenchCommand =
             Repeat = options.GetResult(BenchOption.Repeat, 5) |> atLeast "--repeat" 1
             Threads =
                 options.TryGetResult BenchOption.Threads
-                |> Option.map (atLeast "--threads" 1)
+                |> Option.map Options.threads
                 |> Option.defaultValue 0
         }
 
@@ -105,13 +105,15 @@ module BenchCommand =
 
         BenchReport.ofJson file (File.ReadAllText file)
 
+    let private write (options: ParseResults<BenchOption>) (report: BenchReport) =
+        options.TryGetResult BenchOption.Json
+        |> Option.iter (fun file -> Files.writeAtomically file (BenchReport.toJson report))
+
     /// Prints the report and writes it where that is asked for.
     let private publish (options: ParseResults<BenchOption>) (report: BenchReport) =
         let targets = BenchTargets.all report.Lines
         printfn $"\n{BenchTables.text report}\n\n{BenchTargets.text targets}"
-
-        options.TryGetResult BenchOption.Json
-        |> Option.iter (fun file -> Files.writeAtomically file (BenchReport.toJson report))
+        write options report
 
         options.TryGetResult BenchOption.Markdown
         |> Option.iter (fun file ->
@@ -129,10 +131,21 @@ module BenchCommand =
 
         let rounds = options.GetResult(BenchOption.Rounds, 1) |> atLeast "--rounds" 1
 
-        let lines =
-            rows
-            |> BenchRun.all (peer |> Option.map command) rounds (fun line -> printfn $"{BenchTables.progress line}")
+        let soFar = ResizeArray()
 
+        // What is measured stays, should the rest be interrupted.
+        let tell line =
+            soFar.Add line
+            printfn $"{BenchTables.progress line}"
+
+            write
+                options
+                {
+                    Machine = machine
+                    Lines = List.ofSeq soFar
+                }
+
+        let lines = rows |> BenchRun.all (peer |> Option.map command) rounds tell
         publish options { Machine = machine; Lines = lines }
 
         if lines |> List.forall (fun line -> line.Own.IsOk) then

@@ -15,15 +15,8 @@ module Commands =
     /// A command was stopped by Ctrl-C.
     let interrupted = 130
 
-    /// More than any machine has; OpenMP ends the process when it cannot start as many as it is told to.
-    let private mostThreads = 1024
-
     let private useThreads (count: int option) =
-        match count with
-        | None -> ()
-        | Some count when count < 1 || count > mostThreads ->
-            userError $"--threads is {count}; it is a number from 1 to {mostThreads}."
-        | Some count -> torch.set_num_threads count
+        count |> Option.iter (Options.threads >> torch.set_num_threads)
 
     /// A token that Ctrl-C cancels; a second Ctrl-C ends the process at once.
     let private stopOnCtrlC () =

@@ -215,6 +215,16 @@ module Options =
         |> List.filter ((<>) "")
         |> List.distinct
 
+    /// More than any machine has; OpenMP ends the process when it cannot start as many as it is told to.
+    let private mostThreads = 1024
+
+    /// A number of threads that can be asked for; `UserError` otherwise.
+    let threads (count: int) : int =
+        if count < 1 || count > mostThreads then
+            userError $"--threads is {count}; it is a number from 1 to {mostThreads}."
+
+        count
+
     /// The user's own folder as a task named after it.
     let private customTask (folder: string) input target scoring (instruction: string option) : TaskDefinition =
         let whole = Path.TrimEndingDirectorySeparator(Path.GetFullPath folder)

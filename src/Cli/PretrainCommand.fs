@@ -133,15 +133,6 @@ module PretrainCommand =
     let private recordPath () =
         Path.Combine(Embedded.modelFolder (), "first-losses.csv")
 
-    let private processor () =
-        if File.Exists "/proc/cpuinfo" then
-            File.ReadLines "/proc/cpuinfo"
-            |> Seq.tryFind _.StartsWith("model name", StringComparison.Ordinal)
-            |> Option.map (fun line -> line.Substring(line.IndexOf ':' + 1).Trim())
-            |> Option.defaultValue "unknown"
-        else
-            "unknown"
-
     /// The first losses of the standard plan on the repository's own text, in float32.
     let private firstLosses (options: ParseResults<PretrainOption>) (stop: CancellationToken) : float list =
         let tokenizer = Tokenizer.Load(vocabularyFile options)
@@ -178,7 +169,7 @@ module PretrainCommand =
     let private recordText (losses: float list) =
         let row index (loss: float) = $"""{index + 1},{number "R" loss}"""
 
-        $"# {processor ()}\nstep,loss\n"
+        $"# {BenchMachine.processor ()}\nstep,loss\n"
         + (losses |> List.mapi row |> String.concat "\n")
         + "\n"
 
@@ -233,7 +224,7 @@ module PretrainCommand =
             if losses = recorded then
                 printfn $"The first {losses.Length} losses are the recorded ones, bit for bit."
                 0
-            elif gap <= elsewhere && processor () <> recordedOn then
+            elif gap <= elsewhere && BenchMachine.processor () <> recordedOn then
                 printfn
                     $"""The first {losses.Length} losses are within {number "G2" gap} of those recorded on another processor ({recordedOn})."""
 
