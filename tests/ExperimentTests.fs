@@ -154,7 +154,7 @@ let private refusedFile (text: string) =
     inTemporaryFolder (fun folder ->
         let path = Path.Combine(folder, "run.json")
         File.WriteAllText(path, text)
-        let message = userErrorOf (fun () -> Run.readAll folder |> ignore)
+        let message = userErrorOf (fun () -> Results.readAll folder |> ignore)
         Expect.stringContains message path "the message names the file"
         Expect.equal (File.ReadAllText path) text "the file was left as it was")
 
@@ -180,7 +180,7 @@ let private files =
 
                     Expect.equal (text read) (text run) "equal"
 
-                let runs = Run.readAll folder
+                let runs = Results.readAll folder
                 Expect.equal runs.Length 2 "both"
 
                 Expect.isTrue

@@ -9,7 +9,7 @@ open Peft.Tests.Support
 open Peft.Tests.TinySweep
 
 /// The exit code of a command line and what it wrote to standard output and error.
-let private told (command: unit -> int) : int * string * string =
+let told (command: unit -> int) : int * string * string =
     let output, error = Console.Out, Console.Error
     use outputText = new StringWriter()
     use errorText = new StringWriter()
@@ -23,7 +23,7 @@ let private told (command: unit -> int) : int * string * string =
         Console.SetOut output
         Console.SetError error
 
-let private peft (arguments: string list) : int * string * string =
+let peft (arguments: string list) : int * string * string =
     told (fun () -> Cli.main (List.toArray arguments))
 
 /// The command line ends with this code and one line on standard error that holds these words.

@@ -37,7 +37,7 @@ let private interruptedBy (when': Report -> bool) plan results =
         (fun () -> sweep plan results report source.Token |> ignore)
         "it was stopped"
 
-    Expect.isEmpty (Run.readAll results) "no result of half a run"
+    Expect.isEmpty (Results.readAll results) "no result of half a run"
     let mutable resumed = 0
 
     let runs =
@@ -132,7 +132,7 @@ let private continuing =
                         with :? OperationCanceledException ->
                             ()
 
-                    Expect.isEmpty (Run.readAll broken) "all were stopped"
+                    Expect.isEmpty (Results.readAll broken) "all were stopped"
                     Expect.equal (quietly plan broken |> List.map (essence broken)) expected "equal")
 
             testCase "a damaged state is not continued: the run starts anew, to the same result"
@@ -175,7 +175,7 @@ let private results =
                     let results = Path.Combine(folder, "results")
                     let runs = quietly plan results
                     Expect.equal (runs |> List.map _.Status) (List.replicate 4 "finished") "all finished"
-                    Expect.equal (Run.readAll results).Length 4 "a file each"
+                    Expect.equal (Results.readAll results).Length 4 "a file each"
 
                     for run in runs do
                         let lines = File.ReadAllLines(Run.predictionsPath results run.Experiment)

@@ -73,14 +73,6 @@ let private facts =
                 near (sqrt (0.55 * 0.45 / 50.0)) test.StandardError "standard error"
                 near 0.1552 (Math.Round(test.P, 4)) "P"
 
-            testCase "a learning curve averages the scores of each number of rows"
-            <| fun () ->
-                Expect.equal
-                    (Statistics.learningCurve [| 1000, 0.75; 100, 0.25; 100, 0.75 |]
-                     |> Array.map (fun (rows, mean, _) -> rows, mean))
-                    [| 100, 0.5; 1000, 0.75 |]
-                    "means"
-
             testCase "disagreement counts unequal answers"
             <| fun () ->
                 let found =

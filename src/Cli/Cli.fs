@@ -17,6 +17,7 @@ type Command =
     | [<SubCommand; CliPrefix(CliPrefix.None)>] Paper
     | [<CliPrefix(CliPrefix.None)>] Recommend of ParseResults<RecommendOption>
     | [<CliPrefix(CliPrefix.None)>] Table of ParseResults<TableOption>
+    | [<CliPrefix(CliPrefix.None)>] Report of ParseResults<ReportOption>
 
     interface IArgParserTemplate with
         member command.Usage =
@@ -34,6 +35,7 @@ type Command =
             | Paper -> "Recompute the paper's Tables 5, 6 and Figure 1 and audit its conclusions."
             | Recommend _ -> "Rank the techniques for your task, data and limits, with the evidence."
             | Table _ -> "Print the paper's tables and figures of a folder of results."
+            | Report _ -> "Write a report of a folder of results: one HTML page, Markdown, CSV, LaTeX and figures."
 
 [<EntryPoint>]
 let main arguments =
@@ -54,4 +56,5 @@ let main arguments =
         | Merge options -> AdapterCommands.merge options
         | Paper -> AnswerCommands.paper ()
         | Recommend options -> AnswerCommands.recommend options
-        | Table options -> AnswerCommands.table options)
+        | Table options -> AnswerCommands.table options
+        | Report options -> ReportCommand.run options)

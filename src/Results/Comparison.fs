@@ -25,6 +25,8 @@ type Comparison =
         Level: Level option
         /// In the order of `Scores`.
         Methods: string[]
+        /// The ids of each technique's runs, in the order of `Seeds`.
+        Runs: string list[]
         /// By technique, then by distinct test row: the mean over the seeds whose test rows include it. Rows, not pairs of
         /// row and seed, are what is drawn at random.
         Scores: float[][]
@@ -182,7 +184,7 @@ module Comparison =
 
         let byMethod =
             runs
-            |> List.groupBy (fun run -> Experiment.methodName run.Experiment, run.Experiment.Training)
+            |> List.groupBy (fun run -> Tables.nameOf run, run.Experiment.Training)
             |> List.sortBy (fun ((name, training), runs) ->
                 Tables.methodOrder runs.Head.Experiment.Method, name, training)
 
@@ -236,6 +238,14 @@ module Comparison =
             Task = runs.Head.Experiment.Task
             Level = runs |> List.tryPick _.Experiment.Level
             Methods = methods
+            Runs =
+                byMethod
+                |> List.map (fun (_, runs) ->
+                    runs
+                    |> List.filter (fun run -> seeds.Contains run.Experiment.Seed)
+                    |> List.sortBy _.Experiment.Seed
+                    |> List.map _.Id)
+                |> Array.ofList
             Scores = scores
             Seeds = Set.toList seeds
             LeftOut = Set.toList (Set.unionMany all - seeds)
@@ -285,28 +295,26 @@ module Comparison =
             | Ok _ -> None
             | Error cause -> Some cause)
 
-    /// What is tied with the best, as a mark for cells of Table 1: `*`, or "" for what is behind, not compared, or of
-    /// several settings.
-    let marks (comparisons: Comparison list) : RowKey -> string -> string =
+    /// What is tied with the best, as a mark for cells of Table 1: `*`, or "" for what is behind or not compared. A cell
+    /// is the technique whose runs it was computed from.
+    let marks (comparisons: Comparison list) : RowKey -> string -> Cell -> string =
         let tied =
-            set
-                [
-                    for comparison in comparisons do
-                        let level = comparison.Level |> Option.map Level.name |> Option.defaultValue ""
+            [
+                for comparison in comparisons do
+                    let level = comparison.Level |> Option.map Level.name |> Option.defaultValue ""
 
-                        for standing in comparison.Standings do
-                            if standing.IsTied then
-                                standing.Name, level, Tables.title comparison.Task
-                ]
+                    for runs, standing in Seq.zip comparison.Runs comparison.Standings do
+                        if standing.IsTied then
+                            level, runs
+            ]
 
-        fun (name, level) column ->
-            let isOf (title: string) =
-                column.StartsWith $"{title} (" && column <> $"{title} (MCC)"
+        fun (_, level) column cell ->
+            let runs = set cell.Runs
 
-            if
-                tied
-                |> Set.exists (fun (technique, at, title) -> technique = name && at = level && isOf title)
-            then
+            let isTied (at, ids: string list) =
+                at = level && ids |> List.forall runs.Contains
+
+            if not (column.EndsWith "(MCC)") && tied |> List.exists isTied then
                 "*"
             else
                 ""

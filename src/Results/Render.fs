@@ -11,6 +11,8 @@ type Cell =
         /// The sample standard deviation over seeds; nan for one seed.
         Deviation: float
         Seeds: int
+        /// The ids of the runs it was computed from, so that a number leads back to result files.
+        Runs: string list
     }
 
     /// Four decimals, and ± where there are several seeds.
@@ -30,7 +32,7 @@ type RowKey = string * string
 type NumberStyle =
     /// So many decimals, always.
     | Fixed of decimals: int
-    /// At most so many decimals: whole numbers stay whole.
+    /// At most so many decimals, with commas between thousands: whole numbers stay whole.
     | Plain of decimals: int
     /// Whole, with commas between thousands.
     | Grouped
@@ -60,16 +62,18 @@ module NumberStyle =
         else
             match style with
             | Fixed decimals -> value.ToString($"F{decimals}", invariant)
-            | Plain decimals -> value.ToString("0." + String('#', decimals), invariant)
+            | Plain decimals -> value.ToString("#,0." + String('#', decimals), invariant)
             | Grouped -> value.ToString("N0", invariant)
             | Significant digits -> significant digits value
             | Percent -> (100.0 * value).ToString("F0", invariant) + " %"
 
 [<RequireQualifiedAccess>]
 module Cell =
-    /// The cell of one value for each seed; at least one.
-    let ofValues (values: float seq) : Cell =
-        let values = Array.ofSeq values
+    /// The cell of one value for each seed, at least one, each with the ids of the runs it came from.
+    let ofRuns (values: (string list * float) seq) : Cell =
+        let runs = values |> Seq.collect fst |> Seq.distinct |> Seq.sort |> List.ofSeq
+        // The sum of sorted values: rounding does not depend on the order of runs.
+        let values = values |> Seq.map snd |> Seq.sort |> Array.ofSeq
         let mean = Array.average values
 
         {
@@ -83,7 +87,12 @@ module Cell =
                 else
                     nan
             Seeds = values.Length
+            Runs = runs
         }
+
+    /// The cell of one value for each seed; at least one.
+    let ofValues (values: float seq) : Cell =
+        values |> Seq.map (fun value -> [], value) |> ofRuns
 
     /// The mean, and ± the deviation where there are several seeds.
     let text (style: NumberStyle) (cell: Cell) : string =
@@ -98,9 +107,11 @@ module Render =
     /// How missing cells are marked.
     let missing = "–"
 
-    let private keyNames = [ "technique"; "level" ]
+    /// The headings of a row key.
+    let keyNames = [ "technique"; "level" ]
 
-    let private cellsOf (columns: string list) (frame: Frame<RowKey, string>) (key: RowKey) : Cell option list =
+    /// The cells of a row in the order of the columns; None where there is none.
+    let cellsOf (columns: string list) (frame: Frame<RowKey, string>) (key: RowKey) : Cell option list =
         let cells = frame.GetRow<Cell> key
 
         columns
@@ -108,7 +119,7 @@ module Render =
 
     /// The rows of a frame as text, the header first; `mark` gives what is added to a cell, "" for nothing.
     let marked
-        (mark: RowKey -> string -> string)
+        (mark: RowKey -> string -> Cell -> string)
         (style: NumberStyle)
         (frame: Frame<RowKey, string>)
         : string list list =
@@ -117,7 +128,7 @@ module Render =
         let row (key: RowKey) =
             let text column cell =
                 match cell with
-                | Some cell -> Cell.text style cell + mark key column
+                | Some cell -> Cell.text style cell + mark key column cell
                 | None -> missing
 
             fst key :: snd key :: List.map2 text columns (cellsOf columns frame key)
@@ -126,7 +137,7 @@ module Render =
 
     /// The rows of a frame as text, the header first.
     let texts (style: NumberStyle) (frame: Frame<RowKey, string>) : string list list =
-        marked (fun _ _ -> "") style frame
+        marked (fun _ _ _ -> "") style frame
 
     /// Rows of text in columns that are aligned with blanks: the first `names` columns to the left, the others to the
     /// right. The first row is the header.
@@ -151,18 +162,28 @@ module Render =
     /// Columns aligned with blanks: names to the left, numbers to the right.
     let toText (style: NumberStyle) (frame: Frame<RowKey, string>) : string = texts style frame |> aligned 2
 
+    /// Rows of text as a Markdown table, the header first; numbers are aligned to the right. What Markdown or HTML would read
+    /// as its own is escaped.
+    let markdownOf (isNumber: bool list) (rows: string list list) : string =
+        let escaped (cell: string) =
+            cell.ReplaceLineEndings(" ").Replace("\\", "\\\\").Replace("|", "\\|").Replace("<", "&lt;")
+
+        let line cells = "| " + String.concat " | " cells + " |"
+
+        let rule = isNumber |> List.map (fun number -> if number then "---:" else "---")
+
+        line (List.map escaped rows.Head)
+        :: line rule
+        :: List.map (List.map escaped >> line) rows.Tail
+        |> String.concat "\n"
+
+    let private numbersAfterKey (rows: string list list) =
+        rows.Head |> List.mapi (fun index _ -> index >= keyNames.Length)
+
     /// A Markdown table.
     let toMarkdown (style: NumberStyle) (frame: Frame<RowKey, string>) : string =
         let rows = texts style frame
-        let escaped (cell: string) = cell.Replace("|", "\\|")
-
-        let line cells =
-            "| " + String.concat " | " (List.map escaped cells) + " |"
-
-        let rule =
-            rows.Head |> List.mapi (fun index _ -> if index < 2 then "---" else "---:")
-
-        line rows.Head :: line rule :: List.map line rows.Tail |> String.concat "\n"
+        markdownOf (numbersAfterKey rows) rows
 
     let private latexEscaped (text: string) =
         let escape letter =
@@ -172,6 +193,11 @@ module Render =
             | '^' -> "\\textasciicircum{}"
             | '±' -> "$\\pm$"
             | '–' -> "--"
+            | '…' -> "\\ldots{}"
+            | '³' -> "\\textsuperscript{3}"
+            | '§' -> "\\S{}"
+            | '\n'
+            | '\r' -> " "
             | '&'
             | '%'
             | '$'
@@ -183,15 +209,15 @@ module Render =
 
         text |> String.collect escape
 
-    /// A LaTeX table with booktabs' rules.
-    let toLatex (style: NumberStyle) (frame: Frame<RowKey, string>) : string =
-        let rows = texts style frame
-
+    /// Rows of text as a LaTeX table with booktabs' rules, the header first; numbers are aligned to the right.
+    let latexOf (isNumber: bool list) (rows: string list list) : string =
         let line cells =
             "  " + String.concat " & " (List.map latexEscaped cells) + " \\\\"
 
         let alignment =
-            String.concat "" (rows.Head |> List.mapi (fun index _ -> if index < 2 then "l" else "r"))
+            isNumber
+            |> List.map (fun number -> if number then "r" else "l")
+            |> String.concat ""
 
         [
             $"\\begin{{tabular}}{{{alignment}}}"
@@ -204,20 +230,30 @@ module Render =
         ]
         |> String.concat "\n"
 
-    /// CSV with a column each for mean, standard deviation and number of seeds, with every digit there is.
-    let toCsv (frame: Frame<RowKey, string>) : string =
-        let number (value: float) =
-            if Double.IsNaN value then
-                ""
-            else
-                value.ToString("R", CultureInfo.InvariantCulture)
+    /// A LaTeX table with booktabs' rules.
+    let toLatex (style: NumberStyle) (frame: Frame<RowKey, string>) : string =
+        let rows = texts style frame
+        latexOf (numbersAfterKey rows) rows
 
+    /// A number with every digit there is; nothing for nan.
+    let exact (value: float) : string =
+        if Double.IsNaN value then
+            ""
+        else
+            value.ToString("R", CultureInfo.InvariantCulture)
+
+    /// Rows of text as CSV (RFC 4180, lines ended by a line feed).
+    let csvOf (rows: string list list) : string =
         let quoted (text: string) =
-            if text.IndexOfAny [| ','; '"'; '\n' |] >= 0 then
+            if text.IndexOfAny [| ','; '"'; '\n'; '\r' |] >= 0 then
                 "\"" + text.Replace("\"", "\"\"") + "\""
             else
                 text
 
+        rows |> List.map (List.map quoted >> String.concat ",") |> String.concat "\n"
+
+    /// The rows of a frame for CSV, the header first: a column each for mean, standard deviation and number of seeds.
+    let csvRows (frame: Frame<RowKey, string>) : string list list =
         let columns = List.ofSeq frame.ColumnKeys
 
         let header =
@@ -227,10 +263,11 @@ module Render =
         let row (key: RowKey) =
             cellsOf columns frame key
             |> List.collect (function
-                | Some cell -> [ number cell.Mean; number cell.Deviation; string cell.Seeds ]
+                | Some cell -> [ exact cell.Mean; exact cell.Deviation; string cell.Seeds ]
                 | None -> [ ""; ""; "" ])
             |> fun values -> fst key :: snd key :: values
 
         (keyNames @ header) :: (frame.RowKeys |> Seq.map row |> List.ofSeq)
-        |> List.map (List.map quoted >> String.concat ",")
-        |> String.concat "\n"
+
+    /// CSV with a column each for mean, standard deviation and number of seeds, with every digit there is.
+    let toCsv (frame: Frame<RowKey, string>) : string = csvRows frame |> csvOf

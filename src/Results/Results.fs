@@ -30,3 +30,13 @@ module Results =
         |> List.choose (function
             | Error problem -> Some problem
             | Ok _ -> None)
+
+    /// Every result in a folder, in order of file name; none where there is no folder, and `UserError` for a damaged file.
+    [<CompiledName "ReadAll">]
+    let readAll (folder: string) : Run list =
+        if Directory.Exists folder then
+            match read folder with
+            | runs, [] -> runs
+            | _, problem :: _ -> userError problem
+        else
+            []

@@ -142,22 +142,6 @@ module Statistics =
         notEmpty (nameof values) values
         resampledMeans resamples seed values |> middle level
 
-    /// The percentile bootstrap interval of any statistic of the rows.
-    let bootstrapOf
-        (statistic: float[] -> float)
-        (level: float)
-        (resamples: int)
-        (seed: uint64)
-        (values: float[])
-        : Interval =
-        notEmpty (nameof values) values
-        let sorted = Array.sort values
-        let next = Shuffle.splitMix64 seed
-
-        Array.init resamples (fun _ ->
-            statistic (Array.init sorted.Length (fun _ -> sorted[below sorted.Length (next ())])))
-        |> middle level
-
     /// The paired bootstrap: rows are resampled, a row's two scores staying together. P is the share of resamples whose
     /// mean difference, moved to zero, is at least as large as the one observed; it counts the observation itself, so it is
     /// never 0.
@@ -488,12 +472,3 @@ module Statistics =
                 Array.fold2 (fun count a b -> if a <> b then count + 1 else count) 0 answers[left] answers[right]
 
             float unequal / float answers[left].Length)
-
-    /// A learning curve: for each number of training rows, in rising order, the mean of its scores and their deviation.
-    let learningCurve (points: (int * float)[]) : (int * float * float)[] =
-        points
-        |> Array.groupBy fst
-        |> Array.sortBy fst
-        |> Array.map (fun (rows, group) ->
-            let scores = group |> Array.map snd
-            rows, mean scores, deviation scores)

@@ -1,6 +1,7 @@
 namespace Peft
 
 open System
+open System.Globalization
 open Deedle
 
 /// A run and where its technique sits, in words: a row of Table 2. `Placed.ofRuns` makes them.
@@ -33,7 +34,8 @@ module Placed =
 /// `notes` says what the settings are.
 [<RequireQualifiedAccess>]
 module Tables =
-    let private taskOrder (name: string) =
+    /// A task's place in every table: the known ones in their order, then others.
+    let taskOrder (name: string) : int =
         TaskDefinition.all
         |> List.tryFindIndex (fun task -> task.Name = name)
         |> Option.defaultValue Int32.MaxValue
@@ -64,11 +66,13 @@ module Tables =
     let private levelName (experiment: Experiment) =
         experiment.Level |> Option.map Level.name |> Option.defaultValue ""
 
-    /// Baselines first, then level by level, the techniques in the paper's order.
-    let private rowOrder (run: Run) =
+    /// Baselines first, then level by level, the techniques in the paper's order, each at all of its sites before other places.
+    let rowOrder (run: Run) : int * int * string * bool * string =
         run.Experiment.Level |> Option.map Level.rows |> Option.defaultValue 0,
         methodOrder run.Experiment.Method,
-        Method.text run.Experiment.Method
+        Method.text run.Experiment.Method,
+        run.Experiment.Placement <> Placement.everywhere,
+        Placement.text run.Experiment.Placement
 
     /// The files that a run's rows came from: the same for every seed, unlike the counts after them.
     let private files (run: Run) =
@@ -157,13 +161,17 @@ module Tables =
             placed.Placement, { placed.Run.Experiment with Data = "" }, settingOfRow placed.Run)
         |> List.map (fun (_, group) -> group |> List.maxBy (fun placed -> placed.Run.FinishedAt, placed.Run.Id))
 
-    let private frameOf (rows: 'row list) (columns: string list) (values: ('row * string * float) list) =
+    /// A frame of values: the row, the column, the ids of the runs behind the value, the value.
+    let private frameOf
+        (rows: 'row list)
+        (columns: string list)
+        (values: ('row * string * (string list * float)) list)
+        =
         let column name =
             values
-            |> List.filter (fun (_, column, value) -> column = name && not (Double.IsNaN value))
+            |> List.filter (fun (_, column, (_, value)) -> column = name && not (Double.IsNaN value))
             |> List.groupBy (fun (row, _, _) -> row)
-            |> List.map (fun (row, group) ->
-                row, group |> List.map (fun (_, _, value) -> value) |> List.sort |> Cell.ofValues)
+            |> List.map (fun (row, group) -> row, group |> List.map (fun (_, _, value) -> value) |> Cell.ofRuns)
 
         columns
         |> List.map (fun name ->
@@ -203,7 +211,9 @@ module Tables =
             runs |> byTask |> List.collect (columnsOf >> List.map fst) |> List.distinct
 
         runs
-        |> List.collect (fun placed -> columnsOf placed |> List.map (fun (column, value) -> key placed, column, value))
+        |> List.collect (fun placed ->
+            columnsOf placed
+            |> List.map (fun (column, value) -> key placed, column, ([ placed.Run.Id ], value)))
         |> frameOf rows columns
 
     let private methodName (placed: Placed) =
@@ -215,6 +225,10 @@ module Tables =
             methodName placed
         else
             $"{methodName placed}, {placed.Placement}"
+
+    /// What a run is called in tables: its technique, and its place where that is not all of the technique's own sites.
+    let nameOf (run: Run) : string =
+        Placed.ofRuns [ run ] |> List.head |> placedName
 
     let private taskTitle (placed: Placed) = title placed.Run.Experiment.Task
 
@@ -257,18 +271,19 @@ module Tables =
         let counted =
             finished
             |> List.sortBy (fun placed -> rowOrder placed.Run)
-            |> List.map (fun placed -> placedName placed, placed.Run.TrainableParameters, placed.Run.TotalParameters)
-            |> List.distinctBy (fun (name, trainable, _) -> name, trainable)
+            |> List.groupBy (fun placed -> placedName placed, placed.Run.TrainableParameters)
+            |> List.map (fun ((name, trainable), group) ->
+                name, trainable, group.Head.Run.TotalParameters, group |> List.map _.Run.Id)
 
         let several =
             counted
-            |> List.countBy (fun (name, _, _) -> name)
+            |> List.countBy (fun (name, _, _, _) -> name)
             |> List.filter (fun (_, count) -> count > 1)
             |> List.map fst
 
         let rows =
             counted
-            |> List.map (fun (name, trainable, total) ->
+            |> List.map (fun (name, trainable, total, ids) ->
                 let key: RowKey =
                     (if List.contains name several then
                          $"{name} [{trainable}]"
@@ -276,21 +291,22 @@ module Tables =
                          name),
                     ""
 
-                key, trainable, total)
+                key, trainable, total, ids)
 
         rows
-        |> List.collect (fun (key, trainable, total) ->
+        |> List.collect (fun (key, trainable, total, ids) ->
             [
-                key, "parameters", float trainable
+                key, "parameters", (ids, float trainable)
                 key,
                 "% of total",
-                if total > 0L then
-                    100.0 * float trainable / float total
-                else
-                    nan
+                (ids,
+                 if total > 0L then
+                     100.0 * float trainable / float total
+                 else
+                     nan)
             ])
         |> frameOf
-            (rows |> List.map (fun (key, _, _) -> key))
+            (rows |> List.map (fun (key, _, _, _) -> key))
             (if rows.IsEmpty then [] else [ "parameters"; "% of total" ])
 
     let private known (count: int) = if count > 0 then float count else nan
@@ -331,7 +347,7 @@ module Tables =
 
     /// Seconds of each run by task and level, and of full fine-tuning with the same seed on the same device. With several
     /// settings of full fine-tuning at one task, level and seed there is nothing to divide by.
-    let private besideFull (runs: Placed list) : Placed -> float =
+    let private besideFull (runs: Placed list) : Placed -> string list * float =
         let place (run: Run) =
             run.Experiment.Task, run.Experiment.Level, run.Experiment.Seed, run.Device, settingOf run
 
@@ -342,14 +358,14 @@ module Tables =
             |> List.groupBy (fun placed -> place placed.Run)
             |> List.choose (fun (place, group) ->
                 match group with
-                | [ only ] -> Some(place, only.Run.Timing.Total)
+                | [ only ] -> Some(place, ([ only.Run.Id ], only.Run.Timing.Total))
                 | _ -> None)
             |> dict
 
         fun placed ->
             match full.TryGetValue(place placed.Run) with
-            | true, seconds -> seconds
-            | _ -> nan
+            | true, found -> found
+            | _ -> [], nan
 
     /// Figure 1: a run's seconds divided by those of full fine-tuning with the same task, level and seed on the same device.
     let figure1 (runs: Run list) : Frame<RowKey, string> =
@@ -357,7 +373,7 @@ module Tables =
         let full = besideFull placed
 
         placed
-        |> table placedName (fun placed -> [ taskTitle placed, placed.Run.Timing.Total / full placed ])
+        |> table placedName (fun placed -> [ taskTitle placed, placed.Run.Timing.Total / snd (full placed) ])
 
     /// The mean speed-ups of §3.2: 1 - full fine-tuning's seconds / the mean seconds of the other techniques, for each
     /// seed, then the mean over seeds. A seed of which full fine-tuning is missing, or a technique that other seeds have,
@@ -385,7 +401,9 @@ module Tables =
                 let key: RowKey =
                     "full fine-tuning's speed-up", level |> Option.map Level.name |> Option.defaultValue ""
 
-                key, title task, 1.0 - full seed.Head / (seed |> List.averageBy _.Run.Timing.Total))
+                let fullIds, seconds = full seed.Head
+                let ids = fullIds @ (seed |> List.map _.Run.Id)
+                key, title task, (ids, 1.0 - seconds / (seed |> List.averageBy _.Run.Timing.Total)))
 
         let groups =
             placed
@@ -408,6 +426,16 @@ module Tables =
         tuned runs
         |> table placedName (fun placed -> [ taskTitle placed, known (int placed.Run.PeakMemoryMiB) ])
 
+    let private rowsWord = " rows"
+
+    /// The number of training rows that a row key of `learningCurves` names.
+    let trainingRows ((_, rows): RowKey) : int =
+        Int32.Parse(
+            rows.Substring(0, rows.Length - rowsWord.Length),
+            NumberStyles.AllowThousands,
+            CultureInfo.InvariantCulture
+        )
+
     /// Learning curves: the score of each technique (rows) after so many training rows (the key's second part: `1,000
     /// rows`), 0 for baselines.
     let learningCurves (runs: Run list) : Frame<RowKey, string> =
@@ -415,7 +443,7 @@ module Tables =
         let variant = variants runs
 
         let key placed : RowKey =
-            placedName placed + variant placed, $"{placed.Run.TrainRows:N0} rows"
+            placedName placed + variant placed, $"{placed.Run.TrainRows:N0}{rowsWord}"
 
         let rows =
             runs
@@ -425,7 +453,7 @@ module Tables =
             |> List.distinct
 
         runs
-        |> List.map (fun placed -> key placed, scoreColumn placed, placed.Run.Score)
+        |> List.map (fun placed -> key placed, scoreColumn placed, ([ placed.Run.Id ], placed.Run.Score))
         |> frameOf rows (runs |> byTask |> List.map scoreColumn |> List.distinct)
 
     /// Columns aligned with blanks, scores with four decimals.
@@ -433,9 +461,6 @@ module Tables =
 
     /// A Markdown table, scores with four decimals.
     let toMarkdown (frame: Frame<RowKey, string>) : string = Render.toMarkdown (Fixed 4) frame
-
-    /// A LaTeX table, scores with four decimals.
-    let toLatex (frame: Frame<RowKey, string>) : string = Render.toLatex (Fixed 4) frame
 
     /// CSV with a column each for mean, standard deviation and number of seeds.
     let toCsv (frame: Frame<RowKey, string>) : string = Render.toCsv frame
@@ -497,18 +522,5 @@ module Tables =
             | settings ->
                 settings
                 |> List.map (fun (setting, runs) -> $"Table 1 ({setting})\n\n{toText (table1 runs)}")
-
-        String.concat "\n\n" (tables @ (notes runs |> List.map (fun note -> $"Note: {note}")))
-
-    /// Every table and figure of every setting among the runs, with the notes, as text for people.
-    let describeAll (runs: Run list) : string =
-        let ofSetting (setting, runs) =
-            all
-            |> List.map (fun (_, heading, style, make) -> $"{heading} ({setting})\n\n{Render.toText style (make runs)}")
-
-        let tables =
-            match runs |> List.filter _.IsFinished |> bySetting with
-            | [] -> [ "No run has finished." ]
-            | settings -> settings |> List.collect ofSetting
 
         String.concat "\n\n" (tables @ (notes runs |> List.map (fun note -> $"Note: {note}")))

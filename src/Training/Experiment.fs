@@ -381,20 +381,7 @@ module Run =
         | :? IOException
         | :? UnauthorizedAccessException as error -> userError $"{file} cannot be read: {error.Message}"
 
-    /// Every result in a folder, in order of file name.
-    let readAll (results: string) : Run list =
-        if Directory.Exists results then
-            Directory.GetFiles(results, "*.json")
-            |> Array.sort
-            |> Array.map read
-            |> List.ofArray
-        else
-            []
-
 type Run with
-    /// `Run.readAll` for C#.
-    static member ReadAll(results: string) : IReadOnlyList<Run> = Run.readAll results
-
     /// The run's readable and unique name.
     [<JsonIgnore>]
     member run.Name: string = Experiment.name run.Experiment

@@ -1,0 +1,47 @@
+namespace Peft
+
+open System.IO
+open Argu
+open Peft.Reports
+
+/// The options of `report`.
+[<RequireQualifiedAccess>]
+type ReportOption =
+    | [<MainCommand; ExactlyOnce>] Runs of folder: string
+    | [<Unique; AltCommandLine("-o")>] Output of folder: string
+
+    interface IArgParserTemplate with
+        member option.Usage =
+            match option with
+            | Runs _ -> "The folder of result files that a sweep or run wrote."
+            | Output _ -> "The folder to write to. 'report' if not given."
+
+/// `peft report`: a folder of results as Markdown, CSV, LaTeX, figures and one HTML page.
+[<RequireQualifiedAccess>]
+module ReportCommand =
+    let private quoted (text: string) =
+        if text.Contains ' ' then $"'{text}'" else text
+
+    /// Writes the report; 1 where a file could not be read.
+    let run (options: ParseResults<ReportOption>) : int =
+        let results = options.GetResult ReportOption.Runs
+        let output = options.GetResult(ReportOption.Output, "report")
+
+        let content =
+            Report.create $"peft report {quoted results} --output {quoted output}" output results
+
+        for problem in content.Findings.Damaged do
+            eprintfn $"peft: skipped: {problem}"
+
+        Report.write output content
+
+        if not (Picture.hasFonts ()) then
+            eprintfn
+                "peft: this machine has no font, so the pictures have no text (Debian: apt-get install fonts-dejavu-core)"
+
+        let page = Path.Combine(output, "report.html")
+
+        printfn
+            $"{content.Findings.Runs.Length} runs, {content.Sheets.Length} tables, {content.Figures.Length} figures: open {page}, or read report.md, tables and figures beside it."
+
+        if content.Findings.Damaged.IsEmpty then 0 else 1

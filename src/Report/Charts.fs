@@ -1,0 +1,335 @@
+namespace Peft.Reports
+
+open System
+open Deedle
+open Peft
+
+/// The figures of a report.
+[<RequireQualifiedAccess>]
+module Charts =
+    let private fileWord (text: string) =
+        text.ToLowerInvariant()
+        |> String.map (fun letter -> if Char.IsAsciiLetterOrDigit letter then letter else '-')
+
+    let private levelText (level: Level option) =
+        level |> Option.map Level.name |> Option.defaultValue ""
+
+    let private number (style: NumberStyle) (value: float) = NumberStyle.text style value
+
+    /// The techniques of a setting in the order of tables: the place in it decides a technique's colour.
+    let techniques (findings: SettingFindings) : string list =
+        [
+            yield! (Tables.table1 findings.Runs).RowKeys |> Seq.map fst
+            for comparison in findings.Comparisons do
+                yield! comparison.Methods
+        ]
+        |> List.distinct
+
+    let private placeOf (techniques: string list) (name: string) : int =
+        List.tryFindIndex ((=) name) techniques |> Option.defaultValue -1
+
+    let private points (name: string) (technique: int) (points: ChartPoint list) : ChartSeries =
+        {
+            Name = name
+            Technique = technique
+            Points = points
+            IsJoined = false
+            HasMarkers = true
+        }
+
+    let private ofCell (label: string) (x: float) (cell: Cell) : ChartPoint =
+        {
+            X = x
+            Y = cell.Mean
+            Low = cell.Mean - cell.Deviation
+            High = cell.Mean + cell.Deviation
+            Label = label
+            Runs = cell.Runs
+        }
+
+    let private cellsOf (frame: Frame<RowKey, string>) : (RowKey * string * Cell) list =
+        [
+            for key in frame.RowKeys do
+                let cells = frame.GetRow<Cell> key
+
+                for column in frame.ColumnKeys do
+                    match cells.TryGet column |> OptionalValue.asOption with
+                    | Some cell -> key, column, cell
+                    | None -> ()
+        ]
+
+    /// Scores with their intervals, a figure a level: techniques side by side on each task.
+    let scores (findings: SettingFindings) : Chart list =
+        let techniques = techniques findings
+
+        let ofLevel (level, comparisons: Comparison list) =
+            let methods =
+                techniques
+                |> List.filter (fun name ->
+                    comparisons
+                    |> List.exists (fun comparison -> Array.contains name comparison.Methods))
+
+            let point index name (task, comparison: Comparison) =
+                Array.tryFindIndex ((=) name) comparison.Methods
+                |> Option.map (fun place ->
+                    let standing = comparison.Standings[place]
+
+                    let tied =
+                        if standing.IsTied then
+                            "tied with the best"
+                        else
+                            "behind the best"
+
+                    {
+                        X = float task + Chart.dodge index methods.Length
+                        Y = standing.Mean
+                        Low = standing.Interval.Low
+                        High = standing.Interval.High
+                        Label = $"{Tables.title comparison.Task}: {tied}"
+                        Runs = comparison.Runs[place]
+                    })
+
+            {
+                Name = $"scores-{fileWord level}".TrimEnd '-' + findings.Suffix
+                Group = "scores" + findings.Suffix
+                Choice = level
+                Title = "Scores with 95 % intervals, level " + level
+                Caption =
+                    "Mean score over test rows and seeds, with its 95 % bootstrap interval over test rows. Accuracy for classification, ROUGE-L for generation."
+                X =
+                    comparisons
+                    |> List.map (fun comparison -> Tables.title comparison.Task)
+                    |> Chart.categories ""
+                Y = Chart.axis "score"
+                Series =
+                    methods
+                    |> List.mapi (fun index name ->
+                        comparisons
+                        |> List.indexed
+                        |> List.choose (point index name)
+                        |> points name (placeOf techniques name))
+                Reference = nan
+            }
+
+        findings.Comparisons
+        |> List.sortBy (fun comparison ->
+            comparison.Level |> Option.map Level.rows |> Option.defaultValue 0,
+            Tables.taskOrder comparison.Task,
+            comparison.Task)
+        |> List.groupBy (fun comparison -> levelText comparison.Level)
+        |> List.map ofLevel
+
+    /// The paper's Figure 1, a figure a level: run time relative to full fine-tuning.
+    let relativeTimes (findings: SettingFindings) : Chart list =
+        let techniques = techniques findings
+        let frame = Tables.figure1 findings.Runs
+        let tasks = List.ofSeq frame.ColumnKeys
+
+        let ofLevel (level, cells: (RowKey * string * Cell) list) =
+            let methods = cells |> List.map (fun ((name, _), _, _) -> name) |> List.distinct
+
+            let series index name =
+                cells
+                |> List.filter (fun ((other, _), _, _) -> other = name)
+                |> List.map (fun (_, task, cell) ->
+                    let x = float (List.findIndex ((=) task) tasks) + Chart.dodge index methods.Length
+                    ofCell $"{task}: {number (Fixed 2) cell.Mean} times as long" x cell)
+                |> points name (placeOf techniques name)
+
+            {
+                Name = $"figure1-{fileWord level}" + findings.Suffix
+                Group = "figure1" + findings.Suffix
+                Choice = level
+                Title = $"Figure 1: run time relative to full fine-tuning, level {level}"
+                Caption =
+                    "A run's seconds divided by those of full fine-tuning with the same task, level, seed and device; mean over seeds ± standard deviation. Below the dashed line a technique is faster."
+                X = Chart.categories "" tasks
+                Y = Chart.axis "times full fine-tuning"
+                Series = methods |> List.mapi series
+                Reference = 1.0
+            }
+
+        cellsOf frame
+        |> List.groupBy (fun ((_, level), _, _) -> level)
+        |> List.map ofLevel
+
+    /// Learning curves, a figure a task: score by number of training rows; baselines are lines across.
+    let learningCurves (findings: SettingFindings) : Chart list =
+        let techniques = techniques findings
+
+        let ofTask (column: string, cells: (RowKey * string * Cell) list) =
+            let rowsOf (key, _, _) = float (Tables.trainingRows key)
+            let trained = cells |> List.filter (fun cell -> rowsOf cell > 0.0)
+            let counts = trained |> List.map rowsOf |> List.distinct |> List.sort
+
+            let series (name, group) =
+                let curve =
+                    group
+                    |> List.sortBy rowsOf
+                    |> List.collect (fun (key, _, cell) ->
+                        match float (Tables.trainingRows key) with
+                        | 0.0 ->
+                            [ List.head counts; List.last counts ]
+                            |> List.map (fun rows -> ofCell "without training" rows cell)
+                        | rows -> [ ofCell $"{rows:N0} training rows" rows cell ])
+
+                { points name (placeOf techniques name) curve with
+                    IsJoined = true
+                    HasMarkers = group |> List.exists (fun cell -> rowsOf cell > 0.0)
+                }
+
+            if counts.Length < 2 then
+                None
+            else
+                Some
+                    {
+                        Name = $"learning-{(fileWord column).Trim '-'}" + findings.Suffix
+                        Group = "learning" + findings.Suffix
+                        Choice = column
+                        Title = $"Learning curves: {column}"
+                        Caption =
+                            "Mean over seeds ± standard deviation. Baselines, which are not trained, are lines across."
+                        X =
+                            { Chart.logAxis "training rows" [] with
+                                Ticks = counts |> List.map (fun rows -> rows, number Grouped rows)
+                            }
+                        Y = Chart.axis "score"
+                        Series = cells |> List.groupBy (fun ((name, _), _, _) -> name) |> List.map series
+                        Reference = nan
+                    }
+
+        Tables.learningCurves findings.Runs
+        |> cellsOf
+        |> List.groupBy (fun (_, column, _) -> column)
+        |> List.choose ofTask
+
+    let private costs =
+        [ "trainable parameters", Grouped; "seconds", Fixed 1; "peak MiB", Grouped ]
+
+    /// Score against one cost, a figure a comparison and cost, and the front of the two: what no technique beats in both.
+    let fronts (findings: SettingFindings) : Chart list =
+        let techniques = techniques findings
+
+        let ofComparison (comparison: Comparison) =
+            let place =
+                $"{Tables.title comparison.Task}, {levelText comparison.Level}".TrimEnd([| ','; ' ' |])
+
+            costs
+            |> List.mapi (fun cost (title, style) ->
+                // A logarithmic axis has no place for a baseline, which trains nothing.
+                let drawn =
+                    [| 0 .. comparison.Methods.Length - 1 |]
+                    |> Array.filter (fun technique ->
+                        comparison.Costs[technique][0] > 0.0 && comparison.Costs[technique][cost] > 0.0)
+
+                let point technique =
+                    let standing = comparison.Standings[technique]
+                    let probability = number (Fixed 2) comparison.FrontProbability[technique]
+                    let spent = comparison.Costs[technique][cost] |> number style
+
+                    {
+                        X = comparison.Costs[technique][cost]
+                        Y = standing.Mean
+                        Low = standing.Interval.Low
+                        High = standing.Interval.High
+                        Label = $"{spent} {title}; on the front of score and all costs with probability {probability}"
+                        Runs = comparison.Runs[technique]
+                    }
+
+                let isOnFront =
+                    drawn
+                    |> Array.map (fun technique ->
+                        let spent = comparison.Costs[technique][cost]
+                        [| comparison.Standings[technique].Mean; -spent |])
+                    |> Statistics.paretoFront
+
+                let front =
+                    Array.zip drawn isOnFront
+                    |> Array.filter snd
+                    |> Array.map (fst >> point >> fun point -> { point with Low = nan; High = nan })
+                    |> Array.sortBy _.X
+                    |> List.ofArray
+
+                {
+                    Name =
+                        $"front-{fileWord comparison.Task}-{fileWord (levelText comparison.Level)}-{fileWord title}"
+                        + findings.Suffix
+                    Group = "front" + findings.Suffix
+                    Choice = $"{place}: {title}"
+                    Title = $"Score and {title}: {place}"
+                    Caption =
+                        $"Mean score with its 95 %% interval over test rows against {title}, the mean over seeds. The line joins what no technique beats in both. Baselines, which train nothing, are left out."
+                    X =
+                        drawn
+                        |> Array.map (fun technique -> comparison.Costs[technique].[cost])
+                        |> List.ofArray
+                        |> Chart.logAxis title
+                    Y = Chart.axis "score"
+                    Series =
+                        { points "front" -1 front with
+                            IsJoined = true
+                            HasMarkers = false
+                        }
+                        :: (drawn
+                            |> Array.map (fun technique ->
+                                let name = comparison.Methods[technique]
+                                points name (placeOf techniques name) [ point technique ])
+                            |> List.ofArray)
+                    Reference = nan
+                })
+
+        findings.Comparisons
+        |> List.collect ofComparison
+        |> List.filter (fun figure -> figure.Series.Length > 1)
+
+    /// Every figure of a report.
+    let all (findings: Findings) : Chart list =
+        [
+            for setting in findings.Settings do
+                yield! scores setting
+                yield! relativeTimes setting
+                yield! learningCurves setting
+                yield! fronts setting
+        ]
+
+    /// A figure as a table: its text alternative.
+    let toSheet (figure: Chart) : Sheet =
+        let place (point: ChartPoint) =
+            match figure.X.Ticks with
+            | _ when figure.X.IsLogarithmic -> number (if point.X < 100.0 then Fixed 1 else Grouped) point.X
+            | [] -> number (Plain 1) point.X
+            | ticks -> ticks |> List.minBy (fun (at, _) -> abs (at - point.X)) |> snd
+
+        let end' runs (value: float) =
+            if Double.IsNaN value then
+                SheetCell.words ""
+            else
+                SheetCell.number (Fixed 4) runs value
+
+        Sheet.create
+            ("figure-" + figure.Name)
+            figure.Title
+            figure.Caption
+            [
+                Sheet.words "technique"
+                if figure.X.Title = "" then
+                    Sheet.words "task"
+                else
+                    Sheet.number figure.X.Title
+                Sheet.number figure.Y.Title
+                Sheet.number "low"
+                Sheet.number "high"
+            ]
+            [
+                for series in figure.Series do
+                    for point in series.Points do
+                        [
+                            SheetCell.words series.Name
+                            { SheetCell.words (place point) with
+                                Value = point.X
+                            }
+                            SheetCell.number (Fixed 4) point.Runs point.Y
+                            end' point.Runs point.Low
+                            end' point.Runs point.High
+                        ]
+            ]

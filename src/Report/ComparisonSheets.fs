@@ -1,0 +1,184 @@
+namespace Peft.Reports
+
+open System
+open Peft
+
+/// Tables of comparisons: which technique is best, what is tied with it, how often answers differ.
+[<RequireQualifiedAccess>]
+module ComparisonSheets =
+    let private levelText (level: Level option) =
+        level |> Option.map Level.name |> Option.defaultValue ""
+
+    let private interval (interval: Interval) =
+        $"{NumberStyle.text (Fixed 4) interval.Low} … {NumberStyle.text (Fixed 4) interval.High}"
+
+    /// A row of `best` from a comparison.
+    let private bestCompared (comparison: Comparison) : SheetCell list =
+        let places = [ 0 .. comparison.Methods.Length - 1 ]
+        let standing place = comparison.Standings[place]
+        let top = places |> List.maxBy (fun place -> (standing place).ToBest)
+
+        let tied =
+            places |> List.filter (fun place -> place <> top && (standing place).IsTied)
+
+        let tiedNames =
+            match tied with
+            | [] -> "none"
+            | tied -> tied |> List.map (fun place -> comparison.Methods[place]) |> String.concat "; "
+
+        let cheapest = top :: tied |> List.minBy (fun place -> comparison.Costs[place][0])
+
+        let runs = comparison.Runs[top]
+
+        [
+            SheetCell.words (Tables.title comparison.Task)
+            SheetCell.words (levelText comparison.Level)
+            SheetCell.words comparison.Methods[top]
+            SheetCell.number (Fixed 4) runs (standing top).Mean
+            { SheetCell.words (interval (standing top).Interval) with
+                Runs = runs
+            }
+            { SheetCell.words tiedNames with
+                Runs = tied |> List.collect (fun place -> comparison.Runs[place])
+            }
+            SheetCell.words comparison.Methods[cheapest]
+            comparison.Costs[cheapest][0]
+            |> SheetCell.number Grouped comparison.Runs[cheapest]
+            SheetCell.number (Plain 0) [] (float comparison.Seeds.Length)
+            SheetCell.number Grouped [] (float comparison.Scores[0].Length)
+        ]
+
+    /// A row of `best` where there is no paired test: the best mean, and no word about ties.
+    let private bestUncompared (task: string) (level: Level option) (runs: Run list) : SheetCell list =
+        let name, group =
+            runs
+            |> List.groupBy (fun run -> Tables.nameOf run, run.Experiment.Training)
+            |> List.map (fun ((name, _), group) -> name, group)
+            |> List.maxBy (fun (_, group) -> group |> List.averageBy _.Score)
+
+        let ids = group |> List.map _.Id
+
+        [
+            SheetCell.words (Tables.title task)
+            SheetCell.words (levelText level)
+            SheetCell.words name
+            SheetCell.number (Fixed 4) ids (group |> List.averageBy _.Score)
+            SheetCell.missing
+            SheetCell.words "not compared"
+            SheetCell.missing
+            SheetCell.missing
+            SheetCell.number (Plain 0) [] (float group.Length)
+            SheetCell.number Grouped [] (float group.Head.TestRows)
+        ]
+
+    /// Which technique was best on each task at each level, and which ones the test rows do not tell from it.
+    let best (findings: SettingFindings) : Sheet =
+        let compared (task, level) =
+            findings.Comparisons
+            |> List.tryFind (fun comparison -> comparison.Task = task && comparison.Level = level)
+
+        let places =
+            findings.Runs
+            |> List.filter (fun run -> run.Experiment.Level.IsSome)
+            |> List.groupBy (fun run -> run.Experiment.Task, run.Experiment.Level)
+            |> List.sortBy (fun ((task, level), _) ->
+                Tables.taskOrder task, task, level |> Option.map Level.rows |> Option.defaultValue 0)
+
+        let row ((task, level), runs) =
+            match compared (task, level) with
+            | Some comparison -> bestCompared comparison
+            | None -> bestUncompared task level runs
+
+        Sheet.create
+            ("best" + findings.Suffix)
+            "The best technique of each task and level"
+            "The interval is the 95 % bootstrap interval of the mean over test rows. Tied: the paired test on the same test rows (McNemar's for right and wrong, the paired bootstrap for ROUGE-L), after Holm's correction, has P of 0.05 or more. Baselines take part."
+            [
+                Sheet.words "task"
+                Sheet.words "level"
+                Sheet.words "best"
+                Sheet.number "score"
+                Sheet.number "95 % interval"
+                Sheet.words "tied with the best"
+                Sheet.words "fewest parameters among these"
+                Sheet.number "parameters"
+                Sheet.number "seeds"
+                Sheet.number "test rows"
+            ]
+            (places |> List.map row)
+
+    let private standingRows (comparison: Comparison) : SheetCell list list =
+        [
+            for place in 0 .. comparison.Methods.Length - 1 do
+                let standing, cost, runs =
+                    comparison.Standings[place], comparison.Costs[place], comparison.Runs[place]
+
+                let number style value = SheetCell.number style runs value
+
+                [
+                    SheetCell.words (Tables.title comparison.Task)
+                    SheetCell.words (levelText comparison.Level)
+                    SheetCell.words standing.Name
+                    number (Fixed 4) standing.Mean
+                    number (Fixed 4) standing.Interval.Low
+                    number (Fixed 4) standing.Interval.High
+                    number (Fixed 4) standing.ToBest
+                    number (Fixed 3) standing.P
+                    SheetCell.words (if standing.IsTied then "tied" else "behind")
+                    number Grouped cost[0]
+                    number (Fixed 1) cost[1]
+                    number Grouped cost[2]
+                    SheetCell.words (if comparison.OnFront[place] then "on front" else "")
+                    number (Fixed 2) comparison.FrontProbability[place]
+                ]
+        ]
+
+    /// Each technique beside the best one of its task and level, with costs and the Pareto front.
+    let standings (findings: SettingFindings) : Sheet =
+        Sheet.create
+            ("comparison" + findings.Suffix)
+            "Techniques compared on the same test rows"
+            "P after Holm's correction against the best. Front: no other technique is as good in score, parameters, time and memory and better in one; P(front) is its probability when test rows are resampled."
+            [
+                Sheet.words "task"
+                Sheet.words "level"
+                Sheet.words "technique"
+                Sheet.number "score"
+                Sheet.number "95 % low"
+                Sheet.number "95 % high"
+                Sheet.number "to best"
+                Sheet.number "P (Holm)"
+                Sheet.words "with best"
+                Sheet.number "parameters"
+                Sheet.number "seconds"
+                Sheet.number "MiB"
+                Sheet.words "front"
+                Sheet.number "P(front)"
+            ]
+            (findings.Comparisons |> List.collect standingRows)
+
+    /// The share of test rows that each two techniques of a comparison answer differently.
+    let disagreement (suffix: string) (comparison: Comparison) : Sheet =
+        let level = levelText comparison.Level
+
+        let task =
+            comparison.Task
+            |> String.map (fun letter -> if Char.IsAsciiLetterOrDigit letter then letter else '-')
+
+        let row left =
+            SheetCell.words comparison.Methods[left]
+            :: [
+                for right in 0 .. comparison.Methods.Length - 1 ->
+                    SheetCell.number
+                        (Fixed 3)
+                        (List.distinct (comparison.Runs[left] @ comparison.Runs[right]))
+                        comparison.Disagreement[left, right]
+            ]
+
+        Sheet.create
+            ($"disagreement-{task}-{level}".TrimEnd '-' + suffix)
+            ($"Answers that differ: {Tables.title comparison.Task}, {level}".TrimEnd([| ','; ' ' |]))
+            "The share of test rows that two techniques answer differently, the mean over seeds."
+            (Sheet.words "technique"
+             :: (comparison.Methods |> Array.map Sheet.number |> List.ofArray))
+            [ for left in 0 .. comparison.Methods.Length - 1 -> row left ]

@@ -1,0 +1,173 @@
+namespace Peft.Reports
+
+open System
+open Peft
+
+/// What a report says in words.
+[<RequireQualifiedAccess>]
+module Summary =
+    let private words (items: string seq) = String.Join(", ", items)
+
+    let private plural (count: int) (noun: string) =
+        if count = 1 then $"1 {noun}" else $"{count} {noun}s"
+
+    let private finished (findings: Findings) =
+        findings.Runs |> List.filter _.IsFinished
+
+    let private tasks (findings: Findings) =
+        findings.Runs
+        |> List.map _.Experiment.Task
+        |> List.distinct
+        |> List.sortBy (fun task -> Tables.taskOrder task, task)
+        |> List.map Tables.title
+
+    let private techniques (findings: Findings) =
+        findings.Runs
+        |> List.sortBy Tables.rowOrder
+        |> List.map Tables.nameOf
+        |> List.distinct
+
+    let private levels (findings: Findings) =
+        findings.Runs
+        |> List.choose _.Experiment.Level
+        |> List.distinct
+        |> List.sortBy Level.rows
+
+    let private duration (seconds: float) =
+        if seconds < 120.0 then $"{seconds:F0} s"
+        elif seconds < 7200.0 then $"{seconds / 60.0:F0} min"
+        else $"{seconds / 3600.0:F1} h"
+
+    /// What was run, in a sentence.
+    let sentence (findings: Findings) : string =
+        let tasks, techniques = tasks findings, techniques findings
+        let seeds = findings.Runs |> List.distinctBy _.Experiment.Seed |> List.length
+        let failed = findings.Runs.Length - (finished findings).Length
+
+        let outcome =
+            if failed = 0 then
+                "all of them finished"
+            else
+                $"{failed} of them failed"
+
+        let runs, techniques, tasks, seeds =
+            plural findings.Runs.Length "run",
+            plural techniques.Length "technique",
+            plural tasks.Length "task",
+            plural seeds "seed"
+
+        $"{runs} of {techniques} on {tasks} with {seeds}; {outcome}. Point at a number to see how many result files it comes from; press it to see them."
+
+    /// Names and values for the head of a report.
+    let facts (findings: Findings) : (string * string) list =
+        let finished = finished findings
+
+        let seeds =
+            findings.Runs |> List.map _.Experiment.Seed |> List.distinct |> List.sort
+
+        let days =
+            findings.Runs
+            |> List.map (fun run -> run.FinishedAt.Split('T')[0])
+            |> List.distinct
+            |> List.sort
+
+        [
+            "Runs", $"{findings.Runs.Length} ({finished.Length} finished)"
+            "Tasks", words (tasks findings)
+            "Techniques", String.Join("; ", techniques findings)
+            "Levels",
+            levels findings
+            |> List.map (fun level -> $"{Level.name level} ({Level.rows level:N0} rows)")
+            |> words
+            "Seeds", words (seeds |> List.map string)
+            "Model", findings.Settings |> List.map _.Setting |> words
+            "Device", findings.Runs |> List.map _.Device |> List.distinct |> words
+            "Time", finished |> List.sumBy _.Timing.Total |> duration
+            "When",
+            (match days with
+             | [] -> ""
+             | [ day ] -> day
+             | days -> $"{List.head days} to {List.last days}")
+        ]
+        |> List.filter (fun (_, value) -> value <> "")
+
+    /// What a reader must not overlook: unreadable files, failed runs, several settings, what could not be compared.
+    let problems (findings: Findings) : string list =
+        let failed = findings.Runs |> List.filter (_.IsFinished >> not)
+
+        [
+            for problem in findings.Damaged do
+                $"Skipped: {problem}"
+            if not failed.IsEmpty then
+                let runs = plural failed.Length "run"
+                $"{runs} failed; the reasons stand under Runs."
+            if findings.Settings.Length > 1 then
+                "The runs have several settings (model, precision, limits or decoding). Each has tables of its own; nothing is averaged over settings."
+            for setting in findings.Settings do
+                for cause in setting.NotCompared do
+                    $"Not compared row by row: {cause}"
+
+                for comparison in setting.Comparisons do
+                    if not comparison.LeftOut.IsEmpty then
+                        let level =
+                            comparison.Level
+                            |> Option.map (fun level -> $", {Level.name level}")
+                            |> Option.defaultValue ""
+
+                        let seeds = words (comparison.LeftOut |> List.map string)
+
+                        let are =
+                            if comparison.LeftOut.Length = 1 then
+                                $"seed {seeds} is"
+                            else
+                                $"seeds {seeds} are"
+
+                        $"{Tables.title comparison.Task}{level}: {are} left out of the comparison, which takes what every technique has."
+        ]
+
+    /// What `Tables.notes` says, failed runs aside, which have a table of their own.
+    let notes (findings: Findings) : string list = finished findings |> Tables.notes
+
+    /// A run's command as people type it: the recorded one begins with the subcommand.
+    let private typed (command: string) =
+        if command.StartsWith "sweep" || command.StartsWith "train" then
+            "peft " + command
+        else
+            command
+
+    /// Each command and how many runs it made.
+    let commands (findings: Findings) : string list =
+        findings.Runs
+        |> List.countBy _.Command
+        |> List.sortBy fst
+        |> List.map (fun (command, count) -> typed command + "   # " + plural count "run")
+
+    /// Versions that the result files state.
+    let versions (findings: Findings) : string list =
+        findings.Runs
+        |> List.map (fun run ->
+            run.Versions
+            |> Seq.map (fun pair -> $"{pair.Key} {pair.Value}")
+            |> Seq.sort
+            |> words)
+        |> List.countBy id
+        |> List.map (fun (versions, count) -> versions + " (" + plural count "run" + ")")
+
+    /// Where each task's rows came from and what they have in common.
+    let sources (findings: Findings) : string list =
+        finished findings
+        |> List.map (fun run ->
+            Tables.taskOrder run.Experiment.Task,
+            $"{Tables.title run.Experiment.Task}: {run.Source}; {run.Overlap}".Trim([| ';'; ' ' |]))
+        |> List.distinct
+        |> List.sort
+        |> List.map snd
+
+    /// How the numbers were made.
+    let methods: string list =
+        [
+            $"Means over seeds with the sample standard deviation (n - 1); intervals of means over test rows by the percentile bootstrap, {Comparison.resamples:N0} resamples, with a fixed seed: the same files give the same report."
+            "Paired tests on the same test rows: McNemar's exact test for right and wrong, the paired bootstrap for ROUGE-L; Holm's correction within a task and level."
+            "A Pareto front's probability: how often a technique is on it when test rows are resampled and costs stay."
+            "Runs of different model, precision, token limits or decoding never share a table; runs of different training, rows or device never share a cell: their rows say [setting n]."
+        ]

@@ -1,0 +1,403 @@
+module Peft.Tests.ReportTests
+
+open System
+open System.IO
+open System.Net
+open System.Security.Cryptography
+open System.Text.Json
+open Expecto
+open Peft
+open Peft.Reports
+open Peft.Tests.Support
+open Peft.Tests.SampleRuns
+
+/// Words that would do harm if they became markup or ended a script.
+let hostile =
+    "</script><script>window.isHarmed = true</script><img src=x onerror='window.isHarmed = true'> \"quoted\" & 'so' \u2028 żółć 日本 🙂 <!--"
+
+/// Writes a run and its predictions for 30 rows, of which row 3 is hostile.
+let private add folder next (task: TaskDefinition) method level seed share seconds : unit =
+    let predictions =
+        Array.init 30 (fun row ->
+            let isRight = next () < share
+
+            {
+                Row = row
+                Input = if row = 3 then hostile else $"input {row}"
+                Target = "yes"
+                Prediction =
+                    if row = 3 then hostile
+                    elif isRight then "yes"
+                    else "no"
+                Score = if isRight then 1.0 else 0.0
+            })
+
+    let score = predictions |> Array.averageBy _.Score
+    let run = run task method level seed score seconds
+    Run.write folder run
+    Evaluation.write (Run.predictionsPath folder run.Experiment) predictions
+
+let private failed =
+    let run = run TaskDefinition.topic (tuned "bitfit") (Some Low) 1 nan 1.0
+
+    { run with
+        Status = "failed"
+        Error = hostile
+        Scores = Collections.Generic.Dictionary()
+        Metric = ""
+        Command = hostile
+    }
+
+/// A small sweep: two tasks, two levels, three techniques and a baseline, two seeds; one run failed.
+let writeSweep (folder: string) : unit =
+    let next = uniform 21UL
+
+    for task in [ TaskDefinition.topic; TaskDefinition.dialogue ] do
+        for seed in 1..2 do
+            add folder next task ZeroShot None seed 0.2 1.0
+
+            for level in [ Low; Medium ] do
+                for name, share, seconds in [ "full", 0.8, 60.0; "lora", 0.85, 30.0; "ia3", 0.5, 20.0 ] do
+                    add folder next task (tuned name) (Some level) seed share (seconds + float seed)
+
+    Run.write folder failed
+
+let private inSweep (body: string -> unit) =
+    inTemporaryFolder (fun folder ->
+        writeSweep folder
+        body folder)
+
+let private content (results: string) : ReportContent =
+    Report.create "peft report runs" (Path.Combine(results, "report")) results
+
+let private sheet (name: string) (content: ReportContent) : Sheet =
+    match content.Sheets |> List.tryFind (fun sheet -> sheet.Name = name) with
+    | Some sheet -> sheet
+    | None -> failtest $"there is no table {name}"
+
+let private texts (row: SheetCell list) = row |> List.map (fun cell -> cell.Text)
+
+let private tables =
+    testList
+        "tables"
+        [
+            testCase "every number of a table of scores and costs leads to the runs it is the mean of"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let content = content folder
+                    let runs = content.Findings.Runs |> List.map (fun run -> run.Id, run) |> dict
+
+                    for name, value in
+                        [
+                            "table1", (fun (run: Run) -> run.Score)
+                            "memory", _.PeakMemoryMiB
+                            "table6", (fun run -> run.Score / (run.Timing.Total / 60.0))
+                        ] do
+                        for row in (sheet name content).Rows do
+                            for cell in row |> List.skip 2 |> List.filter (fun cell -> not cell.IsMissing) do
+                                Expect.equal cell.Runs.Length 2 $"{name}: two seeds"
+
+                                Expect.floatClose
+                                    Accuracy.high
+                                    cell.Value
+                                    (cell.Runs |> List.averageBy (fun id -> value runs[id]))
+                                    name
+
+                    for sheet in content.Sheets do
+                        for row in sheet.Rows do
+                            for id in row |> List.collect (fun cell -> cell.Runs) do
+                                Expect.isTrue (runs.ContainsKey id) $"{sheet.Name}: {id} is a run"
+
+                                Expect.isTrue
+                                    (File.Exists(Path.Combine(folder, RunSheets.fileOf runs[id])))
+                                    "its result file is there")
+
+            testCase "the best technique is named with its interval and with what is tied"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let content = content folder
+
+                    for row in (sheet "best" content).Rows do
+                        let comparison =
+                            content.Findings.Settings.Head.Comparisons
+                            |> List.find (fun comparison ->
+                                Tables.title comparison.Task = row[0].Text
+                                && (comparison.Level |> Option.map Level.name) = Some row[1].Text)
+
+                        let top = comparison.Standings |> Array.maxBy _.Mean
+                        Expect.floatClose Accuracy.high row[3].Value top.Mean "score"
+
+                        for standing in comparison.Standings do
+                            if standing.Name <> row[2].Text then
+                                Expect.equal
+                                    (row[5].Text.Split "; " |> Array.contains standing.Name)
+                                    standing.IsTied
+                                    $"{standing.Name} in {row[5].Text}")
+
+            testCase "a partial sweep gives partial tables: what is missing or failed is marked"
+            <| fun () ->
+                inSweep (fun folder ->
+                    for file in Directory.GetFiles(folder, "dialogue-ia3-low-s2-*") do
+                        File.Delete file
+
+                    let content = content folder
+                    let coverage = (sheet "coverage" content).Rows
+
+                    let row name level =
+                        coverage |> List.find (fun row -> row[0].Text = name && row[1].Text = level)
+
+                    Expect.equal (texts (row "ia3" "low")) [ "ia3"; "low"; "2 of 2"; "1 of 2" ] "one seed"
+                    Expect.isTrue (row "ia3" "low").[3].IsMissing "marked"
+                    Expect.equal (texts (row "bitfit" "low")) [ "bitfit"; "low"; "0 of 2"; "–" ] "failed"
+                    Expect.equal (sheet "failed" content).Rows.Length 1 "the failed run"
+                    Expect.stringContains (Page.toHtml content) "no run gives this" "the page says so"
+
+                    Expect.exists
+                        (Summary.problems content.Findings)
+                        _.Contains("seed 2 is left out")
+                        "the comparison says so")
+
+            testCase "runs of different models have tables of their own, and nothing is averaged over them"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let run = run TaskDefinition.topic (tuned "lora") (Some Low) 1 0.11 10.0
+
+                    let experiment =
+                        { run.Experiment with
+                            Model = "another"
+                        }
+
+                    Run.write
+                        folder
+                        { run with
+                            Experiment = experiment
+                            Id = Experiment.id experiment
+                        }
+
+                    Evaluation.write (Run.predictionsPath folder experiment) (predictions 1 [| 0.0; 1.0 |])
+                    let content = content folder
+                    Expect.equal content.Findings.Settings.Length 2 "settings"
+
+                    let other =
+                        if (sheet "table1" content).Rows.Length = 1 then
+                            "table1"
+                        else
+                            "table1-2"
+
+                    Expect.equal (sheet other content).Rows.Head.[2].Value 0.11 "alone"
+
+                    Expect.exists
+                        (Summary.problems content.Findings)
+                        _.Contains("several settings")
+                        "the report says so")
+
+            testCase "the same files give the same report"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let first, second = content folder, content folder
+
+                    let page (content: ReportContent) =
+                        Page.toHtml { content with MadeAt = "" }
+
+                    Expect.isTrue (page first = page second) "pages")
+        ]
+
+let private samples =
+    testList
+        "predictions"
+        [
+            testCase "every run's answer stands beside its test row"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let content = content folder
+                    Expect.equal (content.Samples |> List.map _.Task) [ "topic"; "dialogue" ] "tasks"
+                    let sample = content.Samples.Head
+                    Expect.equal (sample.Rows.Length, sample.AllRows) (30, 30) "rows"
+
+                    for row in sample.Rows do
+                        Expect.equal row.Answers.Length 14 "seven runs of two seeds"
+
+                    let row = sample.Rows |> List.find (fun row -> row.Input = hostile)
+                    Expect.all row.Answers (fun answer -> answer.Text = hostile) "whole")
+
+            testCase "too many rows are thinned out evenly"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let samples, damaged = Sample.read 12_000 (Findings.read folder)
+                    Expect.isEmpty damaged "nothing is damaged"
+                    let sample = samples.Head
+                    Expect.isLessThan sample.Rows.Length 30 "fewer"
+                    Expect.isGreaterThan sample.Rows.Length 3 "some"
+                    Expect.equal sample.Rows.Head.Input "input 0" "from the first")
+        ]
+
+let private csvFields (line: string) = line.Split(',').Length
+
+let private formats =
+    testList
+        "formats"
+        [
+            testCase "a report is Markdown, a page, CSV and LaTeX of every table, PNG and SVG of every figure"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let content = content folder
+                    let output = Path.Combine(folder, "report")
+                    Report.write output content
+
+                    let read (name: string) =
+                        File.ReadAllText(Path.Combine(output, name))
+
+                    let markdown = read "report.md"
+                    Expect.stringContains (read "report.html") "</html>" "page"
+
+                    for sheet in content.Sheets do
+                        Expect.stringContains markdown $"## {sheet.Title}\n" sheet.Name
+                        let latex = read $"tables/{sheet.Name}.tex"
+                        Expect.stringContains latex "\\toprule" "booktabs"
+                        Expect.equal (latex.Split("\\\\\n").Length - 1) (sheet.Rows.Length + 1) "a line a row"
+
+                        if sheet.Name <> "failed" then
+                            let lines = (read $"tables/{sheet.Name}.csv").TrimEnd('\n').Split '\n'
+                            Expect.equal lines.Length (sheet.Rows.Length + 1) $"{sheet.Name}: a line a row"
+
+                    let table1 = (read "tables/table1.csv").Split '\n'
+                    Expect.equal (csvFields table1[1]) (csvFields table1[0]) "fields"
+
+                    for figure in content.Figures do
+                        let png = File.ReadAllBytes(Path.Combine(output, "figures", figure.Name + ".png"))
+                        Expect.equal png[1..3] "PNG"B figure.Name
+                        let width = int png[18] * 256 + int png[19]
+                        Expect.equal width (Picture.width * Picture.pngScale) "width"
+                        Expect.stringContains (read $"figures/{figure.Name}.svg") "<svg" figure.Name)
+
+            testCase "figures: scores, Figure 1, learning curves and fronts, each point with its runs"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let content = content folder
+                    let groups = content.Figures |> List.countBy _.Group
+
+                    Expect.equal
+                        groups
+                        [ "scores", 2; "figure1", 2; "learning", 2; "front", 12 ]
+                        "two levels, two tasks, three costs"
+
+                    for figure in content.Figures do
+                        for series in figure.Series do
+                            for point in series.Points do
+                                Expect.isNonEmpty point.Runs $"{figure.Name}, {series.Name}"
+                                Expect.isFalse (point.Y < point.Low || point.Y > point.High) "within its interval"
+
+                    let front =
+                        content.Figures
+                        |> List.find (fun figure -> figure.Name = "front-topic-low-seconds")
+
+                    let line = front.Series |> List.find (fun series -> series.Name = "front")
+
+                    Expect.equal
+                        (line.Points
+                         |> List.pairwise
+                         |> List.filter (fun (left, right) -> right.Y <= left.Y))
+                        []
+                        "a front rises")
+
+            testCase "the page loads nothing from anywhere"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let html = content folder |> Page.toHtml
+                    Expect.stringContains html "Content-Security-Policy" "policy"
+                    let own = html.Replace(Assets.read Assets.plotly, "")
+
+                    for word in [ "http://"; "https://"; "@import"; "url(" ] do
+                        Expect.isFalse (own.Contains word) word)
+
+            testCase "hostile texts are data on the page, never markup"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let content = content folder
+                    let html = Page.toHtml content
+                    Expect.isFalse (html.Contains "<img") "no element"
+                    let json = PageData.toJson content.Findings content.Figures content.Samples
+                    Expect.isFalse (json.Contains '<') "no tag in the data"
+                    use document = JsonDocument.Parse json
+
+                    let errors =
+                        [
+                            for run in document.RootElement.GetProperty("runs").EnumerateArray() do
+                                match string ((run.GetProperty "record").GetProperty "Error") with
+                                | "" -> ()
+                                | error -> error
+                        ]
+
+                    Expect.equal errors [ hostile ] "the record is exact"
+                    let cell = (sheet "failed" content).Rows.Head[5]
+                    Expect.equal cell.Text hostile "the reason")
+
+            testProperty "escaped text holds no markup and reads back"
+            <| fun (text: string) ->
+                let text =
+                    if isNull (box text) then
+                        ""
+                    else
+                        text |> String.filter (fun letter -> letter >= ' ')
+
+                let escaped = Html.escape text
+
+                not (escaped |> Seq.exists (fun letter -> "<>\"'".Contains letter))
+                && (string (WebUtility.HtmlDecode escaped)).Replace('\uFFFD', '?') =
+                    text.Replace('\127', '?').Replace('\uFFFD', '?')
+
+            testCase "the plotting library is its publisher's file"
+            <| fun () ->
+                let path = Path.Combine(root, "src", "Report", "assets", Assets.plotly)
+                let sum = Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes path))
+                Expect.equal sum Assets.plotlySum "sum"
+
+                let readme =
+                    File.ReadAllText(Path.Combine(root, "src", "Report", "assets", "README.md"))
+
+                Expect.stringContains readme sum "the README names it"
+                Expect.stringContains (Assets.read Assets.plotly) $"v{Assets.plotlyVersion}" "version"
+        ]
+
+let private command =
+    testList
+        "command"
+        [
+            testCase "a whole folder gives 0, a damaged file is named, skipped and gives 1"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let output = Path.Combine(folder, "out")
+
+                    let report () =
+                        OptionsTests.peft [ "report"; folder; "--output"; output ]
+
+                    let code, text, error = report ()
+                    Expect.equal (code, error) (0, "") "whole"
+                    Expect.stringContains text "report.html" "it says where"
+
+                    let damaged = Path.Combine(folder, "damaged.json")
+                    File.WriteAllText(damaged, "{ \"Schema\": ")
+                    let predictions = Directory.GetFiles(folder, "topic-lora-low-s1-*.jsonl")[0]
+                    File.AppendAllText(predictions, "no JSON\n")
+                    let code, _, error = report ()
+                    Expect.equal code 1 "exit code"
+                    let page = File.ReadAllText(Path.Combine(output, "report.html"))
+
+                    for file in [ damaged; predictions ] do
+                        Expect.stringContains error file "the error names it"
+                        Expect.stringContains page (Path.GetFileName file |> string) "the page names it")
+
+            testCase "a folder without results is refused in one line"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    let code, _, error =
+                        OptionsTests.peft [ "report"; folder; "--output"; Path.Combine(folder, "out") ]
+
+                    Expect.equal code 1 "exit code"
+                    Expect.stringContains error "holds no result file" "the cause"
+                    Expect.equal (error.TrimEnd().Split('\n').Length) 1 "one line"
+                    Expect.isFalse (Directory.Exists(Path.Combine(folder, "out"))) "nothing was written")
+        ]
+
+[<Tests>]
+let tests = testList "Report" [ tables; samples; formats; command ]
