@@ -4,6 +4,7 @@ open System
 open System.Collections.Generic
 open System.IO
 open Expecto
+open Peft
 open Peft.Synthetic
 
 /// The first rows of every task, made once.

@@ -89,12 +89,8 @@ module Placement =
 
     // Matching.
 
-    /// SplitMix64's mixing function: the same numbers on every machine and version.
-    let private mix (value: uint64) : uint64 =
-        let added = value + 0x9E3779B97F4A7C15UL
-        let once = (added ^^^ (added >>> 30)) * 0xBF58476D1CE4E5B9UL
-        let twice = (once ^^^ (once >>> 27)) * 0x94D049BB133111EBUL
-        twice ^^^ (twice >>> 31)
+    /// The same number for the same value on every machine and version.
+    let private mix (value: uint64) : uint64 = Chance(value).Next()
 
     let private drawn (config: Config) (seed: int) (stack: Stack) : Set<int> =
         let blocks = Site.blocks config stack

@@ -193,11 +193,7 @@ module Sweep =
             Training =
                 match method, level with
                 | Tuned technique, Some level ->
-                    training
-                        plan
-                        (Config.load (Path.Combine(plan.Place.ModelFolder, "config.json"))).DropoutRate
-                        technique
-                        level
+                    training plan session.Model.Config.DropoutRate technique level
                 | _ -> Training.none
         }
 

@@ -39,17 +39,10 @@ module Level =
 /// A shuffle that is the same on every machine and version of .NET, which does not promise that for its own generator.
 [<RequireQualifiedAccess>]
 module Shuffle =
-    /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): a counter that
-    /// grows by the odd part of 2^64 / golden ratio, its bits mixed by two multiplications and three shifts.
+    /// Numbers of a seed, one after the other.
     let splitMix64 (seed: uint64) : unit -> uint64 =
-        let counter = ref seed
-
-        fun () ->
-            counter.Value <- counter.Value + 0x9E3779B97F4A7C15UL
-            let z = counter.Value
-            let z = (z ^^^ (z >>> 30)) * 0xBF58476D1CE4E5B9UL
-            let z = (z ^^^ (z >>> 27)) * 0x94D049BB133111EBUL
-            z ^^^ (z >>> 31)
+        let chance = Chance seed
+        chance.Next
 
     /// A number from 0 to `bound` - 1, each equally likely: draws from the incomplete last run of `bound` are thrown away.
     let private below (bound: uint64) (next: unit -> uint64) : int =

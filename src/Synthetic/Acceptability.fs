@@ -1,5 +1,6 @@
 namespace Peft.Synthetic
 
+open Peft
 open Peft.Synthetic.Phrases
 open Peft.Synthetic.AgreementPairs
 open Peft.Synthetic.OrderPairs

@@ -1,5 +1,6 @@
 namespace Peft.Synthetic
 
+open Peft
 open Peft.Synthetic.Phrases
 
 /// Minimal pairs about agreement: of verbs, determiners, pronouns and articles.

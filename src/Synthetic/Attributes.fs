@@ -1,5 +1,6 @@
 namespace Peft.Synthetic
 
+open Peft
 open System
 
 /// Meaning representations of museums and the sentences that say them.

@@ -1,5 +1,7 @@
 namespace Peft.Synthetic
 
+open Peft
+
 /// A character of a text: a name with the pronouns that go with it.
 type Character =
     {

@@ -1,13 +1,28 @@
 namespace Peft.Synthetic
 
+open Peft
 open System
 open Peft.Synthetic.Wordings
 
 /// Instructions that ask for one of several options.
 module internal ChoiceInstructions =
+    // The words of the reports have kinds, too.
+    let private kinds =
+        Array.append
+            Lexicon.kinds
+            [|
+                "athlete", TopicWords.rules["athlete"]
+                "contest", TopicWords.rules["contest"]
+                "weather event", TopicWords.rules["sky"]
+                "dish", TopicWords.rules["plate"]
+                "seasoning", TopicWords.rules["seasoning"]
+                "musician", TopicWords.rules["player"]
+                "piece of music", TopicWords.rules["piece"]
+            |]
+
     let membership (chance: Chance) =
-        let kind, members = chance.Pick Lexicon.kinds
-        let others = Lexicon.kinds |> Array.filter (fun (other, _) -> isOther kind other)
+        let kind, members = chance.Pick kinds
+        let others = kinds |> Array.filter (fun (other, _) -> isOther kind other)
         let yes, no = yesNo chance
         let isMember = chance.Odds 0.5
         let word = chance.Pick(if isMember then members else snd (chance.Pick others))
@@ -26,11 +41,11 @@ module internal ChoiceInstructions =
         (if isMember then yes else no)
 
     let whichIs (chance: Chance) =
-        let kind, members = chance.Pick Lexicon.kinds
+        let kind, members = chance.Pick kinds
         let answer = chance.Pick members
 
         let others =
-            Lexicon.kinds
+            kinds
             |> Array.filter (fun (other, _) -> isOther kind other)
             |> Array.collect snd
             |> fun words -> chance.Sample(chance.Between(1, 3), words)
@@ -49,8 +64,8 @@ module internal ChoiceInstructions =
         answer
 
     let kindOf (chance: Chance) =
-        let kind, members = chance.Pick Lexicon.kinds
-        let others = Lexicon.kinds |> Array.map fst |> Array.filter (isOther kind)
+        let kind, members = chance.Pick kinds
+        let others = kinds |> Array.map fst |> Array.filter (isOther kind)
         let options = Array.append [| kind |] (chance.Sample(chance.Between(1, 3), others))
         let word = chance.Pick members
 

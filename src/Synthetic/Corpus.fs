@@ -1,5 +1,6 @@
 namespace Peft.Synthetic
 
+open Peft
 open System
 
 /// Plain English to pretrain on: stories, descriptions, facts, dialogues, instructions, lists and letters, from the
@@ -129,7 +130,7 @@ module Corpus =
 
     let private topicWords (key: string) = TopicWords.rules[key]
 
-    // Words of every topic side by side: what they mean can be learnt, but not which topic a text has.
+    // Words of every topic side by side: what they mean can be learnt.
     let private others =
         [
             "chat",
@@ -226,8 +227,55 @@ module Corpus =
               {A}, the {animal} is in the {venue}. Please feed it at {clock} and {activity} with the children. There is {dish} in the kitchen. {B}"""
         ]
 
+    /// The worlds that reports keep apart.
+    let worlds: string[] = [| "stadium"; "sky"; "kitchen"; "stage" |]
+
+    // A report stays in one world, as texts do; the world's name is nowhere in it.
+    let private reports =
+        let about world who deed =
+            [
+                $"{world} event",
+                Rules.lines
+                    $"""{{{who}}} {{{deed}}}.
+                    On {{day}}, {{{who}}} {{{deed}}}.
+                    In {{town}}, {{{who}}} {{{deed}}}.
+                    {{{who}}} {{{deed}}} last {{month}}.
+                    {{A}} saw how {{{who}}} {{{deed}}}.
+                    Nobody knew that {{{who}}} {{{deed}}}."""
+                $"{world} report",
+                [|
+                    $"{{{world} event}} {{{world} event}}"
+                    $"{{{world} event}} {{{world} event}} {{{world} event}}"
+                |]
+            ]
+
+        [
+            "stadium who", Rules.lines "the {athlete}\na(n) {athlete} from {town}\n{B}, the {athlete} of the {team},"
+            "sky who", Rules.lines "the {sky}\na(n) {sky}\na(n) {sky} from the {region}"
+            "kitchen who", Rules.lines "the {chef}\na(n) {chef} from {town}\n{B}, a(n) {chef} from {country},"
+            "stage who", Rules.lines "the {player}\na(n) {player} from {town}\n{B}, a(n) {player} from {country},"
+            "report", worlds |> Array.map (fun world -> $"{{{world} report}}")
+        ]
+        @ List.concat
+            [
+                about "stadium" "stadium who" "sports deed"
+                about "sky" "sky who" "weather deed"
+                about "kitchen" "kitchen who" "cooking deed"
+                about "stage" "stage who" "music deed"
+            ]
+
     let private rules =
-        lazy (TopicWords.rules |> Rules.extend (List.concat [ stories; descriptions; others ]))
+        lazy (TopicWords.rules |> Rules.extend (List.concat [ stories; descriptions; others; reports ]))
+
+    let private write (chance: Chance) (key: string) : string =
+        let cast = Character.bindings (Character.cast 2 chance)
+        (Template.expand rules.Value cast chance $"{{{key}}}").Trim()
+
+    /// A line of one kind: `story`, `description`, `chat`, `mixture`, `report`, `instruction`, `list` or `letter`.
+    let lineOf (chance: Chance) (kind: string) : string = write chance kind
+
+    /// A sentence about what happened in one of the worlds.
+    let event (chance: Chance) (world: string) : string = write chance $"{world} event"
 
     let private kinds =
         [|
@@ -240,7 +288,8 @@ module Corpus =
             "chat"
             "chat"
             "mixture"
-            "mixture"
+            "report"
+            "report"
             "instruction"
             "list"
             "letter"
@@ -254,8 +303,7 @@ module Corpus =
             String.Join(" ", [ for _ in 1 .. chance.Between(1, 3) -> factOf chance ])
             |> Inflect.finish
         else
-            let cast = Character.bindings (Character.cast 2 chance)
-            (Template.expand rules.Value cast chance $"{{{chance.Pick kinds}}}").Trim()
+            lineOf chance (chance.Pick kinds)
 
     /// The endless stream of a seed.
     let lines (seed: int) : string seq = Seq.initInfinite (line seed)

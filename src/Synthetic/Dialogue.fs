@@ -1,5 +1,6 @@
 namespace Peft.Synthetic
 
+open Peft
 open System
 
 /// Short chats between two friends and one sentence on what matters in them. Greetings and small talk surround the

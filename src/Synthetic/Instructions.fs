@@ -1,9 +1,11 @@
 namespace Peft.Synthetic
 
+open Peft
 open Peft.Synthetic.ChoiceInstructions
 open Peft.Synthetic.WordInstructions
 open Peft.Synthetic.SentenceInstructions
 open Peft.Synthetic.TextInstructions
+open Peft.Synthetic.PassageInstructions
 
 /// One instruction with its answer, and the family of tasks that it comes from.
 type Instruction =
@@ -52,6 +54,14 @@ module Instructions =
             "joining", joining
             "what is asked", asksFor
             "speaker", speaker
+            "kind of text", genre
+            "occupation", occupation
+            "who did it", doer
+            "statement", statement
+            "belonging together", together
+            "continuation", continuation
+            "conversation", conversation
+            "correction", correction
             // Reading and choosing carry over to other tasks, so they come more often.
             "sentiment", sentiment
             "reading", reading
@@ -60,6 +70,14 @@ module Instructions =
             "membership", membership
             "title", title
             "what is asked", asksFor
+            "kind of text", genre
+            "occupation", occupation
+            "occupation", occupation
+            "who did it", doer
+            "statement", statement
+            "belonging together", together
+            "conversation", conversation
+            "correction", correction
         |]
 
     /// The families of tasks.

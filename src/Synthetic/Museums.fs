@@ -1,5 +1,6 @@
 namespace Peft.Synthetic
 
+open Peft
 open System
 
 /// What a museum is like, as the words of its meaning representation; `None` where nothing is said.

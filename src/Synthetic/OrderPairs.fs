@@ -1,5 +1,6 @@
 namespace Peft.Synthetic
 
+open Peft
 open Peft.Synthetic.Phrases
 
 /// Minimal pairs about word order, missing parts and the company that words keep.

@@ -1,5 +1,7 @@
 namespace Peft.Synthetic
 
+open Peft
+
 /// A grammatical sentence beside the same sentence with one rule of grammar broken.
 type MinimalPair =
     {

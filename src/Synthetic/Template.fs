@@ -1,5 +1,6 @@
 namespace Peft.Synthetic
 
+open Peft
 open System
 open System.Collections.Generic
 

@@ -1,6 +1,8 @@
 namespace Peft.Synthetic
 
-/// A short news text and its topic. Most texts borrow words of a second topic, so that one keyword does not decide:
+open Peft
+
+/// A short news text and its topic. Many texts borrow words of a second topic, so that one keyword does not decide:
 /// what happens decides.
 [<RequireQualifiedAccess>]
 module Topic =
@@ -265,7 +267,7 @@ module Topic =
                 "near {town}"
             |]
 
-        // An aside or a place is another topic's more often than not; the headline seldom gives the topic away.
+        // Half of the asides and a third of the places are another topic's; the headline seldom gives the topic away.
         let borrowed (kind: string) (topic: string) (odds: float) (plain: string[]) =
             if chance.Odds odds then
                 [| $"{{{topic} {kind}}}" |]
@@ -280,7 +282,7 @@ module Topic =
                 []
 
         // A storm is not a person: clauses with "who" can only follow a name.
-        let aside = borrowed "aside" other 0.75 [| "" |]
+        let aside = borrowed "aside" other 0.5 [| "" |]
 
         let rules =
             rules.Value
@@ -289,14 +291,14 @@ module Topic =
                 [
                     "named aside", aside
                     "aside", (if label = "weather" then [| "" |] else aside)
-                    "place", borrowed "place" third 0.6 plainPlaces
+                    "place", borrowed "place" third 0.35 plainPlaces
                     "who", [| $"{{{label} who}}" |]
                     "deed", [| $"{{{label} deed}}" |]
                     "other story", [| $"{{{other} story}}" |]
                 ]
 
         let headline =
-            if chance.Odds 0.2 then
+            if chance.Odds 0.3 then
                 $"{{{label} headline}}"
             else
                 "{dull headline}"

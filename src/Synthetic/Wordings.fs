@@ -1,5 +1,6 @@
 namespace Peft.Synthetic
 
+open Peft
 open System
 
 /// How instructions are worded, and the texts that they are about.
@@ -8,17 +9,24 @@ module internal Wordings =
     let ask (chance: Chance) (wordings: string[]) (text: string) =
         (chance.Pick wordings).Replace("{}", text)
 
-    /// A question with its options, in the style `Is this …? OPTIONS: yes, no. <text>`.
+    /// A question with its options, in the styles `Is this …? OPTIONS: yes, no. <text>` and `… OPTIONS: - yes - no <text>`.
     let choose (chance: Chance) (questions: string[]) (options: string[]) (text: string) =
-        let listed = String.Join(", ", chance.Shuffle options)
+        let shuffled = chance.Shuffle options
+
+        let listed =
+            if chance.Odds 0.5 then
+                String.Join(", ", shuffled) + "."
+            else
+                "- " + String.Join(" - ", shuffled)
+
         let question = chance.Pick questions
 
         chance.Pick
             [|
-                $"{question} OPTIONS: {listed}. {text}"
-                $"{question} OPTIONS: {listed}. {text}"
-                $"{text} {question} OPTIONS: {listed}."
-                $"OPTIONS: {listed}. {question} {text}"
+                $"{question} OPTIONS: {listed} {text}"
+                $"{question} OPTIONS: {listed} {text}"
+                $"{text} {question} OPTIONS: {listed}"
+                $"OPTIONS: {listed} {question} {text}"
             |]
 
     let yesNo (chance: Chance) =

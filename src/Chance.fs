@@ -1,4 +1,4 @@
-namespace Peft.Synthetic
+namespace Peft
 
 /// A seeded source of chance: SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
 /// generators"). Sixty-four bits of state and integer arithmetic only, so a seed means the same on every machine and
