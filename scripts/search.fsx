@@ -1,7 +1,8 @@
 // The search behind the `small` preset: every technique tries the same peak learning rates, and the one with the lowest
 // validation loss, averaged over the embedded tasks at the low level, is its own. Test rows play no part.
 //
-//   dotnet fsi scripts/search.fsx [results folder]
+//   dotnet fsi scripts/search.fsx                                 every technique, into results/search
+//   dotnet fsi scripts/search.fsx results/search full lora        some of them; finished runs are not repeated
 #load "prelude.fsx"
 
 open System.Threading
@@ -9,6 +10,11 @@ open Peft
 
 let results =
     fsi.CommandLineArgs |> Array.tryItem 1 |> Option.defaultValue "results/search"
+
+let techniques =
+    match fsi.CommandLineArgs |> List.ofArray with
+    | _ :: _ :: (_ :: _ as names) -> names |> List.map Technique.parse
+    | _ -> Technique.all
 
 let peaks = [ 1e-3; 3e-3; 1e-2; 3e-2; 1e-1; 3e-1 ]
 
@@ -22,7 +28,7 @@ let plan (peak: float) : SweepPlan =
                 Precision = "float32"
             }
         Tasks = TaskDefinition.generated
-        Methods = Technique.all |> List.map Tuned
+        Methods = techniques |> List.map Tuned
         Placements = [ Placement.everywhere ]
         IsAblation = false
         Levels = [ Low ]
@@ -68,7 +74,7 @@ let best (run: Run) =
     else
         infinity
 
-for technique in Technique.all do
+for technique in techniques do
     printfn $"\n{Technique.name technique}"
 
     for level in [ Low ] do

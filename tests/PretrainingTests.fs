@@ -161,6 +161,7 @@ let private plan steps : Pretraining =
     let instructions = PretrainingText.instructions tokenizer.Value 1 24
 
     {
+        Start = ""
         Phases =
             [
                 { Steps = 5; Mixture = [ corpus, 1.0 ] }

@@ -141,6 +141,7 @@ type ModelOption =
 [<RequireQualifiedAccess>]
 type PretrainOption =
     | [<Unique; AltCommandLine("-o")>] Output of folder: string
+    | [<Unique>] Start of folder: string
     | [<Unique>] Vocabulary of file: string
     | [<AltCommandLine("--texts")>] Text of files: string list
     | [<Unique>] Steps of count: int
@@ -165,6 +166,8 @@ type PretrainOption =
             match option with
             | PretrainOption.Output _ ->
                 "Folder for checkpoints and the finished model; training goes on from its last checkpoint."
+            | PretrainOption.Start _ ->
+                "Folder of a T5 checkpoint to go on from, with its shape and vocabulary. Random weights if not given."
             | PretrainOption.Vocabulary _ -> "A spiece.model in T5's layout. The embedded model's if not given."
             | PretrainOption.Text _ -> "Plain UTF-8 text files to learn from, beside the generated text."
             | PretrainOption.Steps _ -> "Steps of span corruption and copying. 1,500 if not given."

@@ -8,7 +8,7 @@ open Argu
 open Peft.T5
 open TorchSharp
 
-/// `peft pretrain`: a small T5 from random weights.
+/// `peft pretrain`: a small T5 from random weights, or a checkpoint that goes on.
 [<RequireQualifiedAccess>]
 module PretrainCommand =
     let private headWidth = 32
@@ -47,6 +47,10 @@ module PretrainCommand =
             (corpus, weight) :: (texts |> List.map (fun source -> source, textWeight))
 
         {
+            Start =
+                match options.TryGetResult PretrainOption.Start with
+                | Some folder -> Checkpoint.fingerprint folder
+                | None -> ""
             Phases =
                 [
                     {
@@ -90,19 +94,37 @@ module PretrainCommand =
 
     /// Random weights, and the head begun as the embedding times d_model^-0.5: what attention brings to the decoder is then
     /// written down from the first step on, and copying is learnt many times sooner than from a head of random rows.
-    let private start (config: Config) (precision: torch.ScalarType) (device: torch.Device) (seed: int) =
-        let random = Checkpoint.random config seed
+    let private random (config: Config) (precision: torch.ScalarType) (device: torch.Device) (seed: int) =
+        let drawn = Checkpoint.random config seed
         let scale = (float config.ModelWidth ** -0.5).ToScalar()
 
-        { random with
+        { drawn with
             Precision = precision
-            Head = Some(Frozen(random.Embedding.Value.mul scale))
+            Head = Some(Frozen(drawn.Embedding.Value.mul scale))
         }
         |> T5.mapLeaves (fun _ leaf -> Frozen(leaf.Value.``to`` device))
 
     let private vocabularyFile (options: ParseResults<PretrainOption>) =
         options.TryGetResult PretrainOption.Vocabulary
-        |> Option.defaultWith (fun () -> Path.Combine(Embedded.modelFolder (), "spiece.model"))
+        |> Option.defaultWith (fun () ->
+            let folder =
+                options.TryGetResult PretrainOption.Start
+                |> Option.defaultWith Embedded.modelFolder
+
+            Path.Combine(folder, "spiece.model"))
+
+    /// The weights that training starts from.
+    let private firstWeights (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) precision device seed =
+        match options.TryGetResult PretrainOption.Start with
+        | None -> random (config options tokenizer) precision device seed
+        | Some folder ->
+            let model = Checkpoint.load device torch.float32 folder
+
+            if tokenizer.VocabularySize > model.Config.VocabularySize then
+                userError
+                    $"the vocabulary has {tokenizer.VocabularySize} pieces, but the model in {folder} knows {model.Config.VocabularySize}. Take the model's own spiece.model."
+
+            { model with Precision = precision }
 
     let private check (options: ParseResults<PretrainOption>) =
         let least name bound (value: int option) =
@@ -152,7 +174,7 @@ module PretrainCommand =
                     enough.Cancel()
             | PretrainingValidation _ -> ()
 
-        let start = start (config options tokenizer) torch.float32 torch.CPU plan.Seed
+        let start = random (config options tokenizer) torch.float32 torch.CPU plan.Seed
 
         try
             try
@@ -243,7 +265,7 @@ module PretrainCommand =
         | Some folder ->
             let vocabulary = vocabularyFile options
             let tokenizer = Tokenizer.Load vocabulary
-            let config, plan = config options tokenizer, plan options tokenizer
+            let plan = plan options tokenizer
 
             if plan.Steps = 0 then
                 userError "--steps and --instruction-steps are both 0: there is nothing to do."
@@ -251,8 +273,10 @@ module PretrainCommand =
             let device = Device.parse (options.GetResult(PretrainOption.Device, "cpu"))
             let precision = Precision.parse (options.GetResult(PretrainOption.Dtype, "float32"))
 
+            let start = firstWeights options tokenizer precision device plan.Seed
+
             let model, losses =
-                Pretraining.run plan (start config precision device plan.Seed) tokenizer device folder tell stop
+                Pretraining.run plan start tokenizer device folder tell stop
 
             Checkpoint.save folder torch.bfloat16 (T5.freeze model)
             File.Copy(vocabulary, Path.Combine(folder, "spiece.model"), overwrite = true)

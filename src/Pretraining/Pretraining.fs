@@ -23,6 +23,8 @@ type Phase =
 [<ReferenceEquality>]
 type Pretraining =
     {
+        /// Which weights are trained: a checkpoint's fingerprint, or empty for random ones.
+        Start: string
         Phases: Phase list
         /// Rows of an optimiser step.
         BatchSize: int
@@ -46,7 +48,7 @@ type PretrainingReport =
     | PretrainingStep of step: int * steps: int * loss: float * tokensPerSecond: float * secondsLeft: float
     | PretrainingValidation of step: int * losses: (string * float) list * samples: (string * string * string) list
 
-/// Pretraining from random weights: the loss curve is a function of plan, configuration and vocabulary, whenever it was
+/// Pretraining: the loss curve is a function of plan, first weights, configuration and vocabulary, whenever it was
 /// interrupted and continued.
 [<RequireQualifiedAccess>]
 module Pretraining =
@@ -117,7 +119,7 @@ module Pretraining =
             |> List.map (fun phase ->
                 phase.Steps, phase.Mixture |> List.map (fun (source, weight) -> source.Name, source.Content, weight))
 
-        $"%A{phases} {plan.BatchSize} {plan.Seed} {plan.PeakRate} {plan.WarmupSteps} {plan.CooldownShare} {plan.WeightDecay} {plan.ClipNorm} {Config.toJson config}"
+        $"{plan.Start} %A{phases} {plan.BatchSize} {plan.Seed} {plan.PeakRate} {plan.WarmupSteps} {plan.CooldownShare} {plan.WeightDecay} {plan.ClipNorm} {Config.toJson config}"
 
     let private save folder (plan: Pretraining) (model: T5) (optimizer: Optimizer) (losses: ResizeArray<float>) =
         let parameters =
