@@ -208,7 +208,7 @@ module Page =
                 Html.tag "style" [ Raw style ]
             ]
 
-    let private header (title: string) (content: ReportContent) (hasCurves: bool) =
+    let private header (title: string) (hasCurves: bool) : Html list =
         [
             Element("a", [ "class", "skip"; "href", "#summary" ], [ Text "Skip to the summary" ])
             Html.tag
@@ -235,7 +235,6 @@ module Page =
                 ]
             )
         ]
-        |> fun nodes -> if content.Findings.Runs.IsEmpty then [] else nodes
 
     /// The page as text. It asks nothing of the network: style, scripts and data are part of it, and its policy forbids
     /// everything else.
@@ -253,7 +252,7 @@ module Page =
                 "body",
                 [ "data-results", content.ResultsPath ],
                 [
-                    yield! header title content (not curves.IsEmpty)
+                    yield! header title (not curves.IsEmpty)
                     Html.tag
                         "main"
                         [
