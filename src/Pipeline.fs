@@ -246,47 +246,63 @@ module Pipeline =
         |> List.map KeyValuePair
         |> Dictionary
 
-    let private blank (bench: Bench) : Run =
-        let session, rows = bench.Shop.Session, bench.Rows
-
+    /// The result of a run before anything is known of it.
+    let private unknown (shop: Workshop) (experiment: Experiment) : Run =
         {
             Schema = Run.schema
-            Id = Experiment.id bench.Experiment
-            Experiment = bench.Experiment
+            Id = Experiment.id experiment
+            Experiment = experiment
             Status = "finished"
             Error = ""
             Scores = Dictionary()
-            Metric = TaskDefinition.metric bench.Task
+            Metric = ""
             Epochs = []
             ConvergedEpoch = 0
             Timing =
                 {
-                    Load = session.LoadSeconds
-                    Tokenise = rows.Seconds
+                    Load = 0.0
+                    Tokenise = 0.0
                     Train = 0.0
                     Validate = 0.0
                     Test = 0.0
                 }
             TrainableParameters = 0L
-            TotalParameters = T5.count session.Model
+            TotalParameters = 0L
             PeakMemoryMiB = 0.0
-            TrainRows =
-                if Method.isBaseline bench.Experiment.Method then
-                    0
-                else
-                    rows.Train.Length
-            ValidationRows =
-                if Method.isBaseline bench.Experiment.Method then
-                    0
-                else
-                    rows.Validation.Length
+            TrainRows = 0
+            ValidationRows = 0
+            TestRows = 0
+            Source = ""
+            Overlap = ""
+            Device = shop.Session.Place.Device
+            Versions = versions ()
+            Command = shop.Command
+            FinishedAt = ""
+        }
+
+    let private blank (bench: Bench) : Run =
+        let session, rows = bench.Shop.Session, bench.Rows
+        let unknown = unknown bench.Shop bench.Experiment
+
+        let trained (portion: 'a[]) =
+            if Method.isBaseline bench.Experiment.Method then
+                0
+            else
+                portion.Length
+
+        { unknown with
+            Metric = TaskDefinition.metric bench.Task
+            Timing =
+                { unknown.Timing with
+                    Load = session.LoadSeconds
+                    Tokenise = rows.Seconds
+                }
+            TotalParameters = T5.count session.Model
+            TrainRows = trained rows.Train
+            ValidationRows = trained rows.Validation
             TestRows = rows.Test.Length
             Source = rows.Split.Source
             Overlap = Overlap.describe rows.Split.Overlap
-            Device = session.Place.Device
-            Versions = versions ()
-            Command = bench.Shop.Command
-            FinishedAt = ""
         }
 
     /// Scores the answers, writes predictions and result.
@@ -397,35 +413,10 @@ module Pipeline =
         run
 
     let private failed (shop: Workshop) (experiment: Experiment) (cause: string) : Run =
-        {
-            Schema = Run.schema
-            Id = Experiment.id experiment
-            Experiment = experiment
+        { unknown shop experiment with
             Status = "failed"
             Error = cause
-            Scores = Dictionary()
-            Metric = ""
-            Epochs = []
-            ConvergedEpoch = 0
-            Timing =
-                {
-                    Load = 0.0
-                    Tokenise = 0.0
-                    Train = 0.0
-                    Validate = 0.0
-                    Test = 0.0
-                }
-            TrainableParameters = 0L
-            TotalParameters = 0L
             PeakMemoryMiB = Memory.peakMiB ()
-            TrainRows = 0
-            ValidationRows = 0
-            TestRows = 0
-            Source = ""
-            Overlap = ""
-            Device = shop.Session.Place.Device
-            Versions = versions ()
-            Command = shop.Command
             FinishedAt = DateTime.UtcNow.ToString "yyyy-MM-ddTHH:mm:ssZ"
         }
 
