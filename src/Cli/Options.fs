@@ -171,7 +171,7 @@ type PretrainOption =
             | PretrainOption.Vocabulary _ -> "A spiece.model in T5's layout. The embedded model's if not given."
             | PretrainOption.Text _ -> "Plain UTF-8 text files to learn from, beside the generated text."
             | PretrainOption.Steps _ -> "Steps of span corruption and copying. 1,500 if not given."
-            | PretrainOption.Instruction_Steps _ -> "Steps of the instruction mixture that follow. 7,000 if not given."
+            | PretrainOption.Instruction_Steps _ -> "Steps of the instruction mixture that follow. 9,500 if not given."
             | PretrainOption.Batch_Size _ -> "Rows of a step. 64 if not given."
             | PretrainOption.Length _ -> "The most tokens of a row. 96 if not given."
             | PretrainOption.Rate _ -> "The peak learning rate. 0.002 if not given."

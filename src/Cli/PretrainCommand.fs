@@ -58,7 +58,7 @@ module PretrainCommand =
                         Mixture = (copying, 0.4) :: english 0.4 0.2
                     }
                     {
-                        Steps = options.GetResult(PretrainOption.Instruction_Steps, 7000)
+                        Steps = options.GetResult(PretrainOption.Instruction_Steps, 9500)
                         Mixture = (copying, 0.1) :: english 0.15 0.1 @ [ instructions, 0.65 ]
                     }
                 ]
