@@ -242,9 +242,37 @@ let private continuing =
                         userErrorOf (fun () -> pretrain folder plan ignore CancellationToken.None |> ignore)
 
                     Expect.stringContains (again { plan 8 with Seed = 2 }) "another plan" "plan"
+                    Expect.stringContains (again { plan 8 with Start = "other weights" }) "another plan" "start"
                     let state = Path.Combine(folder, "out", "pretraining.safetensors")
                     File.WriteAllBytes(state, Array.truncate 3000 (File.ReadAllBytes state))
                     Expect.stringContains (again (plan 8)) state "damaged")
+
+            testCase "--start goes on from a checkpoint: a rate of next to nothing gives its weights back"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                inTemporaryFolder (fun folder ->
+                    let first, out = Path.Combine(folder, "first"), Path.Combine(folder, "out")
+                    TinySweep.writeModel first None
+
+                    let code =
+                        Cli.main
+                            [|
+                                yield! [| "pretrain"; "--start"; first; "--output"; out; "--threads"; "1" |]
+                                yield! [| "--steps"; "0"; "--instruction-steps"; "1"; "--batch-size"; "2" |]
+                                yield! [| "--rate"; "1e-30" |]
+                            |]
+
+                    Expect.equal code 0 "it ends well"
+                    let shape (folder: string) = Config.load (Path.Combine(folder, "config.json"))
+                    Expect.equal (shape out) (shape first) "the checkpoint's own shape"
+
+                    let weights folder =
+                        Checkpoint.load torch.CPU torch.float32 folder |> Adapter.full |> T5.trained
+
+                    for (name, before), (_, after) in List.zip (weights first) (weights out) do
+                        // It is written in bfloat16.
+                        identical (before.``to``(torch.bfloat16).``to`` torch.float32) after name)
 
             testCase "the rate climbs, falls and ends near zero"
             <| fun () ->
