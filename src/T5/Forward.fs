@@ -57,7 +57,7 @@ module Forward =
 
         let mixed = Layer.attend pass bias (heads layer.Q) keys values |> Layer.joinHeads
 
-        x.add (Projection.apply pass layer.O mixed |> Layer.drop pass)
+        Projection.apply pass layer.O mixed |> Drop.add pass x
 
     let private crossAttention pass (config: Config) (source: Encoded) (layer: Attention) (x: torch.Tensor) =
         let heads part input =
@@ -69,7 +69,7 @@ module Forward =
             Layer.attend pass source.MaskBias q (heads layer.K source.Hidden) (heads layer.V source.Hidden)
             |> Layer.joinHeads
 
-        x.add (Projection.apply pass layer.O mixed |> Layer.drop pass)
+        Projection.apply pass layer.O mixed |> Drop.add pass x
 
     let private block pass config bias (source: Encoded option) (x: torch.Tensor) (block: Block, before) =
         let attended = selfAttention pass config bias before block.SelfAttention x
@@ -192,7 +192,7 @@ module Forward =
 
     /// The encoder: ids [rows, length] and their mask, to hidden states after the final norm.
     let encode (pass: Pass) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) : Encoded =
-        encoderStates pass model ids mask |> snd
+        encoderStates (pass.Begin()) model ids mask |> snd
 
     /// [1, 1, length, before + length]: what comes before the sequence is seen by all of it.
     let private causalBias (before: int) (length: int) (device: torch.Device) =
@@ -219,16 +219,16 @@ module Forward =
 
     /// The decoder's hidden states [rows, length, d_model] for ids [rows, length] that start with the start token.
     let decode (pass: Pass) (model: T5) (source: Encoded) (ids: torch.Tensor) : torch.Tensor =
-        decoderStates pass model source ids |> snd
+        decoderStates (pass.Begin()) model source ids |> snd
 
     /// Logits [.., vocabulary] of the decoder's hidden states, in the model's precision. T5 v1.0 scales by
     /// d_model^-0.5 and uses the embedding as its head.
     let head (model: T5) (hidden: torch.Tensor) : torch.Tensor =
         match model.Head with
-        | Some head -> torch.nn.functional.linear (hidden, Leaf.cast hidden.dtype head)
+        | Some head -> Product.linear (Leaf.cast hidden.dtype head) hidden
         | None ->
             let scale = (float model.Config.ModelWidth ** -0.5).ToScalar()
-            torch.nn.functional.linear (hidden.mul scale, Leaf.cast hidden.dtype model.Embedding)
+            Product.linear (Leaf.cast hidden.dtype model.Embedding) (hidden.mul scale)
 
     /// Labels [rows, length] moved right by one behind the start token; ignored labels become padding.
     let shiftRight (config: Config) (labels: torch.Tensor) : torch.Tensor =
@@ -246,6 +246,7 @@ module Forward =
 
     /// Logits [rows, target length, vocabulary] under teacher forcing.
     let logits (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
+        let pass = pass.Begin()
         let source = encode pass model batch.InputIds batch.Mask
         shiftRight model.Config batch.Labels |> decode pass model source |> head model
 
