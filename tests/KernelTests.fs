@@ -88,6 +88,86 @@ let private gate =
 
                 same tolerance (fun inputs -> Gate.apply None activation inputs[0] inputs[1]) plain [ a; b ]))
 
+let private attention =
+    [
+        for withBias in [ false; true ] do
+            yield!
+                forDtypes $"attention is its composition, forward and back, bias {withBias}" (fun dtype tolerance ->
+                    for queries, keys in [ 5L, 13L; 16L, 32L; 1L, 3L ] do
+                        let q = random 12 dtype [ 2L; 3L; queries; 8L ]
+
+                        let k, v =
+                            random 13 dtype [ 2L; 3L; keys; 8L ], random 14 dtype [ 2L; 3L; keys; 8L ]
+
+                        let bias = random 15 torch.float32 [ 1L; 3L; queries; keys ]
+
+                        let biasOf (inputs: torch.Tensor list) =
+                            if withBias then Some inputs[3] else None
+
+                        let plain (inputs: torch.Tensor list) =
+                            let scores = inputs[0].matmul(inputs[1].transpose(2L, 3L)).``to`` torch.float32
+
+                            let biased =
+                                match biasOf inputs with
+                                | Some bias -> scores.add bias
+                                | None -> scores
+
+                            (biased.softmax(-1L).``to`` dtype).matmul inputs[2]
+
+                        same
+                            tolerance
+                            (fun inputs -> FusedAttention.apply None (biasOf inputs) inputs[0] inputs[1] inputs[2])
+                            plain
+                            [
+                                q
+                                k
+                                v
+                                if withBias then
+                                    bias
+                            ])
+    ]
+
+let private attentionDropout =
+    testCase "attention's dropout is linear in the values, and its gradient has its mask"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        torch.manual_seed 9L |> ignore
+        let key = Mask.key (MaskKeys()) 0.3
+
+        let q, k =
+            random 16 torch.float32 [ 2L; 3L; 5L; 8L ], random 17 torch.float32 [ 2L; 3L; 13L; 8L ]
+        // With the identity as values the output is the dropped softmax itself.
+        let eye = torch.eye(13L).expand(2L, 3L, 13L, 13L)
+        let dropped = FusedAttention.apply (Some key) None q k eye
+        let whole = q.matmul(k.transpose (2L, 3L)).softmax -1L
+        let mask = dropped.div whole
+        let kept = mask.gt(0.5.ToScalar()).``to`` torch.float32
+        close 1e-4 mask (kept.mul ((1.0 / 0.7).ToScalar())) "kept shares are scaled, the others 0"
+        let v = random 18 torch.float32 [ 2L; 3L; 13L; 8L ]
+
+        same
+            1e-4
+            (fun inputs -> FusedAttention.apply (Some key) None inputs[0] inputs[1] inputs[2])
+            (fun inputs -> (inputs[0].matmul(inputs[1].transpose(2L, 3L)).softmax(-1L).mul mask).matmul inputs[2])
+            [ q; k; v ]
+
+let private crossEntropy =
+    forDtypes "cross-entropy is libtorch's in float32, and its gradient" (fun dtype tolerance ->
+        let labels = torch.tensor([| 3L; -100L; 0L; 39L; 7L; -100L |]).view(2L, 3L)
+        let logits = (random 19 dtype [ 2L; 3L; 40L ]).mul(5.0.ToScalar())
+
+        same
+            tolerance
+            // The kernel writes over what it is given.
+            (fun inputs -> CrossEntropy.apply -100L (inputs[0].mul(1.0.ToScalar())) labels)
+            (fun inputs ->
+                torch.nn.functional.cross_entropy (
+                    inputs[0].flatten(0L, 1L).``to`` torch.float32,
+                    labels.flatten (),
+                    ignore_index = -100L
+                ))
+            [ logits ])
+
 let private seeded (seed: int64) =
     torch.manual_seed seed |> ignore
     MaskKeys()
@@ -189,4 +269,5 @@ let private dropout =
         ]
 
 [<Tests>]
-let tests = testList "Kernels" (product :: dropout :: norm @ gate)
+let tests =
+    testList "Kernels" (product :: dropout :: attentionDropout :: norm @ gate @ attention @ crossEntropy)

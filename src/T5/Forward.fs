@@ -71,7 +71,9 @@ module Forward =
 
         Projection.apply pass layer.O mixed |> Drop.add pass x
 
+    /// What a block leaves behind goes with it: what the backward pass needs, the graph holds.
     let private block pass config bias (source: Encoded option) (x: torch.Tensor) (block: Block, before) =
+        use _ = torch.NewDisposeScope()
         let attended = selfAttention pass config bias before block.SelfAttention x
 
         let informed =
@@ -79,7 +81,7 @@ module Forward =
             | Some source, Some layer -> crossAttention pass config source layer attended
             | _ -> attended
 
-        Layer.feedForward pass config block.FeedForward informed
+        (Layer.feedForward pass config block.FeedForward informed).MoveToOuterDisposeScope()
 
     /// Runs a stack; gives the hidden states after the embedding, after each block, and after the final norm (last).
     let private states pass config bias source prefix (tower: Tower) (embedded: torch.Tensor) =
@@ -260,7 +262,14 @@ module Forward =
 
     /// The training loss of a batch: the mean cross-entropy, and AdaLoRA's orthogonality penalty where there is one.
     let loss (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
-        let fit = lossOfLogits (logits pass model batch) batch.Labels
+        let logits = logits pass model batch
+
+        let fit =
+            // Nobody else sees these logits, so that their gradient may take their place.
+            if CrossEntropy.serves logits then
+                CrossEntropy.apply Batch.ignoredLabel logits batch.Labels
+            else
+                lossOfLogits logits batch.Labels
 
         match T5.penalty model with
         | Some penalty -> fit.add penalty

@@ -38,14 +38,17 @@ module Layer =
         (k: torch.Tensor)
         (v: torch.Tensor)
         : torch.Tensor =
-        let scores = q.matmul(k.transpose (2L, 3L)).``to`` torch.float32
+        if FusedAttention.serves bias q k && (not pass.IsTraining || pass.Dropout < 1.0) then
+            FusedAttention.apply (Drop.key pass) bias q k v
+        else
+            let scores = q.matmul(k.transpose (2L, 3L)).``to`` torch.float32
 
-        let biased =
-            match bias with
-            | Some bias -> scores.add_ bias
-            | None -> scores
+            let biased =
+                match bias with
+                | Some bias -> scores.add_ bias
+                | None -> scores
 
-        (biased.softmax(-1L).``to`` q.dtype |> drop pass).matmul v
+            (biased.softmax(-1L).``to`` q.dtype |> drop pass).matmul v
 
     /// The activation, element by element.
     let activate (activation: Activation) (x: torch.Tensor) : torch.Tensor = Bottleneck.activate activation x
