@@ -57,7 +57,7 @@ module Forward =
 
         let mixed = Layer.attend pass bias (heads layer.Q) keys values |> Layer.joinHeads
 
-        x.add (Projection.apply pass layer.O mixed |> Layer.drop pass)
+        Projection.apply pass layer.O mixed |> Drop.add pass x
 
     let private crossAttention pass (config: Config) (source: Encoded) (layer: Attention) (x: torch.Tensor) =
         let heads part input =
@@ -69,9 +69,11 @@ module Forward =
             Layer.attend pass source.MaskBias q (heads layer.K source.Hidden) (heads layer.V source.Hidden)
             |> Layer.joinHeads
 
-        x.add (Projection.apply pass layer.O mixed |> Layer.drop pass)
+        Projection.apply pass layer.O mixed |> Drop.add pass x
 
+    /// What a block leaves behind goes with it: what the backward pass needs, the graph holds.
     let private block pass config bias (source: Encoded option) (x: torch.Tensor) (block: Block, before) =
+        use _ = torch.NewDisposeScope()
         let attended = selfAttention pass config bias before block.SelfAttention x
 
         let informed =
@@ -79,7 +81,7 @@ module Forward =
             | Some source, Some layer -> crossAttention pass config source layer attended
             | _ -> attended
 
-        Layer.feedForward pass config block.FeedForward informed
+        (Layer.feedForward pass config block.FeedForward informed).MoveToOuterDisposeScope()
 
     /// Runs a stack; gives the hidden states after the embedding, after each block, and after the final norm (last).
     let private states pass config bias source prefix (tower: Tower) (embedded: torch.Tensor) =
@@ -192,7 +194,7 @@ module Forward =
 
     /// The encoder: ids [rows, length] and their mask, to hidden states after the final norm.
     let encode (pass: Pass) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) : Encoded =
-        encoderStates pass model ids mask |> snd
+        encoderStates (pass.Begin()) model ids mask |> snd
 
     /// [1, 1, length, before + length]: what comes before the sequence is seen by all of it.
     let private causalBias (before: int) (length: int) (device: torch.Device) =
@@ -219,16 +221,16 @@ module Forward =
 
     /// The decoder's hidden states [rows, length, d_model] for ids [rows, length] that start with the start token.
     let decode (pass: Pass) (model: T5) (source: Encoded) (ids: torch.Tensor) : torch.Tensor =
-        decoderStates pass model source ids |> snd
+        decoderStates (pass.Begin()) model source ids |> snd
 
     /// Logits [.., vocabulary] of the decoder's hidden states, in the model's precision. T5 v1.0 scales by
     /// d_model^-0.5 and uses the embedding as its head.
     let head (model: T5) (hidden: torch.Tensor) : torch.Tensor =
         match model.Head with
-        | Some head -> torch.nn.functional.linear (hidden, Leaf.cast hidden.dtype head)
+        | Some head -> Product.linear (Leaf.cast hidden.dtype head) hidden
         | None ->
             let scale = (float model.Config.ModelWidth ** -0.5).ToScalar()
-            torch.nn.functional.linear (hidden.mul scale, Leaf.cast hidden.dtype model.Embedding)
+            Product.linear (Leaf.cast hidden.dtype model.Embedding) (hidden.mul scale)
 
     /// Labels [rows, length] moved right by one behind the start token; ignored labels become padding.
     let shiftRight (config: Config) (labels: torch.Tensor) : torch.Tensor =
@@ -246,6 +248,7 @@ module Forward =
 
     /// Logits [rows, target length, vocabulary] under teacher forcing.
     let logits (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
+        let pass = pass.Begin()
         let source = encode pass model batch.InputIds batch.Mask
         shiftRight model.Config batch.Labels |> decode pass model source |> head model
 
@@ -259,7 +262,14 @@ module Forward =
 
     /// The training loss of a batch: the mean cross-entropy, and AdaLoRA's orthogonality penalty where there is one.
     let loss (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
-        let fit = lossOfLogits (logits pass model batch) batch.Labels
+        let logits = logits pass model batch
+
+        let fit =
+            // Nobody else sees these logits, so that their gradient may take their place.
+            if CrossEntropy.serves logits then
+                CrossEntropy.apply Batch.ignoredLabel logits batch.Labels
+            else
+                lossOfLogits logits batch.Labels
 
         match T5.penalty model with
         | Some penalty -> fit.add penalty

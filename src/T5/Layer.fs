@@ -7,21 +7,20 @@ open TorchSharp
 [<RequireQualifiedAccess>]
 module Layer =
     /// Dropout in training, the tensor itself otherwise.
-    let drop (pass: Pass) (x: torch.Tensor) : torch.Tensor =
-        if pass.IsTraining && pass.Dropout > 0.0 then
-            torch.nn.functional.dropout (x, pass.Dropout, training = true)
-        else
-            x
+    let drop (pass: Pass) (x: torch.Tensor) : torch.Tensor = Drop.apply pass pass.Dropout x
 
     /// T5's layer norm: the mean square in float32, the result in the dtype of `x`.
     let norm (norm: Norm) (x: torch.Tensor) : torch.Tensor =
-        let wide = x.``to`` torch.float32
+        if RmsNorm.serves x then
+            RmsNorm.apply norm.Epsilon (Leaf.cast x.dtype norm.Scale) x
+        else
+            let wide = x.``to`` torch.float32
 
-        let inverse =
-            wide.square().mean([| -1L |], keepdim = true).add_(norm.Epsilon.ToScalar()).rsqrt_()
+            let inverse =
+                wide.square().mean([| -1L |], keepdim = true).add_(norm.Epsilon.ToScalar()).rsqrt_()
 
-        // Hugging Face rounds to bfloat16 before it multiplies by the weight.
-        wide.mul(inverse).``to``(x.dtype).mul(Leaf.cast x.dtype norm.Scale)
+            // Hugging Face rounds to bfloat16 before it multiplies by the weight.
+            wide.mul(inverse).``to``(x.dtype).mul(Leaf.cast x.dtype norm.Scale)
 
     /// [rows, length, heads · d_kv] → [rows, heads, length, d_kv].
     let splitHeads (config: Config) (x: torch.Tensor) : torch.Tensor =
@@ -39,17 +38,27 @@ module Layer =
         (k: torch.Tensor)
         (v: torch.Tensor)
         : torch.Tensor =
-        let scores = q.matmul(k.transpose (2L, 3L)).``to`` torch.float32
+        if FusedAttention.serves bias q k && (not pass.IsTraining || pass.Dropout < 1.0) then
+            FusedAttention.apply (Drop.key pass) bias q k v
+        else
+            let scores = q.matmul(k.transpose (2L, 3L)).``to`` torch.float32
 
-        let biased =
-            match bias with
-            | Some bias -> scores.add_ bias
-            | None -> scores
+            let biased =
+                match bias with
+                | Some bias -> scores.add_ bias
+                | None -> scores
 
-        (biased.softmax(-1L).``to`` q.dtype |> drop pass).matmul v
+            (biased.softmax(-1L).``to`` q.dtype |> drop pass).matmul v
 
     /// The activation, element by element.
     let activate (activation: Activation) (x: torch.Tensor) : torch.Tensor = Bottleneck.activate activation x
+
+    /// dropout(act(gate) ∘ input).
+    let private gated (pass: Pass) (activation: Activation) (gate: torch.Tensor) (input: torch.Tensor) =
+        if Gate.serves gate input && (not pass.IsTraining || pass.Dropout < 1.0) then
+            Gate.apply (Drop.key pass) activation gate input
+        else
+            (activate activation gate).mul input |> drop pass
 
     /// x + dropout(Wo dropout(act(gate x̂) ∘ input x̂) + beside x̂), x̂ the normed x.
     let feedForward (pass: Pass) (config: Config) (layer: FeedForward) (x: torch.Tensor) : torch.Tensor =
@@ -58,17 +67,17 @@ module Layer =
 
         let inner =
             match layer.Gate with
-            | Some gate -> (apply gate normed |> activate config.Activation).mul(apply layer.Input normed)
-            | None -> apply layer.Input normed |> activate config.Activation
+            | Some gate -> gated pass config.Activation (apply gate normed) (apply layer.Input normed)
+            | None -> apply layer.Input normed |> activate config.Activation |> drop pass
 
-        let main = inner |> drop pass |> apply layer.Output
+        let main = apply layer.Output inner
 
         let whole =
             match layer.Beside with
             | Some bottleneck -> main.add (Bottleneck.apply bottleneck normed)
             | None -> main
 
-        x.add (drop pass whole)
+        Drop.add pass x whole
 
 /// Where one position stands to another: T5's relative attention buckets (Raffel et al. 2020, §2.1).
 [<RequireQualifiedAccess>]

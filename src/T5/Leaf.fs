@@ -4,12 +4,15 @@ open System
 open TorchSharp
 
 /// How a pass through the model treats chance: in training, dropout at `Dropout` (T5's rate); otherwise none.
+[<NoComparison>]
 type Pass =
     {
         IsTraining: bool
         Dropout: float
         /// Which member of a routed model each row of the batch picks (`T5.route`); none elsewhere.
         Routes: int[] option
+        /// Where the masks of this pass through the model come from; none before it begins.
+        Keys: MaskKeys option
     }
 
     /// No dropout anywhere.
@@ -18,6 +21,7 @@ type Pass =
             IsTraining = false
             Dropout = 0.0
             Routes = None
+            Keys = None
         }
 
     /// Training with this rate of T5's own dropout.
@@ -26,10 +30,18 @@ type Pass =
             IsTraining = true
             Dropout = dropout
             Routes = None
+            Keys = None
         }
 
     /// The same pass over a batch whose row i picks member `routes[i]` of a routed model.
     member pass.Along(routes: int[]) : Pass = { pass with Routes = Some routes }
+
+    /// The pass over one batch: where there is dropout, one number is drawn from libtorch's generator for its masks.
+    member internal pass.Begin() : Pass =
+        if pass.IsTraining && pass.Keys.IsNone then
+            { pass with Keys = Some(MaskKeys()) }
+        else
+            pass
 
 /// A tensor of the model, and whether a run may change it.
 [<ReferenceEquality>]
@@ -42,6 +54,40 @@ type Leaf =
         match leaf with
         | Frozen tensor -> tensor
         | Trained parameter -> parameter
+
+/// Dropout in training; the tensor itself otherwise. Its definition is libtorch's dropout, which serves where the kernel
+/// does not.
+[<RequireQualifiedAccess>]
+module internal Drop =
+    let private isOn (pass: Pass) (rate: float) = pass.IsTraining && rate > 0.0
+
+    let private keys (pass: Pass) =
+        match pass.Keys with
+        | Some keys -> keys
+        | None -> MaskKeys()
+
+    /// The key of the next mask; none where there is no dropout.
+    let key (pass: Pass) : MaskKey option =
+        if isOn pass pass.Dropout && pass.Dropout < 1.0 then
+            Some(Mask.key (keys pass) pass.Dropout)
+        else
+            None
+
+    /// dropout(x) with this rate.
+    let apply (pass: Pass) (rate: float) (x: torch.Tensor) : torch.Tensor =
+        if not (isOn pass rate) then
+            x
+        elif Dropout.serves rate x then
+            Dropout.apply (Mask.key (keys pass) rate) x
+        else
+            torch.nn.functional.dropout (x, rate, training = true)
+
+    /// residual + dropout(x) with the pass's rate.
+    let add (pass: Pass) (residual: torch.Tensor) (x: torch.Tensor) : torch.Tensor =
+        if isOn pass pass.Dropout && Dropout.serves pass.Dropout x then
+            Dropout.add (Mask.key (keys pass) pass.Dropout) residual x
+        else
+            residual.add (apply pass pass.Dropout x)
 
 /// A small two-layer net beside or behind a part of the model: scale · (Up f(Down x + down bias) + up bias), with `Down`
 /// [width, in] and `Up` [out, width].
@@ -101,7 +147,7 @@ module Bottleneck =
     /// scale · (Up f(Down x + down bias) + up bias), in the dtype of `x`.
     let apply (bottleneck: Bottleneck) (x: torch.Tensor) : torch.Tensor =
         let linear (weight: Leaf) (bias: Leaf) (x: torch.Tensor) =
-            torch.nn.functional.linear (x, Leaf.cast x.dtype weight, Leaf.cast x.dtype bias)
+            (Product.linear (Leaf.cast x.dtype weight) x).add(Leaf.cast x.dtype bias)
 
         let update =
             x

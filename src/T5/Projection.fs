@@ -62,19 +62,13 @@ module Projection =
         | Serial _
         | Routed _ -> false
 
-    let private drop (pass: Pass) (rate: float) (x: torch.Tensor) =
-        if pass.IsTraining && rate > 0.0 then
-            torch.nn.functional.dropout (x, rate, training = true)
-        else
-            x
-
     let private scaled (vector: Leaf option) (x: torch.Tensor) =
         match vector with
         | Some leaf -> x.mul (Leaf.cast x.dtype leaf)
         | None -> x
 
     let private linear (weight: Leaf) (x: torch.Tensor) =
-        torch.nn.functional.linear (x, Leaf.cast x.dtype weight)
+        Product.linear (Leaf.cast x.dtype weight) x
 
     /// A and B of the basis, cut to [rank, in] and [out, rank].
     let private cut (basis: Basis) (fanIn: int64) (fanOut: int64) =
@@ -130,7 +124,7 @@ module Projection =
         match projection with
         | Dense weight -> linear weight x
         | LowRank(inner, a, b, scale, dropout) ->
-            let update = x |> drop pass dropout |> linear a |> linear b
+            let update = x |> Drop.apply pass dropout |> linear a |> linear b
             (apply pass inner x).add(update, scale.ToScalar())
         | Rescaled(inner, input, output) -> x |> scaled input |> apply pass inner |> scaled output
         | Shifted(inner, bias) -> (apply pass inner x).add(Leaf.cast x.dtype bias)
@@ -139,14 +133,14 @@ module Projection =
             (apply pass inner x).mul rows
         | Singular(inner, a, e, b, scale, dropout, _) ->
             let values = (Leaf.cast x.dtype e).flatten()
-            let update = ((x |> drop pass dropout |> linear a).mul values) |> linear b
+            let update = ((x |> Drop.apply pass dropout |> linear a).mul values) |> linear b
             (apply pass inner x).add(update, scale.ToScalar())
         | SharedBasis(inner, basis, d, b, dropout) ->
             let a, shared = cut basis (x.size -1) (b.Value.size 0)
 
             let update =
                 x
-                |> drop pass dropout
+                |> Drop.apply pass dropout
                 |> linear (Frozen a)
                 |> scaled (Some d)
                 |> linear (Frozen shared)

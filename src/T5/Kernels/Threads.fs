@@ -1,0 +1,60 @@
+namespace Peft.T5
+
+open System
+open System.Runtime.InteropServices
+open System.Threading
+open TorchSharp
+
+/// Loops on libtorch's own threads: a second pool would fight with the first, which spins while it waits.
+[<RequireQualifiedAccess>]
+module internal Threads =
+    [<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
+    type private Work = delegate of nativeint -> unit
+
+    type private Job(chunks: int, body: int -> unit) =
+        let mutable next = -1
+
+        member _.Run() : unit =
+            let mutable chunk = Interlocked.Increment(&next)
+
+            while chunk < chunks do
+                body chunk
+                chunk <- Interlocked.Increment(&next)
+
+    type private Entry() =
+        static member val private Callback =
+            Work(fun data ->
+                match GCHandle.FromIntPtr(data).Target with
+                | :? Job as job -> job.Run()
+                | _ -> ())
+
+        static member val Pointer: nativeint = Marshal.GetFunctionPointerForDelegate Entry.Callback
+
+    /// Runs `body` for each of `chunks`; which thread takes which chunk is open, so a chunk must not depend on another.
+    let run (chunks: int) (body: int -> unit) : unit =
+        let threads = min chunks (torch.get_num_threads ())
+
+        if threads <= 1 then
+            for chunk in 0 .. chunks - 1 do
+                body chunk
+        else
+            let handle = GCHandle.Alloc(Job(chunks, body))
+
+            try
+                Libtorch.parallel' Entry.Pointer (GCHandle.ToIntPtr handle) threads
+            finally
+                handle.Free()
+
+    /// Elements that a thread takes at once: fewer are not worth waking another for.
+    let private grain = 16384
+
+    /// Runs `body first last` over rows of `width` elements in pieces whose borders depend on the shape alone.
+    let rows (count: int) (width: int) (body: int -> int -> unit) : unit =
+        let perChunk = max 1 (grain / max 1 width)
+        let chunks = (count + perChunk - 1) / perChunk
+        run chunks (fun chunk -> body (chunk * perChunk) (min count ((chunk + 1) * perChunk)))
+
+    /// How many pieces `rows` makes, and which of them begins at row `first`.
+    let pieces (count: int) (width: int) : int * (int -> int) =
+        let perChunk = max 1 (grain / max 1 width)
+        (count + perChunk - 1) / perChunk, (fun first -> first / perChunk)
