@@ -1,5 +1,6 @@
-// The search behind the `small` preset: every technique tries the same peak learning rates, and the one with the lowest
-// validation loss, averaged over the embedded tasks at the low level, is its own. Test rows play no part.
+// The search behind the `small` preset. Every technique tries the same peak learning rates at the low level; the two with
+// the lowest validation loss, averaged over the embedded tasks, go on to the medium level, and the lower mean over both
+// levels decides. Test rows play no part.
 //
 //   dotnet fsi scripts/search.fsx                                 every technique, into results/search
 //   dotnet fsi scripts/search.fsx results/search full lora        some of them; finished runs are not repeated
@@ -18,7 +19,7 @@ let techniques =
 
 let peaks = [ 1e-3; 3e-3; 1e-2; 3e-2; 1e-1; 3e-1 ]
 
-let plan (peak: float) : SweepPlan =
+let plan (techniques: Technique list) (level: Level) (peak: float) : SweepPlan =
     {
         Place =
             {
@@ -31,7 +32,7 @@ let plan (peak: float) : SweepPlan =
         Methods = techniques |> List.map Tuned
         Placements = [ Placement.everywhere ]
         IsAblation = false
-        Levels = [ Low ]
+        Levels = [ level ]
         Seeds = [ 1 ]
         InputLimit = 512
         TargetLimit = 128
@@ -46,8 +47,7 @@ let plan (peak: float) : SweepPlan =
             }
     }
 
-let session = Session (plan 1.0).Place
-let experiments = peaks |> List.collect (plan >> Sweep.experiments session)
+let session = Session (plan [] Low 1.0).Place
 
 let shop report : Workshop =
     {
@@ -61,11 +61,14 @@ let shop report : Workshop =
         TestLimit = 1
     }
 
-let costs =
-    experiments
-    |> List.map (fun (_, experiment) -> Experiment.id experiment, float experiment.Training.Epochs)
+/// The runs of plans.
+let runs (plans: SweepPlan list) : Run list =
+    let experiments = plans |> List.collect (Sweep.experiments session)
 
-let runs =
+    let costs =
+        experiments
+        |> List.map (fun (_, experiment) -> Experiment.id experiment, float experiment.Training.Epochs)
+
     Progress.during costs (fun report -> Pipeline.sweep (shop report) experiments)
 
 let best (run: Run) =
@@ -74,21 +77,32 @@ let best (run: Run) =
     else
         infinity
 
+/// Prints each task's lowest validation loss; gives their mean.
+let told (level: Level) (peak: float) (runs: Run list) : float =
+    let losses =
+        runs
+        |> List.filter (fun run -> run.Experiment.Training.PeakRate = peak)
+        |> List.map best
+
+    let listed =
+        losses |> List.map (fun loss -> loss.ToString "F3") |> String.concat "  "
+
+    printfn $"  {Level.name level, -6} peak {peak, -6}: mean validation loss {List.average losses:F4}   ({listed})"
+    List.average losses
+
 for technique in techniques do
-    printfn $"\n{Technique.name technique}"
+    let at level peaks =
+        let runs = peaks |> List.map (plan [ technique ] level) |> runs
+        printfn $"\n{Technique.name technique}"
+        peaks |> List.map (fun peak -> peak, told level peak runs)
 
-    for level in [ Low ] do
-        for peak in peaks do
-            let losses =
-                runs
-                |> List.filter (fun run ->
-                    run.Experiment.Method = Tuned technique
-                    && run.Experiment.Level = Some level
-                    && run.Experiment.Training.PeakRate = peak)
-                |> List.map best
+    let low = at Low peaks
+    let two = low |> List.sortBy snd |> List.take 2
+    let medium = two |> List.map fst |> at Medium
 
-            let listed =
-                losses |> List.map (fun loss -> loss.ToString "F3") |> String.concat "  "
+    let peak, _ =
+        List.zip two medium
+        |> List.minBy (fun ((_, low), (_, medium)) -> low + medium)
+        |> fst
 
-            printfn
-                $"  {Level.name level, -6} peak {peak, -6}: mean validation loss {List.average losses:F4}   ({listed})"
+    printfn $"  its peak is {peak}"

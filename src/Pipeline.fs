@@ -242,6 +242,8 @@ module Pipeline =
             "libtorch", torch.__version__
             "dotnet", RuntimeInformation.FrameworkDescription
             "os", RuntimeInformation.OSDescription
+            // Sums of products are split by thread: the last digits of a float32 result may depend on their number.
+            "threads", string (torch.get_num_threads ())
         ]
         |> List.map KeyValuePair
         |> Dictionary
