@@ -2,6 +2,7 @@
 /// gradients.
 module Peft.Tests.KernelTests
 
+open System
 open Expecto
 open TorchSharp
 open Peft.T5
@@ -168,6 +169,17 @@ let private crossEntropy =
                 ))
             [ logits ])
 
+let private labelBounds =
+    testCase "a label outside the vocabulary is refused, as it would be read outside of memory"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        let logits = torch.zeros (1L, 2L, 16L)
+
+        for label in [ 16L; -1L ] do
+            Expect.throwsT<ArgumentException>
+                (fun () -> CrossEntropy.apply -100L logits (torch.tensor ([| 3L; label |], 1L, 2L)) |> ignore)
+                $"{label}"
+
 let private seeded (seed: int64) =
     torch.manual_seed seed |> ignore
     MaskKeys()
@@ -270,4 +282,4 @@ let private dropout =
 
 [<Tests>]
 let tests =
-    testList "Kernels" (product :: dropout :: attentionDropout :: norm @ gate @ attention @ crossEntropy)
+    testList "Kernels" (product :: labelBounds :: dropout :: attentionDropout :: norm @ gate @ attention @ crossEntropy)

@@ -121,6 +121,11 @@ module internal CrossEntropy =
         use isCounted = labels.ne (ignored.ToScalar())
         use counted = isCounted.sum ()
         let count = float32 (counted.item<int64>())
+        use isOutside = labels.lt((0L).ToScalar()).logical_or(labels.ge ((int64 width).ToScalar())).logical_and isCounted
+
+        // The loops read at the label's address.
+        if isOutside.any().item<bool> () then
+            invalidArg (nameof labels) $"a label is outside the vocabulary of {width}"
 
         let from, places, tops, into =
             Libtorch.address logits, Libtorch.address labels, Libtorch.address normalisers, Libtorch.address losses
