@@ -66,15 +66,16 @@ module Pipeline =
         |> Array.map (fun place -> rows[place])
         |> Array.chunkBySize bench.Experiment.Training.BatchSize
 
-    let private validationLoss (bench: Bench) (model: T5) : float =
+    let private validationLoss (bench: Bench) (encodings: KeptEncodings) (model: T5) : float =
         use _ = torch.NewDisposeScope()
+        let merged = T5.merge model
         let device = bench.Shop.Session.Device
 
         Batch.byLength (Evaluation.batchSize bench.Experiment.Training.BatchSize) bench.Rows.Validation
         |> Seq.map (fun group ->
             bench.Shop.Stop.ThrowIfCancellationRequested()
             Batch.ofRows model.Config.PadId device (Array.map snd group))
-        |> Trainer.validationLoss (T5.merge model)
+        |> Trainer.validationLossWith (encodings.Encode merged) merged
 
     /// One epoch of optimiser steps; gives the mean loss of its micro-batches.
     let private trainEpoch
@@ -135,6 +136,7 @@ module Pipeline =
             |> RankAllocation.forTechnique technique steps model
 
         let rate = Schedule.ofTraining training steps
+        use encodings = new KeptEncodings(model)
 
         let rec continue' (standing: Standing) =
             if hasConverged training standing then
@@ -144,7 +146,7 @@ module Pipeline =
                 let watch = Stopwatch.StartNew()
                 let trainingLoss = trainEpoch bench model parameters optimizer rate epoch
                 let trained = watch.Elapsed.TotalSeconds
-                let loss = validationLoss bench model
+                let loss = validationLoss bench encodings model
 
                 if not (Double.IsFinite loss) then
                     raise (

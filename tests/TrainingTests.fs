@@ -346,6 +346,46 @@ let private laws =
                     |> Trainer.validationLoss model
 
                 Expect.floatClose Accuracy.medium (loss 3) (loss 10) "per token"
+
+            testCase "where the encoder is frozen its output is kept, and the losses are the same to the bit"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let batches =
+                    randomRows 5 10
+                    |> Array.chunkBySize 3
+                    |> Array.map (Batch.ofRows 0 torch.CPU)
+                    |> List.ofArray
+
+                for technique, place, most, count in
+                    [
+                        "lora", "decoder", 1L <<< 30, 4
+                        "prefix", "all", 1L <<< 30, 4
+                        // No room for a second batch of 3 rows · at most 24 positions · 32 numbers.
+                        "lora", "decoder", 10_000L, 1
+                        "lora", "all", 1L <<< 30, 0
+                        "prompt", "all", 1L <<< 30, 0
+                        "full", "all", 1L <<< 30, 0
+                    ] do
+                    let model =
+                        gated () |> Placement.adapter (Technique.parse technique) (Placement.parse place) 1
+
+                    let source = Forward.encode (Pass.Training 0.1) model batches.Head.InputIds batches.Head.Mask
+                    Expect.equal source.Hidden.requires_grad (count = 0) $"{technique} {place}: differentiated or not"
+
+                    let expected = Trainer.validationLoss model batches
+                    use kept = new KeptEncodings(model, most)
+
+                    for _ in 1..2 do
+                        Expect.equal
+                            (Trainer.validationLossWith (kept.Encode model) model batches)
+                            expected
+                            $"{technique} {place}"
+
+                        if most > 10_000L then
+                            Expect.equal kept.Count count $"{technique} {place}: batches kept"
+                        else
+                            Expect.isLessThan kept.Count batches.Length "a bound"
         ]
 
 [<Tests>]

@@ -260,20 +260,30 @@ module Forward =
             ignore_index = Batch.ignoredLabel
         )
 
-    /// The training loss of a batch: the mean cross-entropy, and AdaLoRA's orthogonality penalty where there is one.
-    let loss (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
-        let logits = logits pass model batch
-
+    let private lossOfOwn (model: T5) (logits: torch.Tensor) (labels: torch.Tensor) : torch.Tensor =
         let fit =
             // Nobody else sees these logits, so that their gradient may take their place.
             if CrossEntropy.serves logits then
-                CrossEntropy.apply Batch.ignoredLabel logits batch.Labels
+                CrossEntropy.apply Batch.ignoredLabel logits labels
             else
-                lossOfLogits logits batch.Labels
+                lossOfLogits logits labels
 
         match T5.penalty model with
         | Some penalty -> fit.add penalty
         | None -> fit
+
+    /// The training loss of a batch: the mean cross-entropy, and AdaLoRA's orthogonality penalty where there is one.
+    let loss (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
+        lossOfOwn model (logits pass model batch) batch.Labels
+
+    /// `loss` in evaluation, from the encoder's output.
+    let lossAfter (model: T5) (source: Encoded) (labels: torch.Tensor) : torch.Tensor =
+        let logits =
+            shiftRight model.Config labels
+            |> decode Pass.Evaluation model source
+            |> head model
+
+        lossOfOwn model logits labels
 
     /// Hidden states of both stacks in evaluation: the embedding, the sum after each block but the last, and the last
     /// after the final norm — what Hugging Face's `output_hidden_states` gives.

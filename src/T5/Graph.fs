@@ -214,6 +214,13 @@ module T5 =
             | Trained parameter -> Some(name, parameter)
             | Frozen _ -> None)
 
+    /// Whether the encoder's output depends on a trained leaf: one of its own, the embedding, or a soft prompt.
+    let trainsEncoder (model: T5) : bool =
+        trained model
+        |> List.exists (fun (name, _) ->
+            [ "encoder."; "shared."; "prompt_embeddings" ]
+            |> List.exists (fun start -> name.StartsWith(start, System.StringComparison.Ordinal)))
+
     /// Stops training everywhere; storage is shared.
     let freeze (model: T5) : T5 = mapLeaves (fun _ -> Leaf.freeze) model
 

@@ -60,20 +60,26 @@ module Trainer =
 
         { Losses = losses; GradientNorm = norm }
 
-    /// The mean loss per token over batches, in nats, without dropout.
-    let validationLoss (model: T5) (batches: Batch seq) : float =
+    /// The mean loss per token over batches, in nats, without dropout; `encode` gives the encoder's output of the batch at
+    /// a place.
+    let validationLossWith (encode: int -> Batch -> Encoded) (model: T5) (batches: Batch seq) : float =
         use _ = torch.no_grad ()
         let mutable total = 0.0
         let mutable tokens = 0L
 
-        for batch in batches do
+        batches
+        |> Seq.iteri (fun place batch ->
             use _ = torch.NewDisposeScope()
             let count = batch.Labels.ne(Batch.ignoredLabel.ToScalar()).sum().item<int64>()
-
-            total <-
-                total
-                + float ((Forward.loss Pass.Evaluation model batch).item<float32>()) * float count
-
-            tokens <- tokens + count
+            let loss = Forward.lossAfter model (encode place batch) batch.Labels
+            total <- total + float (loss.item<float32>()) * float count
+            tokens <- tokens + count)
 
         total / float tokens
+
+    /// The mean loss per token over batches, in nats, without dropout.
+    let validationLoss (model: T5) (batches: Batch seq) : float =
+        let encode _ (batch: Batch) =
+            Forward.encode Pass.Evaluation model batch.InputIds batch.Mask
+
+        validationLossWith encode model batches

@@ -1,0 +1,46 @@
+namespace Peft
+
+open System
+open System.Collections.Generic
+open Peft.T5
+open TorchSharp
+
+/// What the encoder makes of the validation batches of one run. Where nothing that is trained stands before its output (an
+/// adapter in the decoder only, prefix tuning), it is computed in the first epoch and serves all of them.
+[<Sealed>]
+type KeptEncodings(model: T5, mostBytes: int64) =
+    let isFrozen = not (T5.trainsEncoder model)
+    let kept = Dictionary<int, Encoded>()
+    let mutable bytes = 0L
+
+    let keep (place: int) (source: Encoded) =
+        let size = source.Hidden.numel () * source.Hidden.element_size ()
+
+        if isFrozen && bytes + size <= mostBytes then
+            bytes <- bytes + size
+            source.Hidden.DetachFromDisposeScope() |> ignore
+            source.MaskBias |> Option.iter (fun bias -> bias.DetachFromDisposeScope() |> ignore)
+            kept[place] <- source
+
+    /// At most a gibibyte; batches beyond it are encoded every time.
+    new(model: T5) = new KeptEncodings(model, 1L <<< 30)
+
+    /// Batches whose encoding is kept.
+    member _.Count: int = kept.Count
+
+    /// The encoder's output of the batch at this place by `merged`, the model with its adapters merged.
+    member _.Encode (merged: T5) (place: int) (batch: Batch) : Encoded =
+        match kept.TryGetValue place with
+        | true, source -> source
+        | _ ->
+            let source = Forward.encode Pass.Evaluation merged batch.InputIds batch.Mask
+            keep place source
+            source
+
+    interface IDisposable with
+        member _.Dispose() : unit =
+            for source in kept.Values do
+                source.Hidden.Dispose()
+                source.MaskBias |> Option.iter _.Dispose()
+
+            kept.Clear()
