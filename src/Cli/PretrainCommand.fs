@@ -155,10 +155,12 @@ module PretrainCommand =
     let private recordPath () =
         Path.Combine(Embedded.modelFolder (), "first-losses.csv")
 
-    /// The first losses of the standard plan on the repository's own text, in float32.
+    /// The first losses of the standard plan on the repository's own text, in float32 and on one thread.
     let private firstLosses (options: ParseResults<PretrainOption>) (stop: CancellationToken) : float list =
         let tokenizer = Tokenizer.Load(vocabularyFile options)
         let plan = plan options tokenizer
+        // Sums of products are split by thread, and the bits of a loss depend on how.
+        torch.set_num_threads 1
         let folder = Path.Combine(Path.GetTempPath(), $"peft-check-{Guid.NewGuid():N}")
         use enough = CancellationTokenSource.CreateLinkedTokenSource stop
         let losses = ResizeArray()
@@ -225,12 +227,11 @@ module PretrainCommand =
             options.GetAllResults()
             |> List.filter (function
                 | PretrainOption.Check
-                | PretrainOption.Record
-                | PretrainOption.Threads _ -> false
+                | PretrainOption.Record -> false
                 | _ -> true)
 
         if not others.IsEmpty then
-            userError "--check and --record repeat the standard plan: give no other option than --threads."
+            userError "--check and --record repeat the standard plan: give no other option."
 
         if options.Contains PretrainOption.Record then
             Files.writeAtomically path (recordText (firstLosses options stop))
