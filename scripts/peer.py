@@ -152,7 +152,7 @@ def step(row):
     model = adapted(build(row), row["technique"])
     model.train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=3e-4)
+    optimizer = torch.optim.AdamW(trained, lr=3e-4, fused=True)
     inputs, mask, labels = batch(row)
 
     def work():

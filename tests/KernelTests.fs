@@ -169,6 +169,49 @@ let private crossEntropy =
                 ))
             [ logits ])
 
+let private served =
+    testCase "attention's kernel takes the position biases of both stacks, and refuses one of another shape"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        let model = Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
+        let config = model.Config
+        let heads length = torch.zeros (2L, int64 config.Heads, length, int64 config.KeyWidth)
+        let q = heads 7L
+
+        for stack, tower in [ Stack.Encoder, model.Encoder; Stack.Decoder, model.Decoder ] do
+            let bias = Position.bias config stack tower.RelativeBias 7 7
+            let mask = torch.zeros (2L, 1L, 1L, 7L)
+
+            for bias in [ bias; bias.add mask; bias.narrow(2L, 3L, 1L).expand (-1L, -1L, 7L, -1L) ] do
+                Expect.equal (FusedAttention.serves (Some bias) q q q) (Libtorch.isHere ()) $"{stack}"
+
+            Expect.isFalse
+                (FusedAttention.serves (Some(bias.narrow (2L, 0L, 3L))) q q q)
+                "a bias for three of seven queries"
+
+let private failing =
+    testCase "a graph that is differentiated twice raises, and the next backward pass is well"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+
+        if Libtorch.isHere () then
+            let x = torch.ones(2L, 16L).requires_grad_ true
+            let key = Mask.key (MaskKeys()) 0.5
+            let sum = (Dropout.apply key x).sum ()
+            sum.backward ()
+            let once = (nonNull x.grad).clone ()
+
+            Expect.throws
+                (fun () ->
+                    sum.backward ()
+                    Node.raiseFailure ())
+                "differentiated twice"
+
+            (nonNull x.grad).zero_ () |> ignore
+            (Dropout.apply key x).sum().backward ()
+            Node.raiseFailure ()
+            identical once (nonNull x.grad) "the same gradient again"
+
 let private labelBounds =
     testCase "a label outside the vocabulary is refused, as it would be read outside of memory"
     <| fun () ->
@@ -282,4 +325,4 @@ let private dropout =
 
 [<Tests>]
 let tests =
-    testList "Kernels" (product :: labelBounds :: dropout :: attentionDropout :: norm @ gate @ attention @ crossEntropy)
+    testList "Kernels" (product :: served :: failing :: labelBounds :: dropout :: attentionDropout :: norm @ gate @ attention @ crossEntropy)

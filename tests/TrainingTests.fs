@@ -322,6 +322,58 @@ let private laws =
                 Expect.throwsT<NonFinite> step "it stops"
                 identical last before "nothing moved"
 
+            testCase "fused AdamW equals the plain one over twenty random steps"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let shapes = [ [| 67L; 33L |]; [| 5L |]; [| 1L |]; [| 40L; 16L; 3L |] ]
+
+                let parameters (make: (string * Modules.Parameter) list -> Optimizer) =
+                    use generator = new torch.Generator(1UL, torch.CPU)
+
+                    let parameters =
+                        shapes
+                        |> List.mapi (fun place shape ->
+                            $"p{place}", new Modules.Parameter(torch.randn (shape, generator = generator)))
+
+                    parameters, make parameters
+
+                let slot =
+                    let tensor = torch.zeros 3L
+
+                    {
+                        Parameter = tensor
+                        Gradient = tensor
+                        M = tensor
+                        V = tensor
+                    }
+
+                Expect.isTrue (FusedAdamW.serves slot) "it is here"
+
+                for decay in [ 0.0; 0.1 ] do
+                    let fused, fusedStep = parameters (Optimizer.adamW 0.9 0.999 1e-8 decay)
+                    let plain, plainStep = parameters (Optimizer.unfusedAdamW 0.9 0.999 1e-8 decay)
+
+                    for number in 1..20 do
+                        use generator = new torch.Generator(uint64 (100 + number), torch.CPU)
+
+                        for place, shape in List.indexed shapes do
+                            // A parameter that the loss did not reach is left out, at first.
+                            if place <> 1 || number > 3 then
+                                let gradient = torch.randn (shape, generator = generator)
+                                (snd fused[place]).grad <- gradient
+                                (snd plain[place]).grad <- gradient.clone ()
+
+                        let rate = 1e-2 / float number
+                        fusedStep.Step rate
+                        plainStep.Step rate
+
+                    for (name, left), (_, right) in List.zip fused plain do
+                        close 1e-6 left right $"{name}, decay {decay}"
+
+                    // Gradients are of order 1; a moment may be a small difference of them, so the bound is absolute.
+                    for (name, left), (_, right) in List.zip (fusedStep.State()) (plainStep.State()) do
+                        Expect.isLessThan (distance left right) 1e-6 $"{name}, decay {decay}"
+
             testCase "one dropout seed gives one loss"
             <| fun () ->
                 use _ = torch.NewDisposeScope()

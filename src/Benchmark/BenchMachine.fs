@@ -32,14 +32,19 @@ module BenchMachine =
         | :? IOException
         | :? UnauthorizedAccessException -> None
 
-    /// The processor's name as Linux tells it; `unknown` elsewhere.
+    /// The kind of processor as Linux tells it, `unknown` elsewhere: name, family and model, since generations with other
+    /// instructions may share a name.
     let processor () : string =
-        firstOf "/proc/cpuinfo" (fun line ->
-            if line.StartsWith("model name", StringComparison.Ordinal) then
-                Some(line.Substring(line.IndexOf ':' + 1).Trim())
-            else
-                None)
-        |> Option.defaultValue "unknown"
+        let field (name: string) =
+            firstOf "/proc/cpuinfo" (fun line ->
+                if (line.Split(':')[0]).Trim() = name then
+                    Some(line.Substring(line.IndexOf ':' + 1).Trim())
+                else
+                    None)
+
+        match field "model name", field "cpu family", field "model" with
+        | Some name, Some family, Some model -> $"{name}, family {family}, model {model}"
+        | name, _, _ -> name |> Option.defaultValue "unknown"
 
     let private load () =
         match firstOf "/proc/loadavg" (fun line -> Some(line.Split(' ')[0])) with

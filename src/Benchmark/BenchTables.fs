@@ -37,7 +37,9 @@ module BenchTables =
             let copied = measured.Value "bytes" / measured.Value "s copy" / 1e6
             $"""{megabytes ()}, a copy {fixed' 0 copied}, {fixed' 0 (measured.Value "MiB beyond the weights")} MiB extra"""
         | BenchKind.Loss -> $"""{fixed' 4 (measured.Value "first loss")} to {fixed' 4 (measured.Value "last loss")}"""
-        | BenchKind.Share -> percent (Some(measured.Value "kernels")) + " in kernels"
+        | BenchKind.Share ->
+            percent (Some(measured.Value "kernels" + measured.Value "own kernels"))
+            + " in kernels"
         | _ ->
             BenchWork.tokens row
             |> Option.map (fun tokens -> fixed' 0 (tokens / measured.Median) + " tokens/s")

@@ -176,11 +176,11 @@ module BenchTargets =
 
     let private share (lines: BenchLine list) : BenchTarget =
         target
-            "the embedded default sweep: share of its time in libtorch's kernels"
+            "the embedded default sweep: share of its time in kernels, libtorch's and our own"
             (AtLeast 0.9)
             (find lines (fun row -> row.Kind = BenchKind.Share)
              |> measured
-             |> Option.map (fun measured -> measured.Value "kernels"))
+             |> Option.map (fun measured -> measured.Value "kernels" + measured.Value "own kernels"))
 
     /// Every target with what was found.
     let all (lines: BenchLine list) : BenchTarget list =

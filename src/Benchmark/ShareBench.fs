@@ -16,24 +16,26 @@ module ShareBench =
     /// Functions of libtorch that compute on numbers: matrix products (MKL, oneDNN), loops over elements, which are compiled
     /// once for each instruction set, mathematical functions, random numbers.
     let private isKernel (symbol: string) =
-        holdsAny
-            [
-                "mkl_"
-                "dnnl"
-                "gemm"
-                "Sleef"
-                "AVX2"
-                "AVX512"
-                "DEFAULT"
-                "kernel_impl"
-                "_kernel"
-                "loop_2d"
-                "cascade_sum"
-                "random64"
-            ]
+        // The dispatcher's wrappers have `kernel` in their names.
+        not (holdsAny [ "wrap_kernel_functor"; "make_boxed" ] symbol)
+        && holdsAny
+               [
+                   "mkl_"
+                   "dnnl"
+                   "gemm"
+                   "Sleef"
+                   "AVX2"
+                   "AVX512"
+                   "DEFAULT"
+                   "kernel_impl"
+                   "_kernel"
+                   "loop_2d"
+                   "cascade_sum"
+                   "random64"
+               ]
             symbol
 
-    /// What a sample is part of: `kernels` of libtorch, the rest of `libtorch` (dispatch, autograd, allocation), TorchSharp's
+    /// What a sample is part of: `kernels` of libtorch, the project's `own kernels`, the rest of `libtorch` (dispatch, autograd, allocation), TorchSharp's
     /// native `shim`, `libc` (copies and allocation, whoever asks), the operating `system`, `dotnet`, or `unknown`.
     /// Waiting for OpenMP's other threads is waiting for a kernel.
     let kindOf (symbol: string) (library: string) : string =
@@ -45,6 +47,9 @@ module ShareBench =
 
         if isOf [ "libgomp" ] then
             "kernels"
+        // The project's own loops over tensors (`src/T5/Kernels`).
+        elif symbol.Contains("Loops::", StringComparison.Ordinal) then
+            "own kernels"
         elif isOf [ "libtorch" ] && isKernel symbol then
             "kernels"
         elif isOf [ "libtorch"; "libc10" ] then
@@ -62,7 +67,7 @@ module ShareBench =
 
     /// The kinds, in the order in which they are told.
     let kinds: string list =
-        [ "kernels"; "libtorch"; "shim"; "libc"; "system"; "dotnet"; "unknown" ]
+        [ "kernels"; "own kernels"; "libtorch"; "shim"; "libc"; "system"; "dotnet"; "unknown" ]
 
     /// Samples of `perf script -F tid,ip,sym,dso`, one a line: `  1234  7f2a41 at::native::add (/path/libtorch_cpu.so)`, as
     /// thread and kind.
@@ -126,7 +131,8 @@ module ShareBench =
             BenchProcess.run
                 "perf"
                 ([ "record"; "-q"; "-e"; "cpu-clock"; "-F"; rate; "-o"; at "perf.data"; "--" ]
-                 @ (program :: arguments)
+                 // .NET then names its functions for perf.
+                 @ ("env" :: "DOTNET_PerfMapEnabled=3" :: program :: arguments)
                  @ [ "sweep"; "--results"; at "results" ]
                  @ threads)
             |> checked' "the sweep under perf"

@@ -117,7 +117,9 @@ module Pretraining =
         let phases =
             plan.Phases
             |> List.map (fun phase ->
-                phase.Steps, phase.Mixture |> List.map (fun (source, weight) -> source.Name, source.Content, weight))
+                phase.Steps,
+                phase.Mixture
+                |> List.map (fun (source, weight) -> source.Name, source.Content, weight))
 
         $"{plan.Start} %A{phases} {plan.BatchSize} {plan.Seed} {plan.PeakRate} {plan.WarmupSteps} {plan.CooldownShare} {plan.WeightDecay} {plan.ClipNorm} {Config.toJson config}"
 
@@ -223,7 +225,9 @@ module Pretraining =
         Files.createFolder folder
         let model = Adapter.full start
         let parameters = T5.trained model
-        let optimizer = Optimizer.adamW 0.9 0.98 1e-8 plan.WeightDecay parameters
+        // The losses recorded beside the embedded model are of this order of operations, to the bit.
+        let optimizer = Optimizer.unfusedAdamW 0.9 0.98 1e-8 plan.WeightDecay parameters
+
         let losses = restore folder plan model optimizer
         let watch = Stopwatch.StartNew()
         let first = losses.Count

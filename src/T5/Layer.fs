@@ -11,7 +11,7 @@ module Layer =
 
     /// T5's layer norm: the mean square in float32, the result in the dtype of `x`.
     let norm (norm: Norm) (x: torch.Tensor) : torch.Tensor =
-        if RmsNorm.serves x then
+        if RmsNorm.serves norm.Scale.Value x then
             RmsNorm.apply norm.Epsilon (Leaf.cast x.dtype norm.Scale) x
         else
             let wide = x.``to`` torch.float32
@@ -38,7 +38,7 @@ module Layer =
         (k: torch.Tensor)
         (v: torch.Tensor)
         : torch.Tensor =
-        if FusedAttention.serves bias q k && (not pass.IsTraining || pass.Dropout < 1.0) then
+        if FusedAttention.serves bias q k v && (not pass.IsTraining || pass.Dropout < 1.0) then
             FusedAttention.apply (Drop.key pass) bias q k v
         else
             let scores = q.matmul(k.transpose (2L, 3L)).``to`` torch.float32
@@ -112,4 +112,10 @@ module Position =
         let table = table.Value
         let ids = torch.tensor (buckets, device = table.device)
 
-        table.index_select(0L, ids).view(int64 queries, int64 keys, int64 config.Heads).permute(2L, 0L, 1L).unsqueeze 0L
+        // Contiguous, as the kernel of attention reads it.
+        table
+            .index_select(0L, ids)
+            .view(int64 queries, int64 keys, int64 config.Heads)
+            .permute(2L, 0L, 1L)
+            .contiguous()
+            .unsqueeze 0L

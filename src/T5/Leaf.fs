@@ -84,7 +84,7 @@ module internal Drop =
 
     /// residual + dropout(x) with the pass's rate.
     let add (pass: Pass) (residual: torch.Tensor) (x: torch.Tensor) : torch.Tensor =
-        if isOn pass pass.Dropout && Dropout.serves pass.Dropout x then
+        if isOn pass pass.Dropout && Dropout.servesSum pass.Dropout residual x then
             Dropout.add (Mask.key (keys pass) pass.Dropout) residual x
         else
             residual.add (apply pass pass.Dropout x)

@@ -70,9 +70,34 @@ module Gradients =
 module Optimizer =
     let private zeros (parameter: Modules.Parameter) = torch.zeros_like (parameter.detach ())
 
-    /// AdamW (Loshchilov and Hutter 2019, algorithm 2) with PyTorch's order of operations: decay first, then the
-    /// moments, bias-corrected. State: `<name>.m` and `<name>.v`, shaped like the parameter, float32.
-    let adamW (beta1: float) (beta2: float) (epsilon: float) (decay: float) parameters : Optimizer =
+    /// One step of AdamW from single operations: step `steps` (from 1) of one parameter.
+    let private plainAdamW beta1 beta2 (epsilon: float) decay (steps: int) (rate: float) (slot: AdamSlot) =
+        let m, v, gradient = slot.M, slot.V, slot.Gradient
+        let correction1 = 1.0 - Math.Pow(beta1, float steps)
+        let correction2 = 1.0 - Math.Pow(beta2, float steps)
+
+        if decay <> 0.0 then
+            slot.Parameter.mul_ ((1.0 - rate * decay).ToScalar()) |> ignore
+
+        m.mul_(beta1.ToScalar()).add_(gradient, (1.0 - beta1).ToScalar()) |> ignore
+
+        v.mul_(beta2.ToScalar()).addcmul_(gradient, gradient, (1.0 - beta2).ToScalar())
+        |> ignore
+
+        let denominator =
+            v.sqrt().div_(Math.Sqrt(correction2).ToScalar()).add_(epsilon.ToScalar())
+
+        slot.Parameter.addcdiv_ (m, denominator, (-rate / correction1).ToScalar())
+        |> ignore
+
+    let private adamWWhere
+        (isFused: AdamSlot -> bool)
+        (beta1: float)
+        (beta2: float)
+        (epsilon: float)
+        (decay: float)
+        parameters
+        : Optimizer =
         let slots =
             parameters
             |> List.map (fun (name: string, parameter: Modules.Parameter) ->
@@ -80,22 +105,19 @@ module Optimizer =
 
         let mutable steps = 0
 
-        let move rate (parameter: Modules.Parameter) (m: torch.Tensor) (v: torch.Tensor) (gradient: torch.Tensor) =
-            let correction1 = 1.0 - Math.Pow(beta1, float steps)
-            let correction2 = 1.0 - Math.Pow(beta2, float steps)
-
-            if decay <> 0.0 then
-                parameter.mul_ ((1.0 - rate * decay).ToScalar()) |> ignore
-
-            m.mul_(beta1.ToScalar()).add_(gradient, (1.0 - beta1).ToScalar()) |> ignore
-
-            v.mul_(beta2.ToScalar()).addcmul_(gradient, gradient, (1.0 - beta2).ToScalar())
-            |> ignore
-
-            let denominator =
-                v.sqrt().div_(Math.Sqrt(correction2).ToScalar()).add_(epsilon.ToScalar())
-
-            parameter.addcdiv_ (m, denominator, (-rate / correction1).ToScalar()) |> ignore
+        let present () =
+            slots
+            |> List.choose (fun (_, parameter, m, v) ->
+                match parameter.grad with
+                | null -> None
+                | gradient ->
+                    Some
+                        {
+                            Parameter = parameter
+                            Gradient = gradient
+                            M = m
+                            V = v
+                        })
 
         { new Optimizer with
             member _.Step rate =
@@ -103,10 +125,9 @@ module Optimizer =
                 use _ = torch.no_grad ()
                 steps <- steps + 1
 
-                for _, parameter, m, v in slots do
-                    match parameter.grad with
-                    | null -> ()
-                    | gradient -> move rate parameter m v gradient
+                let fused, others = present () |> List.partition isFused
+                FusedAdamW.step beta1 beta2 epsilon decay steps rate fused
+                others |> List.iter (plainAdamW beta1 beta2 epsilon decay steps rate)
 
             member _.State() =
                 slots
@@ -116,6 +137,16 @@ module Optimizer =
                 with get () = steps
                 and set value = steps <- value
         }
+
+    /// AdamW (Loshchilov and Hutter 2019, algorithm 2) with PyTorch's order of operations: decay first, then the
+    /// moments, bias-corrected; libtorch's fused step where it serves. State: `<name>.m` and `<name>.v`, shaped like the
+    /// parameter, float32.
+    let adamW (beta1: float) (beta2: float) (epsilon: float) (decay: float) parameters : Optimizer =
+        adamWWhere FusedAdamW.serves beta1 beta2 epsilon decay parameters
+
+    /// AdamW from single operations: the definition of the fused step.
+    let internal unfusedAdamW beta1 beta2 epsilon decay parameters : Optimizer =
+        adamWWhere (fun _ -> false) beta1 beta2 epsilon decay parameters
 
     /// Adafactor (Shazeer and Stern 2018) as transformers' class computes it with `scale_parameter` and
     /// `relative_step` off and no first moment: factored second moments for matrices (`.row` [out], `.column` [in]),

@@ -36,6 +36,7 @@ module Trainer =
         let loss = Forward.loss pass model batch
         let value = loss.item<float32>() |> float |> checkFinite rate "loss"
         loss.mul(share.ToScalar()).backward()
+        Node.raiseFailure ()
         value
 
     /// One optimiser step on the mean of the micro-batches' losses: gradients add up over `batches`, are clipped to the

@@ -182,8 +182,14 @@ module internal FusedAttention =
         }
 
     /// Whether the kernel serves these tensors.
-    let serves (bias: torch.Tensor option) (q: torch.Tensor) (k: torch.Tensor) : bool =
+    let serves (bias: torch.Tensor option) (q: torch.Tensor) (k: torch.Tensor) (v: torch.Tensor) : bool =
+        let isBroadcast (bias: torch.Tensor) (dimension: int) (size: int64) =
+            bias.size dimension = 1L || bias.size dimension = size
+
         Libtorch.isHere ()
+        && k.dtype = q.dtype
+        && v.dtype = q.dtype
+        && k.numel () > 0L
         && q.device_type = DeviceType.CPU
         && Lanes.isServed q.dtype
         && q.numel () > 0L
@@ -192,6 +198,9 @@ module internal FusedAttention =
             | Some bias ->
                 bias.dtype = torch.float32
                 && bias.dim () = 4L
+                && isBroadcast bias 0 (q.size 0)
+                && isBroadcast bias 1 (q.size 1)
+                && isBroadcast bias 2 (q.size 2)
                 && bias.size 3 = k.size 2
                 && bias.stride 3 = 1L
             | None -> true)
@@ -266,6 +275,8 @@ module internal FusedAttention =
         let isRecording = Node.isRecording inputs
 
         let wants = inputs |> List.map _.requires_grad |> Array.ofList
+        // The tensor itself may be gone when the backward pass runs.
+        let biasShape = bias |> Option.map _.shape
 
         use _ = torch.no_grad ()
         use flatQ = flat q
@@ -318,16 +329,16 @@ module internal FusedAttention =
                     else
                         None
                     ofV
-                    match bias with
+                    match biasShape with
                     | None -> ()
-                    | Some bias ->
+                    | Some shape ->
                         if wants[3] then
                             let wide = (back scores queries).``to`` torch.float32
 
                             let over =
                                 [|
                                     for dimension in 0..3 do
-                                        if bias.size dimension = 1L && wide.size dimension > 1L then
+                                        if shape[dimension] = 1L && wide.size dimension > 1L then
                                             int64 dimension
                                 |]
 

@@ -113,6 +113,10 @@ module internal CrossEntropy =
         let isHalf = logits.dtype = torch.bfloat16
         let width = int (logits.size -1)
         let rows = int (logits.numel () / int64 width)
+
+        if labels.dtype <> torch.int64 || labels.numel () <> int64 rows then
+            invalidArg (nameof labels) $"there are {labels.numel ()} labels ({labels.dtype}) for {rows} rows of logits"
+
         let isRecording = Node.isRecording [ logits ]
         use _ = torch.no_grad ()
         use labels = labels.contiguous ()

@@ -43,6 +43,10 @@ module internal Dropout =
         && x.numel () > 0L
         && x.numel () < 0x7fffffffL
 
+    /// Whether the kernel adds `x`, masked, to `residual`.
+    let servesSum (rate: float) (residual: torch.Tensor) (x: torch.Tensor) : bool =
+        serves rate x && residual.dtype = x.dtype && residual.shape = x.shape
+
     let private run (key: MaskKey) (residual: torch.Tensor option) (x: torch.Tensor) : torch.Tensor =
         use source = x.contiguous ()
         let target = torch.empty_like source

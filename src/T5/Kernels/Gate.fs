@@ -99,6 +99,7 @@ module internal Gate =
         && a.dtype = b.dtype
         && a.is_contiguous ()
         && b.is_contiguous ()
+        && a.shape = b.shape
         && a.numel () % int64 Mask.Block = 0L
         && a.numel () > 0L
         && a.numel () < 0x7fffffffL

@@ -69,6 +69,17 @@ module internal Node =
 
             Returned.tensors <- fresh
 
+    /// An exception must not leave through native code: the first one of a backward pass waits here.
+    let private failed = System.Collections.Concurrent.ConcurrentQueue<exn>()
+
+    /// Raises what went wrong in a backward pass: its gradients are missing.
+    let raiseFailure () : unit =
+        match failed.TryDequeue() with
+        | true, error ->
+            failed.Clear()
+            raise (InvalidOperationException($"a backward pass failed: {error.Message}", error))
+        | false, _ -> ()
+
     /// Room for a node's inputs and results; the kernels have no more than these.
     let private mostInputs = 8
 
@@ -81,6 +92,7 @@ module internal Node =
         let releasePointer = Marshal.GetFunctionPointerForDelegate release
         let mutable pointers = Pointers()
         let mutable saved: torch.Tensor[] = [||]
+        let mutable inputCount = 0
 
         let mutable backward: (torch.Tensor[] -> torch.Tensor -> torch.Tensor option[]) option =
             None
@@ -90,7 +102,10 @@ module internal Node =
         member _.Pointers = pointers
         member _.Room = room
 
-        member _.Begin(tensors: torch.Tensor[], how: torch.Tensor[] -> torch.Tensor -> torch.Tensor option[]) : unit =
+        member _.Begin
+            (inputs: int, tensors: torch.Tensor[], how: torch.Tensor[] -> torch.Tensor -> torch.Tensor option[])
+            : unit =
+            inputCount <- inputs
             saved <- tensors
             backward <- Some how
             pointers <- THSAutograd_CSharpNode_ctor(applyPointer, releasePointer)
@@ -102,8 +117,7 @@ module internal Node =
             saved <- [||]
             backward <- None
 
-        member private this.Apply(gradients: nativeint) : Handles =
-            Returned.Replace []
+        member private _.Gradients(gradients: nativeint) : torch.Tensor option[] =
             use gradient = torch.Tensor.UnsafeCreateTensor(Marshal.ReadIntPtr gradients)
             use _ = torch.NewDisposeScope()
 
@@ -112,10 +126,25 @@ module internal Node =
                 | Some backward -> backward saved gradient
                 | None -> invalidOp "this graph has been differentiated once already"
 
+            for tensor in found do
+                tensor |> Option.iter (fun tensor -> tensor.DetachFromDisposeScope() |> ignore)
+
+            found
+
+        member private this.Apply(gradients: nativeint) : Handles =
+            Returned.Replace []
+
+            let found =
+                try
+                    this.Gradients gradients
+                with error ->
+                    failed.Enqueue error
+                    Array.create inputCount None
+
             for place in 0 .. found.Length - 1 do
                 let handle =
                     match found[place] with
-                    | Some tensor -> tensor.DetachFromDisposeScope().Handle
+                    | Some tensor -> tensor.Handle
                     | None -> 0n
 
                 Marshal.WriteIntPtr(room, place * sizeof<nativeint>, handle)
@@ -153,11 +182,13 @@ module internal Node =
 
         static member Room: nativeint =
             if Output.room = 0n then
-                Output.room <- Marshal.AllocHGlobal sizeof<nativeint>
+                Output.room <- Marshal.AllocHGlobal(2 * sizeof<nativeint>)
 
             Output.room
 
-        static member val private Callback = Allocate(fun _ -> Output.Room)
+        /// Where the result's handle goes; the first place holds the output's.
+        static member Result: nativeint = Output.Room + nativeint sizeof<nativeint>
+        static member val private Callback = Allocate(fun _ -> Output.Result)
         static member val Allocator: nativeint = Marshal.GetFunctionPointerForDelegate Output.Callback
 
     /// `output` as a function of `inputs` with this backward pass: from the tensors `saved` and the gradient of the output
@@ -169,8 +200,9 @@ module internal Node =
         (backward: torch.Tensor[] -> torch.Tensor -> torch.Tensor option[])
         (output: torch.Tensor)
         : torch.Tensor =
+        raiseFailure ()
         let node = Live.Take()
-        node.Begin(saved |> List.map Libtorch.share |> Array.ofList, backward)
+        node.Begin(inputs.Length, saved |> List.map Libtorch.share |> Array.ofList, backward)
 
         inputs
         |> List.iteri (fun place input -> Marshal.WriteIntPtr(node.Room, place * sizeof<nativeint>, input.Handle))
@@ -179,11 +211,15 @@ module internal Node =
         let nothing = Handles(Items = 0n, Count = 0L)
         let room = Output.Room
         Marshal.WriteIntPtr(room, output.Handle)
+        Marshal.WriteIntPtr(Output.Result, 0n)
         let outputs = Handles(Items = room, Count = 1L)
         THSAutograd_CSharpNode_setNextEdges(node.Pointers, given, true)
         THSAutograd_CSharpNode_clearInputMetadata node.Pointers
         THSAutograd_Function_wrapOutputs(given, nothing, nothing, outputs, node.Pointers, Output.Allocator)
-        let result = torch.Tensor.UnsafeCreateTensor(Marshal.ReadIntPtr room)
-        output.Dispose()
         THSAutograd_CSharpNode_disposeSharedPtr node.Pointers
-        result
+
+        match Marshal.ReadIntPtr Output.Result with
+        | 0n -> invalidOp "libtorch did not take a step of the computation into its graph"
+        | handle ->
+            output.Dispose()
+            torch.Tensor.UnsafeCreateTensor handle

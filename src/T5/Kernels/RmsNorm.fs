@@ -115,9 +115,12 @@ type internal RmsNormLoops =
 /// T5's norm in one pass forward and one back; it keeps its input and one number a row.
 [<RequireQualifiedAccess>]
 module internal RmsNorm =
-    /// Whether the kernel serves this tensor.
-    let serves (x: torch.Tensor) : bool =
+    /// Whether the kernel serves `x` with this `scale`.
+    let serves (scale: torch.Tensor) (x: torch.Tensor) : bool =
         Libtorch.isHere ()
+        && scale.dim () = 1L
+        && scale.size 0 = x.size -1
+        && scale.is_contiguous ()
         && x.device_type = DeviceType.CPU
         && Lanes.isServed x.dtype
         && x.size -1 % int64 Lanes.Width = 0L

@@ -13,13 +13,20 @@ module internal Threads =
 
     type private Job(chunks: int, body: int -> unit) =
         let mutable next = -1
+        let mutable failure: exn option = None
 
+        /// An exception must not leave through native code: the first one is kept.
         member _.Run() : unit =
-            let mutable chunk = Interlocked.Increment(&next)
+            try
+                let mutable chunk = Interlocked.Increment(&next)
 
-            while chunk < chunks do
-                body chunk
-                chunk <- Interlocked.Increment(&next)
+                while chunk < chunks do
+                    body chunk
+                    chunk <- Interlocked.Increment(&next)
+            with error ->
+                failure <- Some error
+
+        member _.Failure = failure
 
     type private Entry() =
         static member val private Callback =
@@ -38,12 +45,15 @@ module internal Threads =
             for chunk in 0 .. chunks - 1 do
                 body chunk
         else
-            let handle = GCHandle.Alloc(Job(chunks, body))
+            let job = Job(chunks, body)
+            let handle = GCHandle.Alloc job
 
             try
                 Libtorch.parallel' Entry.Pointer (GCHandle.ToIntPtr handle) threads
             finally
                 handle.Free()
+
+            job.Failure |> Option.iter raise
 
     /// Elements that a thread takes at once: fewer are not worth waking another for.
     let private grain = 16384
