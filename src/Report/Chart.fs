@@ -91,17 +91,28 @@ module Chart =
             Ticks = []
         }
 
-    /// 1, 2 and 5 times the powers of ten of a range; the powers alone where it spans more than two.
+    /// 1, 2 and 5 times the powers of ten of a range; the powers alone where it spans more than two; its ends where
+    /// fewer than two of these lie within it.
     let private decades (low: float) (high: float) : (float * string) list =
         let first, last = int (floor (log10 low)), int (ceil (log10 high))
         let factors = if last - first > 2 then [ 1.0 ] else [ 1.0; 2.0; 5.0 ]
 
-        [
-            for power in first..last do
-                for factor in factors do
-                    let value = factor * 10.0 ** float power
-                    value, NumberStyle.text (if value < 1.0 then Significant 1 else Grouped) value
-        ]
+        let named value =
+            value, NumberStyle.text (if value < 1.0 then Significant 2 else Grouped) value
+
+        let places =
+            [
+                for power in first..last do
+                    for factor in factors -> factor * 10.0 ** float power
+            ]
+
+        let within = places |> List.filter (fun value -> value >= low && value <= high)
+
+        (if within.Length < 2 then
+             List.distinct [ low; high ]
+         else
+             places)
+        |> List.map named
 
     /// A logarithmic axis of positive numbers with named places for these values.
     let logAxis (title: string) (values: float list) : ChartAxis =

@@ -92,7 +92,7 @@ module ComparisonSheets =
         Sheet.create
             ("best" + findings.Suffix)
             "The best technique of each task and level"
-            "The interval is the 95 % bootstrap interval of the mean over test rows. Tied: the paired test on the same test rows (McNemar's for right and wrong, the paired bootstrap for ROUGE-L), after Holm's correction, has P of 0.05 or more. Baselines take part."
+            "The interval is the 95 % bootstrap interval of the mean over test rows. Tied: the paired test on the same test rows (McNemar's for right and wrong of one seed; the paired bootstrap over rows for ROUGE-L and for means over seeds), after Holm's correction, has P of 0.05 or more. Both hold for these trained seeds: what another seed would change, the deviations of Table 1 tell. Baselines take part."
             [
                 Sheet.words "task"
                 Sheet.words "level"

@@ -167,7 +167,7 @@ module Summary =
     let methods: string list =
         [
             $"Means over seeds with the sample standard deviation (n - 1); intervals of means over test rows by the percentile bootstrap, {Comparison.resamples:N0} resamples, with a fixed seed: the same files give the same report."
-            "Paired tests on the same test rows: McNemar's exact test for right and wrong, the paired bootstrap for ROUGE-L; Holm's correction within a task and level."
+            "Paired tests on the same test rows: McNemar's exact test for right and wrong of one seed, the paired bootstrap over rows for ROUGE-L and for means over seeds; Holm's correction within a task and level. They hold for these trained seeds."
             "A Pareto front's probability: how often a technique is on it when test rows are resampled and costs stay."
             "Runs of different model, precision, token limits or decoding never share a table; runs of different training, rows or device never share a cell: their rows say [setting n]."
         ]

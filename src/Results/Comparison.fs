@@ -62,7 +62,11 @@ module Predictions =
             with :? JsonException as error ->
                 refuse (error.Message.ReplaceLineEndings(" ").TrimEnd '.')
 
-        File.ReadAllLines path |> Array.mapi parse
+        try
+            File.ReadAllLines path |> Array.mapi parse
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> userError $"{path} cannot be read: {error.Message}"
 
     let private name (run: Run) =
         $"{Experiment.rowName run.Experiment}, seed {run.Experiment.Seed}"
@@ -279,7 +283,7 @@ module Comparison =
             groups
             |> List.filter (fun runs ->
                 runs
-                |> List.distinctBy (fun run -> run.Experiment.Method, run.Experiment.Training)
+                |> List.distinctBy (fun run -> Tables.nameOf run, run.Experiment.Training)
                 |> List.length
                     >
                     1)
@@ -287,7 +291,15 @@ module Comparison =
                 try
                     Ok(ofRuns results runs)
                 with UserError cause ->
-                    Error $"{Tables.title runs.Head.Experiment.Task}: {cause}")
+                    let experiment = runs.Head.Experiment
+
+                    let level =
+                        runs
+                        |> List.tryPick _.Experiment.Level
+                        |> Option.map (fun level -> $", {Level.name level}")
+                        |> Option.defaultValue ""
+
+                    Error $"{Tables.title experiment.Task}{level}: {cause}")
 
         compared |> List.choose Result.toOption,
         compared

@@ -379,7 +379,14 @@ module Tables =
     /// seed, then the mean over seeds. A seed of which full fine-tuning is missing, or a technique that other seeds have,
     /// is left out, so that every mean is over the same techniques.
     let speedUps (runs: Run list) : Frame<RowKey, string> =
-        let placed = tuned runs |> List.filter _.Run.IsFinished |> newest
+        // Techniques at other places than their own belong to Table 2.
+        let placed =
+            tuned runs
+            |> List.filter (fun placed ->
+                placed.Run.IsFinished
+                && placed.Run.Experiment.Placement = Placement.everywhere)
+            |> newest
+
         let full = besideFull placed
 
         let ofLevel ((task: string, level), group: Placed list) =
