@@ -9,12 +9,15 @@ open Peft.Reports
 type ReportOption =
     | [<MainCommand; ExactlyOnce>] Runs of folder: string
     | [<Unique; AltCommandLine("-o")>] Output of folder: string
+    | [<Unique>] Predictions of megabytes: float
 
     interface IArgParserTemplate with
         member option.Usage =
             match option with
             | Runs _ -> "The folder of result files that a sweep or run wrote."
             | Output _ -> "The folder to write to. 'report' if not given."
+            | Predictions _ ->
+                "Megabytes of test rows with their predictions on the page, spread evenly over all rows. 12 if not given."
 
 /// `peft report`: a folder of results as Markdown, CSV, LaTeX, figures and one HTML page.
 [<RequireQualifiedAccess>]
@@ -27,8 +30,14 @@ module ReportCommand =
         let results = options.GetResult ReportOption.Runs
         let output = options.GetResult(ReportOption.Output, "report")
 
+        let megabytes =
+            options.GetResult(ReportOption.Predictions, float Sample.pageBudget / 1e6)
+
+        if not (megabytes >= 0.0 && megabytes <= 1000.0) then
+            userError $"--predictions is {megabytes}; it is a number of megabytes from 0 to 1000."
+
         let content =
-            Report.create $"peft report {quoted results} --output {quoted output}" output results
+            Report.createWithin (int (megabytes * 1e6)) $"peft report {quoted results} --output {quoted output}" output results
 
         for problem in content.Findings.Damaged do
             eprintfn $"peft: skipped: {problem}"

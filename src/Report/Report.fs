@@ -9,9 +9,9 @@ open Peft
 [<RequireQualifiedAccess>]
 module Report =
     /// The report of a folder of results; `command` is the one that reproduces it.
-    let create (command: string) (output: string) (results: string) : ReportContent =
+    let createWithin (budget: int) (command: string) (output: string) (results: string) : ReportContent =
         let findings = Findings.read results
-        let samples, damaged = Sample.read Sample.pageBudget findings
+        let samples, damaged = Sample.read budget findings
 
         let findings =
             { findings with
@@ -27,6 +27,10 @@ module Report =
             MadeAt = DateTime.UtcNow.ToString("yyyy-MM-dd HH:mm:ss 'UTC'", CultureInfo.InvariantCulture)
             ResultsPath = Path.GetRelativePath(output, results).Replace('\\', '/')
         }
+
+    /// `createWithin` the usual size of the page.
+    let create (command: string) (output: string) (results: string) : ReportContent =
+        createWithin Sample.pageBudget command output results
 
     /// The report as Markdown: the summary, then every table.
     let toMarkdown (content: ReportContent) : string =
