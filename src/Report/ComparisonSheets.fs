@@ -52,8 +52,10 @@ module ComparisonSheets =
     let private bestUncompared (task: string) (level: Level option) (runs: Run list) : SheetCell list =
         let name, group =
             runs
-            |> List.groupBy (fun run -> Tables.nameOf run, run.Experiment.Training)
-            |> List.map (fun ((name, _), group) -> name, group)
+            // Runs on another device share no mean; a copied file counts once.
+            |> List.distinctBy _.Id
+            |> List.groupBy (fun run -> Tables.nameOf run, run.Experiment.Training, run.Device)
+            |> List.map (fun ((name, _, _), group) -> name, group)
             |> List.maxBy (fun (_, group) -> group |> List.averageBy _.Score)
 
         let ids = group |> List.map _.Id
