@@ -49,6 +49,16 @@ module Files =
         | :? IOException
         | :? UnauthorizedAccessException as error -> userError $"the folder {path} cannot be made: {error.Message}"
 
+    /// Calls `work` with the path of a temporary folder, which is not made yet, and removes what stands there afterwards.
+    let inTemporary (purpose: string) (work: string -> 'a) : 'a =
+        let folder = Path.Combine(Path.GetTempPath(), $"peft-{purpose}-{Guid.NewGuid():N}")
+
+        try
+            work folder
+        finally
+            if Directory.Exists folder then
+                Directory.Delete(folder, recursive = true)
+
     /// `UserError` where no file can be made in a folder.
     let checkWritable (folder: string) : unit =
         let probe = Path.Combine(folder, $".{Guid.NewGuid():N}.tmp")

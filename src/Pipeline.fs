@@ -201,10 +201,7 @@ module Pipeline =
             | Some longest -> min longest bench.Experiment.TargetLimit
             | None -> bench.Experiment.TargetLimit
 
-        if bench.Experiment.Beams = 1 then
-            Decoding.Greedy limit
-        else
-            Decoding.Beam(bench.Experiment.Beams, limit)
+        Decoding.Beam(bench.Experiment.Beams, limit)
 
     let private answers (bench: Bench) (model: T5) : string[] =
         use _ = torch.NewDisposeScope()

@@ -57,11 +57,7 @@ type TextModel private (session: Session, model: T5, ownsBase: bool) =
             [<Optional; DefaultParameterValue(128)>] maxNewTokens: int,
             [<Optional; DefaultParameterValue(1)>] beams: int
         ) : IReadOnlyList<string> =
-        let decoding =
-            if beams = 1 then
-                Decoding.Greedy maxNewTokens
-            else
-                Decoding.Beam(beams, maxNewTokens)
+        let decoding = Decoding.Beam(beams, maxNewTokens)
 
         texts
         |> Seq.map (fun text ->

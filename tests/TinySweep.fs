@@ -8,26 +8,7 @@ open Peft
 open Peft.T5
 open Peft.Tests.Support
 
-let private config (vocabulary: int) : Config =
-    {
-        VocabularySize = vocabulary
-        ModelWidth = 16
-        KeyWidth = 8
-        FeedForwardWidth = 32
-        EncoderLayers = 2
-        DecoderLayers = 2
-        Heads = 2
-        Buckets = 32
-        MaxDistance = 128
-        DropoutRate = 0.1
-        Epsilon = 1e-6
-        Activation = GeluNew
-        IsGated = true
-        IsTied = false
-        PadId = 0
-        EosId = 1
-        StartId = 0
-    }
+let private config (vocabulary: int) : Config = Config.gated vocabulary 16 8 2 32 2
 
 /// The tests' vocabulary: 8,000 English pieces.
 let vocabulary: string = golden [ "tokenizer"; "english8k.model" ]

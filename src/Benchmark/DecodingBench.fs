@@ -9,13 +9,7 @@ module DecodingBench =
     /// The decoding of a row. `</s>` is forbidden until the last token, so that no row ends early and each gives exactly
     /// `TargetLength` tokens: random weights would otherwise end where chance has it.
     let decodingOf (row: BenchRow) : Decoding =
-        let decoding =
-            if row.Beams = 1 then
-                Decoding.Greedy row.TargetLength
-            else
-                Decoding.Beam(row.Beams, row.TargetLength)
-
-        { decoding with
+        { Decoding.Beam(row.Beams, row.TargetLength) with
             MinNewTokens = row.TargetLength
         }
 

@@ -1,6 +1,5 @@
 namespace Peft
 
-open System
 open System.Diagnostics
 open System.IO
 open System.Text
@@ -49,32 +48,28 @@ module FileBench =
     /// Seconds of loading a checkpoint of random weights in its own dtype, just written and so in the page cache; the bytes
     /// of its weights, and how much memory the first load took beyond them.
     let checkpoint (row: BenchRow) : Measurement =
-        let folder = Path.Combine(Path.GetTempPath(), $"peft-bench-{Guid.NewGuid():N}")
         let dtype = Precision.parse row.Dtype
 
-        let write () =
+        let write folder =
             use _ = torch.NewDisposeScope()
             Checkpoint.save folder dtype (StepBench.model row)
 
-        let load () =
+        let load folder () =
             use _ = torch.NewDisposeScope()
             Checkpoint.load torch.CPU dtype folder |> ignore
 
-        try
-            write ()
+        Files.inTemporary "bench" (fun folder ->
+            write folder
             let bytes = FileInfo(Path.Combine(folder, "model.safetensors")).Length
             let before = residentMiB ()
             Memory.resetPeak ()
-            load ()
+            load folder ()
             let extra = Memory.peakMiB () - before - float bytes / 1048576.0
 
             Repeated.measurement
-                (Repeated.times row.WarmUp row.Repeat load)
+                (Repeated.times row.WarmUp row.Repeat (load folder))
                 [
                     "bytes", float bytes
                     "MiB beyond the weights", max 0.0 extra
                     "s copy", copySeconds row bytes
-                ]
-        finally
-            if Directory.Exists folder then
-                Directory.Delete(folder, recursive = true)
+                ])

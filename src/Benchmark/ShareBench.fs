@@ -19,20 +19,20 @@ module ShareBench =
         // The dispatcher's wrappers have `kernel` in their names.
         not (holdsAny [ "wrap_kernel_functor"; "make_boxed" ] symbol)
         && holdsAny
-               [
-                   "mkl_"
-                   "dnnl"
-                   "gemm"
-                   "Sleef"
-                   "AVX2"
-                   "AVX512"
-                   "DEFAULT"
-                   "kernel_impl"
-                   "_kernel"
-                   "loop_2d"
-                   "cascade_sum"
-                   "random64"
-               ]
+            [
+                "mkl_"
+                "dnnl"
+                "gemm"
+                "Sleef"
+                "AVX2"
+                "AVX512"
+                "DEFAULT"
+                "kernel_impl"
+                "_kernel"
+                "loop_2d"
+                "cascade_sum"
+                "random64"
+            ]
             symbol
 
     /// What a sample is part of: `kernels` of libtorch, the project's `own kernels`, the rest of `libtorch` (dispatch, autograd, allocation), TorchSharp's
@@ -67,7 +67,16 @@ module ShareBench =
 
     /// The kinds, in the order in which they are told.
     let kinds: string list =
-        [ "kernels"; "own kernels"; "libtorch"; "shim"; "libc"; "system"; "dotnet"; "unknown" ]
+        [
+            "kernels"
+            "own kernels"
+            "libtorch"
+            "shim"
+            "libc"
+            "system"
+            "dotnet"
+            "unknown"
+        ]
 
     /// Samples of `perf script -F tid,ip,sym,dso`, one a line: `  1234  7f2a41 at::native::add (/path/libtorch_cpu.so)`, as
     /// thread and kind.
@@ -113,8 +122,6 @@ module ShareBench =
 
     /// Runs the sweep under `perf`; seconds are its wall clock, values the shares.
     let measure (row: BenchRow) : Measurement =
-        let folder = Path.Combine(Path.GetTempPath(), $"peft-bench-{Guid.NewGuid():N}")
-        let at name = Path.Combine(folder, name)
         let program, arguments = BenchProcess.self ()
         let rate = samplesPerSecond.ToString CultureInfo.InvariantCulture
 
@@ -124,7 +131,8 @@ module ShareBench =
             else
                 []
 
-        try
+        Files.inTemporary "bench" (fun folder ->
+            let at name = Path.Combine(folder, name)
             Files.createFolder folder
             let watch = Stopwatch.StartNew()
 
@@ -153,7 +161,4 @@ module ShareBench =
                     ("samples", float samples.Length) :: shares samples
                     |> List.map KeyValuePair
                     |> Dictionary
-            }
-        finally
-            if Directory.Exists folder then
-                Directory.Delete(folder, recursive = true)
+            })

@@ -140,7 +140,10 @@ module Commands =
             Files.writeAtomically (Path.Combine(results, $"table1{suffix}.md")) (Tables.toMarkdown frame + "\n")
             Files.writeAtomically (Path.Combine(results, $"table1{suffix}.csv")) (Tables.toCsv frame + "\n")
 
-            if group |> List.exists (fun run -> run.Experiment.Placement <> Placement.everywhere) then
+            if
+                group
+                |> List.exists (fun run -> run.Experiment.Placement <> Placement.everywhere)
+            then
                 let places = group |> Placed.ofRuns |> Tables.table2
                 Files.writeAtomically (Path.Combine(results, $"table2{suffix}.md")) (Tables.toMarkdown places + "\n")
                 Files.writeAtomically (Path.Combine(results, $"table2{suffix}.csv")) (Tables.toCsv places + "\n")
@@ -250,11 +253,7 @@ module Commands =
         | Some folder -> AdapterFolders.load folder session.Fingerprint session.Model |> T5.merge
 
     let private decodingOf (options: ParseResults<ModelOption>) : Decoding =
-        let limit = options.GetResult(ModelOption.Target_Limit, 128)
-
-        match options.GetResult(ModelOption.Beams, 1) with
-        | 1 -> Decoding.Greedy limit
-        | beams -> Decoding.Beam(beams, limit)
+        Decoding.Beam(options.GetResult(ModelOption.Beams, 1), options.GetResult(ModelOption.Target_Limit, 128))
 
     /// Answers a task's test rows and prints the scores.
     let evaluate (options: ParseResults<ModelOption>) : int =

@@ -161,7 +161,6 @@ module PretrainCommand =
         let plan = plan options tokenizer
         // Sums of products are split by thread, and the bits of a loss depend on how.
         torch.set_num_threads 1
-        let folder = Path.Combine(Path.GetTempPath(), $"peft-check-{Guid.NewGuid():N}")
         use enough = CancellationTokenSource.CreateLinkedTokenSource stop
         let losses = ResizeArray()
 
@@ -178,15 +177,12 @@ module PretrainCommand =
 
         let start = random (config options tokenizer) torch.float32 torch.CPU plan.Seed
 
-        try
+        Files.inTemporary "check" (fun folder ->
             try
                 Pretraining.run plan start tokenizer torch.CPU folder keep enough.Token
                 |> ignore
             with :? OperationCanceledException when not stop.IsCancellationRequested ->
-                ()
-        finally
-            if Directory.Exists folder then
-                Directory.Delete(folder, recursive = true)
+                ())
 
         List.ofSeq losses
 
@@ -276,8 +272,7 @@ module PretrainCommand =
 
             let start = firstWeights options tokenizer precision device plan.Seed
 
-            let model, losses =
-                Pretraining.run plan start tokenizer device folder tell stop
+            let model, losses = Pretraining.run plan start tokenizer device folder tell stop
 
             Checkpoint.save folder torch.bfloat16 (T5.freeze model)
             File.Copy(vocabulary, Path.Combine(folder, "spiece.model"), overwrite = true)

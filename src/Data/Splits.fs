@@ -30,6 +30,10 @@ module Level =
         | Medium -> "medium"
         | High -> "high"
 
+    /// The name of a run's level; empty for a baseline, which has none.
+    let text (level: Level option) : string =
+        level |> Option.map name |> Option.defaultValue ""
+
     /// The level of a name; `UserError` where there is none.
     let find (text: string) : Level =
         match all |> List.tryFind (fun level -> name level = text) with

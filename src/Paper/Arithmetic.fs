@@ -134,7 +134,7 @@ module Arithmetic =
 
     /// The mean in a table's cell; nan where it is missing.
     let cell (frame: Frame<RowKey, string>) (row: string) (level: Level option) (column: string) : float =
-        let key: RowKey = row, level |> Option.map Level.name |> Option.defaultValue ""
+        let key: RowKey = row, Level.text level
 
         match frame.GetRow<Cell>(key).TryGet column |> OptionalValue.asOption with
         | Some cell -> cell.Mean

@@ -40,9 +40,6 @@ module Audit =
         | CutOff -> "≈"
         | Differs -> "≠"
 
-    let private levelText (level: Level option) =
-        level |> Option.map Level.name |> Option.defaultValue ""
-
     let private rowText (figure: Figure) =
         if figure.Placement = Placed.allLayers || figure.Placement = "-" then
             figure.Technique
@@ -65,7 +62,7 @@ module Audit =
 
         ("technique" :: "level" :: List.map Tables.title columns)
         :: (figures
-            |> List.groupBy (fun cell -> rowText cell.Figure, levelText cell.Figure.Level)
+            |> List.groupBy (fun cell -> rowText cell.Figure, Level.text cell.Figure.Level)
             |> List.map row)
         |> Render.aligned 2
 
@@ -83,7 +80,7 @@ module Audit =
                     let where =
                         [
                             cell.Figure.Technique
-                            levelText cell.Figure.Level
+                            Level.text cell.Figure.Level
                             Tables.title cell.Figure.Task
                         ]
                         |> List.filter ((<>) "")
@@ -155,7 +152,7 @@ module Audit =
             | [] -> "Every printed accuracy is a whole number of right answers."
             | found ->
                 let line (figure: Figure, nearest: float) =
-                    $"  {figure.Place}, {rowText figure}, {levelText figure.Level}, {Tables.title figure.Task}: printed {figure.Printed.Text}, the nearest possible is {number nearest}"
+                    $"  {figure.Place}, {rowText figure}, {Level.text figure.Level}, {Tables.title figure.Task}: printed {figure.Printed.Text}, the nearest possible is {number nearest}"
 
                 String.concat
                     "\n"

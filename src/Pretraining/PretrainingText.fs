@@ -43,7 +43,11 @@ module PretrainingText =
             |> Array.truncate limit
             |> corrupt tokenizer $"corpus/{seed}" index
 
-        { Name = "generated text"; Content = ""; Row = row }
+        {
+            Name = "generated text"
+            Content = ""
+            Row = row
+        }
 
     /// Words of a generated line in another order, to be written down as they stand: what names and numbers need, and what
     /// span corruption alone teaches late.
@@ -62,7 +66,11 @@ module PretrainingText =
                 Labels = tokenizer.Encode(text, limit)
             }
 
-        { Name = "copying"; Content = ""; Row = row }
+        {
+            Name = "copying"
+            Content = ""
+            Row = row
+        }
 
     /// Generated instructions and their answers.
     let instructions (tokenizer: Tokenizer) (seed: int) (limit: int) : RowSource =
@@ -74,7 +82,11 @@ module PretrainingText =
                 Labels = tokenizer.Encode(example.Target, limit)
             }
 
-        { Name = "instructions"; Content = ""; Row = row }
+        {
+            Name = "instructions"
+            Content = ""
+            Row = row
+        }
 
     /// The text proper of a Project Gutenberg file: between its START and END lines; other files whole.
     let private proper (text: string) =
@@ -83,15 +95,14 @@ module PretrainingText =
 
         if body.Success then body.Groups["body"].Value else text
 
-    let private readText (file: string) : string =
-        let bytes =
-            try
-                File.ReadAllBytes file
-            with
-            | :? IOException
-            | :? UnauthorizedAccessException as error ->
-                userError $"the text file {file} cannot be read: {error.Message}"
+    let private readBytes (file: string) : byte[] =
+        try
+            File.ReadAllBytes file
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> userError $"the text file {file} cannot be read: {error.Message}"
 
+    let private textOf (file: string) (bytes: byte[]) : string =
         if Array.contains 0uy bytes then
             userError $"{file} is no text: it holds zero bytes. Give plain UTF-8 text files."
 
@@ -115,18 +126,18 @@ module PretrainingText =
 
     /// Span corruption of text files, in pieces that are drawn in a new order each time round.
     let files (tokenizer: Tokenizer) (seed: int) (limit: int) (paths: string list) : RowSource =
+        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+
         let all =
             paths
             |> List.map (fun file ->
-                match pieces tokenizer limit (readText file) with
+                let bytes = readBytes file
+                hash.AppendData bytes
+
+                match pieces tokenizer limit (textOf file bytes) with
                 | [||] -> userError $"{file} holds no text to learn from."
                 | found -> found)
             |> Array.concat
-
-        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
-
-        for file in paths do
-            hash.AppendData(File.ReadAllBytes file)
 
         let round = ref -1
         let order = ref [||]

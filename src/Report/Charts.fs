@@ -11,9 +11,6 @@ module Charts =
         text.ToLowerInvariant()
         |> String.map (fun letter -> if Char.IsAsciiLetterOrDigit letter then letter else '-')
 
-    let private levelText (level: Level option) =
-        level |> Option.map Level.name |> Option.defaultValue ""
-
     let private number (style: NumberStyle) (value: float) = NumberStyle.text style value
 
     /// The techniques of a setting in the order of tables: the place in it decides a technique's colour.
@@ -116,7 +113,7 @@ module Charts =
             comparison.Level |> Option.map Level.rows |> Option.defaultValue 0,
             Tables.taskOrder comparison.Task,
             comparison.Task)
-        |> List.groupBy (fun comparison -> levelText comparison.Level)
+        |> List.groupBy (fun comparison -> Level.text comparison.Level)
         |> List.map ofLevel
 
     /// The paper's Figure 1, a figure a level: run time relative to full fine-tuning.
@@ -212,7 +209,7 @@ module Charts =
 
         let ofComparison (comparison: Comparison) =
             let place =
-                $"{Tables.title comparison.Task}, {levelText comparison.Level}".TrimEnd([| ','; ' ' |])
+                $"{Tables.title comparison.Task}, {Level.text comparison.Level}".TrimEnd([| ','; ' ' |])
 
             costs
             |> List.mapi (fun cost (title, style) ->
@@ -252,7 +249,7 @@ module Charts =
 
                 {
                     Name =
-                        $"front-{fileWord comparison.Task}-{fileWord (levelText comparison.Level)}-{fileWord title}"
+                        $"front-{fileWord comparison.Task}-{fileWord (Level.text comparison.Level)}-{fileWord title}"
                         + findings.Suffix
                     Group = "front" + findings.Suffix
                     Choice = $"{place}: {title}"

@@ -6,9 +6,6 @@ open Peft
 /// Tables of comparisons: which technique is best, what is tied with it, how often answers differ.
 [<RequireQualifiedAccess>]
 module ComparisonSheets =
-    let private levelText (level: Level option) =
-        level |> Option.map Level.name |> Option.defaultValue ""
-
     let private interval (interval: Interval) =
         $"{NumberStyle.text (Fixed 4) interval.Low} … {NumberStyle.text (Fixed 4) interval.High}"
 
@@ -32,7 +29,7 @@ module ComparisonSheets =
 
         [
             SheetCell.words (Tables.title comparison.Task)
-            SheetCell.words (levelText comparison.Level)
+            SheetCell.words (Level.text comparison.Level)
             SheetCell.words comparison.Methods[top]
             SheetCell.number (Fixed 4) runs (standing top).Mean
             { SheetCell.words (interval (standing top).Interval) with
@@ -62,7 +59,7 @@ module ComparisonSheets =
 
         [
             SheetCell.words (Tables.title task)
-            SheetCell.words (levelText level)
+            SheetCell.words (Level.text level)
             SheetCell.words name
             SheetCell.number (Fixed 4) ids (group |> List.averageBy _.Score)
             SheetCell.missing
@@ -119,7 +116,7 @@ module ComparisonSheets =
 
                 [
                     SheetCell.words (Tables.title comparison.Task)
-                    SheetCell.words (levelText comparison.Level)
+                    SheetCell.words (Level.text comparison.Level)
                     SheetCell.words standing.Name
                     number (Fixed 4) standing.Mean
                     number (Fixed 4) standing.Interval.Low
@@ -161,7 +158,7 @@ module ComparisonSheets =
 
     /// The share of test rows that each two techniques of a comparison answer differently.
     let disagreement (suffix: string) (comparison: Comparison) : Sheet =
-        let level = levelText comparison.Level
+        let level = Level.text comparison.Level
 
         let task =
             comparison.Task

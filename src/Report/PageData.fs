@@ -36,7 +36,7 @@ module PageData =
             writer.WriteString("id", run.Id)
             writer.WriteString("task", Tables.title run.Experiment.Task)
             writer.WriteString("technique", Tables.nameOf run)
-            writer.WriteString("level", run.Experiment.Level |> Option.map Level.name |> Option.defaultValue "")
+            writer.WriteString("level", Level.text run.Experiment.Level)
             writer.WriteNumber("seed", run.Experiment.Seed)
             writer.WriteString("status", run.Status)
             writer.WritePropertyName "score"

@@ -6,9 +6,6 @@ open Peft
 /// Tables of runs: what was run, what finished, what failed and why.
 [<RequireQualifiedAccess>]
 module RunSheets =
-    let private levelText (level: Level option) =
-        level |> Option.map Level.name |> Option.defaultValue ""
-
     /// How many of the sweep's seeds each technique, level and task has: what is missing or failed shows here.
     let coverage (findings: Findings) : Sheet =
         let groups = Tables.bySetting findings.Runs
@@ -43,7 +40,7 @@ module RunSheets =
                         |> List.groupBy (fun run -> Tables.nameOf run, run.Experiment.Level) do
                         [
                             SheetCell.words name
-                            SheetCell.words (levelText level)
+                            SheetCell.words (Level.text level)
                             if groups.Length > 1 then
                                 SheetCell.number (Plain 0) [] (float (index + 1))
                             for task in tasks do
@@ -88,7 +85,7 @@ module RunSheets =
                 }
                 SheetCell.words (Tables.title run.Experiment.Task)
                 SheetCell.words (Tables.nameOf run)
-                SheetCell.words (levelText run.Experiment.Level)
+                SheetCell.words (Level.text run.Experiment.Level)
                 number (Plain 0) (float run.Experiment.Seed)
                 number (Fixed 4) run.Score
                 SheetCell.words run.Metric
@@ -141,7 +138,7 @@ module RunSheets =
                 }
                 SheetCell.words (Tables.title run.Experiment.Task)
                 SheetCell.words (Tables.nameOf run)
-                SheetCell.words (levelText run.Experiment.Level)
+                SheetCell.words (Level.text run.Experiment.Level)
                 SheetCell.number (Plain 0) [ run.Id ] (float run.Experiment.Seed)
                 SheetCell.words run.Error
                 SheetCell.words (fileOf run)

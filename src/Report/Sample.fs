@@ -1,7 +1,6 @@
 namespace Peft.Reports
 
 open System.Collections.Generic
-open System.IO
 open Peft
 
 /// What one run answered to a test row.
@@ -41,10 +40,8 @@ module Sample =
     let private tryRead (folder: string) (run: Run) : Result<Prediction[], string> =
         try
             Ok(Predictions.read (Run.predictionsPath folder run.Experiment))
-        with
-        | UserError problem -> Error problem
-        | :? IOException
-        | :? System.UnauthorizedAccessException as error -> Error error.Message
+        with UserError problem ->
+            Error problem
 
     /// Evenly spread places: `count` of `all`.
     let private spread (count: int) (all: 'a[]) : 'a[] =

@@ -313,7 +313,7 @@ module Comparison =
         let tied =
             [
                 for comparison in comparisons do
-                    let level = comparison.Level |> Option.map Level.name |> Option.defaultValue ""
+                    let level = Level.text comparison.Level
 
                     for runs, standing in Seq.zip comparison.Runs comparison.Standings do
                         if standing.IsTied then

@@ -63,8 +63,7 @@ module Tables =
             + (List.tryFindIndex ((=) technique) Technique.all
                |> Option.defaultValue Technique.all.Length)
 
-    let private levelName (experiment: Experiment) =
-        experiment.Level |> Option.map Level.name |> Option.defaultValue ""
+    let private levelName (experiment: Experiment) = Level.text experiment.Level
 
     /// Baselines first, then level by level, the techniques in the paper's order, each at all of its sites before other places.
     let rowOrder (run: Run) : int * int * string * bool * string =
@@ -383,8 +382,7 @@ module Tables =
         let placed =
             tuned runs
             |> List.filter (fun placed ->
-                placed.Run.IsFinished
-                && placed.Run.Experiment.Placement = Placement.everywhere)
+                placed.Run.IsFinished && placed.Run.Experiment.Placement = Placement.everywhere)
             |> newest
 
         let full = besideFull placed
@@ -405,8 +403,7 @@ module Tables =
             |> List.groupBy (fun placed -> placed.Run.Experiment.Seed, placed.Run.Device)
             |> List.filter (fun (_, seed) -> seed.Length = techniques)
             |> List.map (fun (_, seed) ->
-                let key: RowKey =
-                    "full fine-tuning's speed-up", level |> Option.map Level.name |> Option.defaultValue ""
+                let key: RowKey = "full fine-tuning's speed-up", Level.text level
 
                 let fullIds, seconds = full seed.Head
                 let ids = fullIds @ (seed |> List.map _.Run.Id)

@@ -44,7 +44,7 @@ type Decoding =
             NoRepeatNgram = 0
         }
 
-    /// Beam search with Hugging Face's defaults.
+    /// Beam search with Hugging Face's defaults; one beam is greedy decoding.
     static member Beam(beams: int, maxNewTokens: int) : Decoding =
         { Decoding.Greedy maxNewTokens with
             Beams = beams

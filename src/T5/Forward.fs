@@ -246,11 +246,14 @@ module Forward =
                 (int64 config.PadId).ToScalar()
             )
 
+    let private logitsAfter (pass: Pass) (model: T5) (source: Encoded) (labels: torch.Tensor) : torch.Tensor =
+        shiftRight model.Config labels |> decode pass model source |> head model
+
     /// Logits [rows, target length, vocabulary] under teacher forcing.
     let logits (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
         let pass = pass.Begin()
         let source = encode pass model batch.InputIds batch.Mask
-        shiftRight model.Config batch.Labels |> decode pass model source |> head model
+        logitsAfter pass model source batch.Labels
 
     /// The mean cross-entropy over the labels, in nats per token, as a float32 scalar.
     let lossOfLogits (logits: torch.Tensor) (labels: torch.Tensor) : torch.Tensor =
@@ -278,12 +281,7 @@ module Forward =
 
     /// `loss` in evaluation, from the encoder's output.
     let lossAfter (model: T5) (source: Encoded) (labels: torch.Tensor) : torch.Tensor =
-        let logits =
-            shiftRight model.Config labels
-            |> decode Pass.Evaluation model source
-            |> head model
-
-        lossOfOwn model logits labels
+        lossOfOwn model (logitsAfter Pass.Evaluation model source labels) labels
 
     /// Hidden states of both stacks in evaluation: the embedding, the sum after each block but the last, and the last
     /// after the final norm — what Hugging Face's `output_hidden_states` gives.

@@ -61,12 +61,7 @@ type internal SoftmaxLoops =
             if whole < padded then
                 highest <- Vector256.Max(highest, Vector256.Create(buffer, whole))
 
-            let mutable top = highest[0]
-
-            for lane in 1 .. Lanes.Width - 1 do
-                top <- max top highest[lane]
-
-            let tops = Vector256.Create top
+            let tops = Vector256.Create(Lanes.highest highest)
             let mutable sum = Vector256<float32>.Zero
             place <- 0
 
@@ -173,26 +168,15 @@ type internal SoftmaxLoops =
 /// dropout(softmax(Q Kᵀ + bias)) V as one step: it keeps Q, K, V and the softmax, and neither scores nor mask.
 [<RequireQualifiedAccess>]
 module internal FusedAttention =
-    let private noMask: MaskKey =
-        {
-            First = 0u
-            Second = 0u
-            Threshold = 1u
-            Scale = 0.0f
-        }
-
     /// Whether the kernel serves these tensors.
     let serves (bias: torch.Tensor option) (q: torch.Tensor) (k: torch.Tensor) (v: torch.Tensor) : bool =
         let isBroadcast (bias: torch.Tensor) (dimension: int) (size: int64) =
             bias.size dimension = 1L || bias.size dimension = size
 
-        Libtorch.isHere ()
+        Lanes.serves q
         && k.dtype = q.dtype
         && v.dtype = q.dtype
         && k.numel () > 0L
-        && q.device_type = DeviceType.CPU
-        && Lanes.isServed q.dtype
-        && q.numel () > 0L
         && q.size 0 * q.size 1 * q.size 2 * k.size 2 < 0x7fffffffL
         && (match bias with
             | Some bias ->
@@ -268,7 +252,7 @@ module internal FusedAttention =
         (k: torch.Tensor)
         (v: torch.Tensor)
         =
-        let key = key |> Option.defaultValue noMask
+        let key = key |> Option.defaultValue Mask.none
         let hasMask = key.Scale <> 0.0f
         let rows, heads, queries, keys = q.size 0, q.size 1, q.size 2, k.size 2
         let inputs = [ q; k; v ] @ Option.toList bias

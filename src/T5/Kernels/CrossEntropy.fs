@@ -42,11 +42,7 @@ type internal CrossEntropyLoops =
                     highest <- Vector256.Max(highest, Lanes.load isHalf x place)
                     place <- place + Lanes.Width
 
-                let mutable top = highest[0]
-
-                for lane in 1 .. Lanes.Width - 1 do
-                    top <- max top highest[lane]
-
+                let top = Lanes.highest highest
                 let tops = Vector256.Create top
                 let mutable sum = Vector256<float32>.Zero
                 place <- 0
@@ -101,12 +97,9 @@ type internal CrossEntropyLoops =
 module internal CrossEntropy =
     /// Whether the kernel serves these logits [.., vocabulary].
     let serves (logits: torch.Tensor) : bool =
-        Libtorch.isHere ()
-        && logits.device_type = DeviceType.CPU
-        && Lanes.isServed logits.dtype
+        Lanes.serves logits
         && logits.is_contiguous ()
         && logits.size -1 % int64 Lanes.Width = 0L
-        && logits.numel () > 0L
 
     /// The mean over the labels that are not `ignored`, a float32 scalar.
     let apply (ignored: int64) (logits: torch.Tensor) (labels: torch.Tensor) : torch.Tensor =
@@ -125,10 +118,12 @@ module internal CrossEntropy =
         use isCounted = labels.ne (ignored.ToScalar())
         use counted = isCounted.sum ()
         let count = float32 (counted.item<int64>())
-        use isOutside = labels.lt((0L).ToScalar()).logical_or(labels.ge ((int64 width).ToScalar())).logical_and isCounted
+
+        use isOutside =
+            labels.lt((0L).ToScalar()).logical_or(labels.ge ((int64 width).ToScalar())).logical_and isCounted
 
         // The loops read at the label's address.
-        if isOutside.any().item<bool> () then
+        if isOutside.any().item<bool>() then
             invalidArg (nameof labels) $"a label is outside the vocabulary of {width}"
 
         let from, places, tops, into =

@@ -34,13 +34,10 @@ type internal DropoutLoops =
 module internal Dropout =
     /// Whether the kernel serves this tensor; libtorch's dropout serves the others.
     let serves (rate: float) (x: torch.Tensor) : bool =
-        Libtorch.isHere ()
+        Lanes.serves x
         && rate > 0.0
         && rate < 1.0
-        && x.device_type = DeviceType.CPU
-        && Lanes.isServed x.dtype
         && x.numel () % int64 Mask.Block = 0L
-        && x.numel () > 0L
         && x.numel () < 0x7fffffffL
 
     /// Whether the kernel adds `x`, masked, to `residual`.

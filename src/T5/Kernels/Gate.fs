@@ -35,13 +35,7 @@ type internal GateLoops =
         (key: MaskKey, isHalf: bool, isGelu: bool, a: nativeint, b: nativeint, y: nativeint, first: int, last: int)
         : unit =
         for block in first .. last - 1 do
-            let mutable low = Vector256<float32>.One
-            let mutable high = Vector256<float32>.One
-
-            if key.Scale <> 0.0f then
-                let bits = Mask.bits key (uint32 block)
-                low <- Mask.low key bits
-                high <- Mask.high key bits
+            let struct (low, high) = Mask.factors key (uint32 block)
 
             for half in 0..1 do
                 let place = block * Mask.Block + half * Lanes.Width
@@ -65,13 +59,7 @@ type internal GateLoops =
             last: int
         ) : unit =
         for block in first .. last - 1 do
-            let mutable low = Vector256<float32>.One
-            let mutable high = Vector256<float32>.One
-
-            if key.Scale <> 0.0f then
-                let bits = Mask.bits key (uint32 block)
-                low <- Mask.low key bits
-                high <- Mask.high key bits
+            let struct (low, high) = Mask.factors key (uint32 block)
 
             for half in 0..1 do
                 let place = block * Mask.Block + half * Lanes.Width
@@ -83,30 +71,19 @@ type internal GateLoops =
 /// The inside of a gated feed-forward layer, dropout(act(a) ∘ b), in one pass forward and one back.
 [<RequireQualifiedAccess>]
 module internal Gate =
-    let private noMask: MaskKey =
-        {
-            First = 0u
-            Second = 0u
-            Threshold = 1u
-            Scale = 0.0f
-        }
-
     /// Whether the kernel serves these tensors.
     let serves (a: torch.Tensor) (b: torch.Tensor) : bool =
-        Libtorch.isHere ()
-        && a.device_type = DeviceType.CPU
-        && Lanes.isServed a.dtype
+        Lanes.serves a
         && a.dtype = b.dtype
         && a.is_contiguous ()
         && b.is_contiguous ()
         && a.shape = b.shape
         && a.numel () % int64 Mask.Block = 0L
-        && a.numel () > 0L
         && a.numel () < 0x7fffffffL
 
     /// mask ∘ act(a) ∘ b, without mask where there is no key.
     let apply (key: MaskKey option) (activation: Activation) (a: torch.Tensor) (b: torch.Tensor) : torch.Tensor =
-        let key = key |> Option.defaultValue noMask
+        let key = key |> Option.defaultValue Mask.none
         let isHalf, isGelu = a.dtype = torch.bfloat16, (activation = GeluNew)
         let blocks = int (a.numel ()) / Mask.Block
         let isRecording = Node.isRecording [ a; b ]

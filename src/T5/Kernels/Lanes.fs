@@ -14,9 +14,12 @@ module internal Lanes =
     [<Literal>]
     let Width = 8
 
-    /// The dtypes that the kernels read and write.
-    let isServed (dtype: torch.ScalarType) : bool =
-        dtype = torch.float32 || dtype = torch.bfloat16
+    /// Whether the kernels can run here and read this tensor: on the CPU, of a dtype that they know, not empty.
+    let serves (x: torch.Tensor) : bool =
+        Libtorch.isHere ()
+        && x.device_type = DeviceType.CPU
+        && (x.dtype = torch.float32 || x.dtype = torch.bfloat16)
+        && x.numel () > 0L
 
     let inline at (address: nativeint) (bytes: int) (index: int) : nativeint =
         address + nativeint index * nativeint bytes
@@ -74,6 +77,15 @@ module internal Lanes =
             NativePtr.write (NativePtr.ofNativeInt<uint16>(at address 2 index)) (uint16 rounded)
         else
             NativePtr.write (NativePtr.ofNativeInt<float32>(at address 4 index)) value
+
+    /// The highest of the eight.
+    let inline highest (vector: Vector256<float32>) : float32 =
+        let mutable top = vector[0]
+
+        for lane in 1 .. Width - 1 do
+            top <- max top vector[lane]
+
+        top
 
     let inline fma (a: Vector256<float32>) (b: Vector256<float32>) (c: Vector256<float32>) : Vector256<float32> =
         Fma.MultiplyAdd(a, b, c)

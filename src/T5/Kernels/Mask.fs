@@ -1,6 +1,7 @@
 namespace Peft.T5
 
 open System.Runtime.Intrinsics
+open Peft
 open TorchSharp
 
 /// The random numbers of dropout: a hash of a key and a place, so that the backward pass finds the same mask again and
@@ -20,22 +21,26 @@ type internal MaskKey =
 /// One number drawn from libtorch's generator serves a whole pass: every place of dropout gets its own key from it.
 [<Sealed>]
 type MaskKeys internal () =
-    let mutable state =
+    let chance =
         use _ = torch.NewDisposeScope()
-        uint64 (torch.randint(0L, System.Int64.MaxValue, [| 1L |], dtype = torch.int64).item<int64>())
+        Chance(uint64 (torch.randint(0L, System.Int64.MaxValue, [| 1L |], dtype = torch.int64).item<int64>()))
 
-    /// SplitMix64 (Steele, Lea and Flood 2014).
-    member internal _.Next() : uint64 =
-        state <- state + 0x9e3779b97f4a7c15UL
-        let z = (state ^^^ (state >>> 30)) * 0xbf58476d1ce4e5b9UL
-        let z = (z ^^^ (z >>> 27)) * 0x94d049bb133111ebUL
-        z ^^^ (z >>> 31)
+    member internal _.Next() : uint64 = chance.Next()
 
 [<RequireQualifiedAccess>]
 module internal Mask =
     /// Elements that one hash of eight lanes decides.
     [<Literal>]
     let Block = 16
+
+    /// The key of no dropout: its scale is 0.
+    let none: MaskKey =
+        {
+            First = 0u
+            Second = 0u
+            Threshold = 1u
+            Scale = 0.0f
+        }
 
     /// The key of the next place of dropout with this rate, which is above 0 and below 1.
     let key (keys: MaskKeys) (rate: float) : MaskKey =
@@ -77,3 +82,11 @@ module internal Mask =
         let drawn = Vector256.ShiftRightLogical(bits, 16).AsInt32()
         let kept = Vector256.GreaterThan(drawn, Vector256.Create(int key.Threshold - 1))
         Vector256.BitwiseAnd(kept.AsSingle(), Vector256.Create key.Scale)
+
+    /// The factors of a block's 16 elements, in two halves; ones where the key is that of no dropout.
+    let inline factors (key: MaskKey) (block: uint32) : struct (Vector256<float32> * Vector256<float32>) =
+        if key.Scale = 0.0f then
+            struct (Vector256<float32>.One, Vector256<float32>.One)
+        else
+            let bits = bits key block
+            struct (low key bits, high key bits)

@@ -117,14 +117,11 @@ type internal RmsNormLoops =
 module internal RmsNorm =
     /// Whether the kernel serves `x` with this `scale`.
     let serves (scale: torch.Tensor) (x: torch.Tensor) : bool =
-        Libtorch.isHere ()
+        Lanes.serves x
         && scale.dim () = 1L
         && scale.size 0 = x.size -1
         && scale.is_contiguous ()
-        && x.device_type = DeviceType.CPU
-        && Lanes.isServed x.dtype
         && x.size -1 % int64 Lanes.Width = 0L
-        && x.numel () > 0L
         && x.numel () < 0x7fffffffL
 
     let private gradientOfScale isHalf rows width x inverse (gradient: nativeint) (like: torch.Tensor) =

@@ -58,13 +58,15 @@ module internal Threads =
     /// Elements that a thread takes at once: fewer are not worth waking another for.
     let private grain = 16384
 
-    /// Runs `body first last` over rows of `width` elements in pieces whose borders depend on the shape alone.
-    let rows (count: int) (width: int) (body: int -> int -> unit) : unit =
-        let perChunk = max 1 (grain / max 1 width)
-        let chunks = (count + perChunk - 1) / perChunk
-        run chunks (fun chunk -> body (chunk * perChunk) (min count ((chunk + 1) * perChunk)))
+    let private rowsPerPiece (width: int) = max 1 (grain / max 1 width)
 
     /// How many pieces `rows` makes, and which of them begins at row `first`.
     let pieces (count: int) (width: int) : int * (int -> int) =
-        let perChunk = max 1 (grain / max 1 width)
-        (count + perChunk - 1) / perChunk, (fun first -> first / perChunk)
+        let perPiece = rowsPerPiece width
+        (count + perPiece - 1) / perPiece, (fun first -> first / perPiece)
+
+    /// Runs `body first last` over rows of `width` elements in pieces whose borders depend on the shape alone.
+    let rows (count: int) (width: int) (body: int -> int -> unit) : unit =
+        let perPiece = rowsPerPiece width
+
+        run (fst (pieces count width)) (fun piece -> body (piece * perPiece) (min count ((piece + 1) * perPiece)))
