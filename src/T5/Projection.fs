@@ -13,6 +13,9 @@ type Basis = { A: torch.Tensor; B: torch.Tensor }
 type Projection =
     /// y = W x, with `weight` of shape [out, in].
     | Dense of weight: Leaf
+    /// The same of a frozen weight, computed from a copy of it in the order in which oneDNN multiplies. For decoding: there is
+    /// no backward pass.
+    | Packed of weight: Leaf * copy: torch.Tensor
     /// y = inner x + scale · B (A dropout(x)), with `a` [rank, in] and `b` [out, rank] (LoRA, Hu et al. 2021, eq. 3).
     | LowRank of inner: Projection * a: Leaf * b: Leaf * scale: float * dropout: float
     /// y = output ∘ inner(input ∘ x), with `input` [in] and `output` [out] ((IA)3; T-Few's LoRALinear).
@@ -39,7 +42,8 @@ module Projection =
     /// The base weight [out, in] at the centre of all wrappers.
     let rec weight (projection: Projection) : Leaf =
         match projection with
-        | Dense weight -> weight
+        | Dense weight
+        | Packed(weight = weight) -> weight
         | LowRank(inner = inner)
         | Rescaled(inner = inner)
         | Shifted(inner = inner)
@@ -52,7 +56,8 @@ module Projection =
     /// Whether the whole is one linear map and a bias, so that it can be merged into a weight.
     let rec isLinear (projection: Projection) : bool =
         match projection with
-        | Dense _ -> true
+        | Dense _
+        | Packed _ -> true
         | LowRank(inner = inner)
         | Rescaled(inner = inner)
         | Shifted(inner = inner)
@@ -86,7 +91,8 @@ module Projection =
             weight.add (update, scale.ToScalar()), bias
 
         match projection with
-        | Dense weight -> wide weight, None
+        | Dense weight
+        | Packed(weight = weight) -> wide weight, None
         | LowRank(inner, a, b, scale, _) -> plus inner scale ((wide b).mm(wide a))
         | Singular(inner, a, e, b, scale, _, _) -> plus inner scale ((wide b).mm((wide a).mul(wide e)))
         | SharedBasis(inner, basis, d, b, _) ->
@@ -123,6 +129,7 @@ module Projection =
     let rec apply (pass: Pass) (projection: Projection) (x: torch.Tensor) : torch.Tensor =
         match projection with
         | Dense weight -> linear weight x
+        | Packed(copy = copy) -> Product.packed copy x
         | LowRank(inner, a, b, scale, dropout) ->
             let update = x |> Drop.apply pass dropout |> linear a |> linear b
             (apply pass inner x).add(update, scale.ToScalar())
@@ -191,7 +198,8 @@ module Projection =
             (square - torch.eye (square.size 0, dtype = square.dtype, device = square.device)).norm()
 
         match projection with
-        | Dense _ -> []
+        | Dense _
+        | Packed _ -> []
         | Singular(inner, a, _, b, _, _, penalty) ->
             let a, b = a.Value, b.Value
 
@@ -225,7 +233,8 @@ module Projection =
             match bias with
             | Some bias -> Shifted(dense, frozen bias torch.float32)
             | None -> dense
-        | Dense _ -> projection
+        | Dense _
+        | Packed _ -> projection
         | LowRank(inner, a, b, scale, dropout) -> LowRank(merge dtype inner, a, b, scale, dropout)
         | Rescaled(inner, input, output) -> Rescaled(merge dtype inner, input, output)
         | Shifted(inner, bias) -> Shifted(merge dtype inner, bias)
@@ -236,12 +245,23 @@ module Projection =
         | Serial(inner, bottleneck) -> Serial(merge dtype inner, bottleneck)
         | Routed members -> Routed(List.map (merge dtype) members)
 
+    /// Frozen dense maps of dtype `dtype` packed where that pays, bare or under a bias. The caller owns the copies.
+    let rec pack (dtype: torch.ScalarType) (projection: Projection) : Projection =
+        match projection with
+        | Dense(Frozen weight) when weight.dtype = dtype ->
+            match Product.pack weight with
+            | Some copy -> Packed(Frozen weight, copy)
+            | None -> projection
+        | Shifted(inner, bias) -> Shifted(pack dtype inner, bias)
+        | _ -> projection
+
     let rec private mapNamed (f: string -> Leaf -> Leaf) (name: string) (projection: Projection) : Projection =
         let inside = mapNamed f name
         let at suffix = f $"{name}.{suffix}"
 
         match projection with
-        | Dense weight -> Dense(at "weight" weight)
+        | Dense weight
+        | Packed(weight = weight) -> Dense(at "weight" weight)
         | LowRank(inner, a, b, scale, dropout) -> LowRank(inside inner, at "lora_a" a, at "lora_b" b, scale, dropout)
         | Rescaled(inner, input, output) ->
             Rescaled(inside inner, Option.map (at "multi_lora_a") input, Option.map (at "multi_lora_b") output)

@@ -2,7 +2,6 @@ namespace Peft.T5
 
 #nowarn "9" // Addresses of tensors are plain numbers here.
 
-open System
 open System.Runtime.CompilerServices
 open System.Runtime.Intrinsics
 open Microsoft.FSharp.NativeInterop
@@ -35,23 +34,7 @@ type internal CrossEntropyLoops =
                 Lanes.set false normalisers row 0.0f
             else
                 let x = logits + nativeint (int64 row * int64 width * (if isHalf then 2L else 4L))
-                let mutable highest = Vector256.Create Single.NegativeInfinity
-                let mutable place = 0
-
-                while place < width do
-                    highest <- Vector256.Max(highest, Lanes.load isHalf x place)
-                    place <- place + Lanes.Width
-
-                let top = Lanes.highest highest
-                let tops = Vector256.Create top
-                let mutable sum = Vector256<float32>.Zero
-                place <- 0
-
-                while place < width do
-                    sum <- sum + Vector256.Exp(Lanes.load isHalf x place - tops)
-                    place <- place + Lanes.Width
-
-                let normaliser = top + log (Vector256.Sum sum)
+                let normaliser = LogSumExpLoops.Row(isHalf, width, x)
                 Lanes.set false normalisers row normaliser
                 Lanes.set false losses row (normaliser - Lanes.get isHalf x (int label))
 

@@ -30,6 +30,9 @@ module internal Libtorch =
         nativeint& result
     )
 
+    [<DllImport("libtorch_cpu", EntryPoint = "aoti_torch_call_dispatcher")>]
+    extern int private callOperator(nativeint operator, nativeint overload, uint64[] stack)
+
     [<DllImport("libtorch_cpu", EntryPoint = "GOMP_parallel")>]
     extern void private gompParallel(nativeint work, nativeint data, uint32 threads, uint32 flags)
 
@@ -61,11 +64,23 @@ module internal Libtorch =
     let private oneDnn =
         lazy (here.Value && not (isIntel ()) && has [ "aoti_torch_cpu__linear_pointwise" ])
 
+    let private packing =
+        lazy
+            (here.Value
+             && has [ "aoti_torch_cpu__linear_pointwise"; "aoti_torch_call_dispatcher" ])
+
     /// Whether the kernels of this folder can run.
     let isHere () : bool = here.Value
 
     /// Whether float32 products go to oneDNN.
     let prefersOneDnn () : bool = oneDnn.Value
+
+    /// Whether a weight of this dtype gains by standing in oneDNN's order. Without AVX-512 oneDNN has no bfloat16 product.
+    let canPack (dtype: torch.ScalarType) : bool =
+        packing.Value
+        && (if dtype = torch.bfloat16 then Avx512BW.IsSupported
+            elif dtype = torch.float32 then oneDnn.Value
+            else false)
 
     let private check (code: int) =
         if code <> 0 then
@@ -90,6 +105,20 @@ module internal Libtorch =
         let mutable result = 0n
         check (linearPointwise (x.Handle, weight.Handle, 0n, none.Value, 0n, 0L, 0n, &result))
         torch.Tensor.UnsafeCreateTensor result
+
+    let private reorder =
+        lazy (Marshal.StringToCoTaskMemUTF8 "mkldnn::_reorder_linear_weight")
+
+    let private firstOverload = lazy (Marshal.StringToCoTaskMemUTF8 "")
+
+    /// `weight` [out, in] in the order in which oneDNN multiplies: an opaque tensor that only `product` takes.
+    let pack (weight: torch.Tensor) : torch.Tensor =
+        let mutable copy = 0n
+        check (newHandle (weight.Handle, &copy))
+        // The operator's arguments, which it takes over: the weight, and no number of rows. The result replaces the first.
+        let stack = [| uint64 copy; 0UL |]
+        check (callOperator (reorder.Value, firstOverload.Value, stack))
+        torch.Tensor.UnsafeCreateTensor(nativeint stack[0])
 
     /// Runs `work data` once on each of `threads` of libtorch's own threads.
     let parallel' (work: nativeint) (data: nativeint) (threads: int) : unit =

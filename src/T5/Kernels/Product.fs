@@ -52,3 +52,21 @@ module internal Product =
 
             Libtorch.product x weight
             |> Node.create [ x; weight ] saved (backward wantsX wantsWeight)
+
+    /// A weight of fewer elements is multiplied in little more time than a call takes.
+    let private leastPacked = 65_536L
+
+    /// A copy of a frozen `weight` [out, in] in the order in which oneDNN multiplies, for `packed`; none where it would not pay.
+    /// Few rows take two to four times as long where oneDNN has to bring the weight into this order at each call.
+    let pack (weight: torch.Tensor) : torch.Tensor option =
+        if
+            weight.device_type = DeviceType.CPU
+            && weight.numel () >= leastPacked
+            && Libtorch.canPack weight.dtype
+        then
+            Some(Libtorch.pack weight)
+        else
+            None
+
+    /// `linear` with a weight that `pack` made. Not differentiated.
+    let packed (weight: torch.Tensor) (x: torch.Tensor) : torch.Tensor = Libtorch.product x weight

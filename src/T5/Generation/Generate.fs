@@ -21,17 +21,26 @@ module Generate =
             Score = line.Score
         }
 
-    let private nextGreedy (decoding: Decoding) (config: Config) (cache: Cache) (step: int) (lines: Line[]) =
+    let private stepped (decoder: StepDecoder) (step: int) (lines: Line[]) =
+        decoder.Step(lines |> Array.map (_.Tokens >> Array.last), step)
+
+    /// The most likely token of each line and its log-probability.
+    let private nextGreedy (decoding: Decoding) (config: Config) (decoder: StepDecoder) (step: int) (lines: Line[]) =
+        decoder.Prepare step
         use _ = torch.NewDisposeScope()
-        let scores = cache.Step(lines |> Array.map (_.Tokens >> Array.last), step)
-        Constraint.apply decoding config (lines |> Array.map _.Tokens) scores
-        let struct (best, ids) = scores.max 1L
-        let logProbabilities = (best - scores.logsumexp 1L).data<float32>().ToArray()
-        Array.zip (ids.data<int64>().ToArray()) logProbabilities
+
+        let scores =
+            stepped decoder step lines
+            |> Constraint.apply decoding config (lines |> Array.map _.Tokens)
+
+        Array.map2
+            (fun (best: Highest) normaliser -> best.Ids[0], best.Values[0] - normaliser)
+            (Scores.highest 1 scores)
+            (Scores.logSumExp scores)
 
     let private greedy (pass: Pass) (decoding: Decoding) (model: T5) (source: Encoded) : Line[] =
         let config = model.Config
-        let cache = Cache(pass, model, source, 1, decoding.MaxNewTokens)
+        let decoder = StepDecoder(pass, model, source, 1, decoding.MaxNewTokens)
         let rows = int (source.Hidden.size 0)
 
         let results =
@@ -61,7 +70,7 @@ module Generate =
                             Tokens = Array.append line.Tokens (Array.create missing (int64 config.PadId))
                         })
 
-                nextGreedy decoding config cache step lines
+                nextGreedy decoding config decoder step lines
                 |> Array.iteri (fun place (token, logProbability) ->
                     let line = results[live[place]]
 
@@ -76,7 +85,7 @@ module Generate =
 
                 if shouldLeave isDone then
                     let kept = Array.indexed isDone |> Array.filter (snd >> not) |> Array.map fst
-                    cache.Keep(Array.map int64 kept)
+                    decoder.Select(kept, step + 1)
                     loop (kept |> Array.map (fun place -> live[place])) (step + 1)
                 else
                     loop live (step + 1)
@@ -96,41 +105,50 @@ module Generate =
     type private Candidate =
         { Parent: int; Line: Line; IsEnd: bool }
 
-    /// The 2 · beams best continuations of every row, best first.
-    let private candidates (decoding: Decoding) (config: Config) (cache: Cache) step (rows: Search[]) : Candidate[][] =
+    /// The 2 · beams best continuations of every row, best first: they are among the 2 · beams best of each of its lines.
+    let private candidates (decoding: Decoding) (config: Config) (decoder: StepDecoder) step (rows: Search[]) =
+        decoder.Prepare step
         use _ = torch.NewDisposeScope()
         let lines = rows |> Array.collect _.Running
+        let logits = stepped decoder step lines
 
-        let scores =
-            cache.Step(lines |> Array.map (_.Tokens >> Array.last), step).log_softmax 1L
+        let normalisers, scores =
+            // What divides scores must divide log-probabilities; what forbids tokens may do so before.
+            if decoding.RepetitionPenalty <> 1.0 then
+                Array.zeroCreate lines.Length, logits.``to``(torch.float32).log_softmax 1L
+            else
+                Scores.logSumExp logits, logits
 
-        Constraint.apply decoding config (lines |> Array.map _.Tokens) scores
-        let width = scores.size 1
+        let best =
+            scores
+            |> Constraint.apply decoding config (lines |> Array.map _.Tokens)
+            |> Scores.highest (2 * decoding.Beams)
 
-        let running =
-            torch.tensor(lines |> Array.map (_.Score >> float32), device = scores.device).unsqueeze 1L
+        let continuations (row: int) (parent: int) =
+            let place = row * decoding.Beams + parent
+            let line, best = lines[place], best[place]
 
-        let all = (scores + running).view(int64 rows.Length, -1L)
-        let count = 2 * decoding.Beams
-        let struct (best, places) = all.topk count
+            Array.map2
+                (fun (value: float32) token ->
+                    let score = value - normalisers[place] + float32 line.Score
 
-        let best, places =
-            best.flatten().data<float32>().ToArray(), places.flatten().data<int64>().ToArray()
+                    {
+                        Parent = parent
+                        Line =
+                            {
+                                Tokens = Array.append line.Tokens [| token |]
+                                Score = float score
+                            }
+                        IsEnd = token = int64 config.EosId || step + 1 = decoding.MaxNewTokens
+                    })
+                best.Values
+                best.Ids
 
         Array.init rows.Length (fun row ->
-            Array.init count (fun rank ->
-                let cell = row * count + rank
-                let parent, token = int (places[cell] / width), places[cell] % width
-
-                {
-                    Parent = parent
-                    Line =
-                        {
-                            Tokens = Array.append rows[row].Running[parent].Tokens [| token |]
-                            Score = float best[cell]
-                        }
-                    IsEnd = token = int64 config.EosId || step + 1 = decoding.MaxNewTokens
-                }))
+            Array.init decoding.Beams (continuations row)
+            |> Array.concat
+            |> Array.sortWith (fun left right -> compare right.Line.Score left.Line.Score)
+            |> Array.truncate (2 * decoding.Beams))
 
     let private isHopeless (decoding: Decoding) length (running: Line[]) (finished: Line list) =
         let reach =
@@ -202,7 +220,7 @@ module Generate =
 
     let private beam (pass: Pass) (decoding: Decoding) (model: T5) (source: Encoded) : Line list[] =
         let config, beams = model.Config, decoding.Beams
-        let cache = Cache(pass, model, source, beams, decoding.MaxNewTokens)
+        let decoder = StepDecoder(pass, model, source, beams, decoding.MaxNewTokens)
         let rows = int (source.Hidden.size 0)
 
         // All beams start alike; only the first may be continued, or every beam would be the same.
@@ -222,7 +240,7 @@ module Generate =
 
         let rec loop (live: int[]) step =
             let searches = live |> Array.map (fun row -> results[row])
-            let found = candidates decoding config cache step searches
+            let found = candidates decoding config decoder step searches
 
             let parents =
                 live
@@ -234,18 +252,17 @@ module Generate =
                             advance decoding step results[row] found[place]
 
                     results[row] <- if next.IsDone then wait config next else next
-                    parents |> Array.map (fun parent -> int64 (place * beams + parent)))
+                    parents |> Array.map (fun parent -> place * beams + parent))
 
             let isDone = live |> Array.map (fun row -> results[row].IsDone)
 
             if not (Array.forall id isDone) then
-                cache.Reorder(Array.concat parents, step + 1)
-
                 if shouldLeave isDone then
                     let kept = Array.indexed isDone |> Array.filter (snd >> not) |> Array.map fst
-                    cache.Keep(Array.map int64 kept)
+                    decoder.Select(kept |> Array.collect (fun place -> parents[place]), step + 1)
                     loop (kept |> Array.map (fun place -> live[place])) (step + 1)
                 else
+                    decoder.Select(Array.concat parents, step + 1)
                     loop live (step + 1)
 
         loop (Array.init rows id) 0
