@@ -472,7 +472,8 @@ module Pipeline =
             Name: string
         }
 
-    let private lockPath results name = IO.Path.Combine(results, name + ".lock")
+    let private lockPath results name =
+        IO.Path.Combine(results, name + ".lock")
 
     /// Runs the pieces together with all other processes that do so in the same folder.
     let private together (shop: Workshop) (since: DateTime) (count: int) (pieces: Piece list) : Run list =

@@ -4,6 +4,7 @@ open System
 open System.Diagnostics
 open System.Globalization
 open System.IO
+open System.Runtime.InteropServices
 open System.Threading
 open Argu
 open Peft.T5
@@ -18,14 +19,24 @@ module Commands =
     let private useThreads (count: int option) =
         count |> Option.iter (Options.threads >> torch.set_num_threads)
 
-    /// A source that Ctrl-C cancels; a second Ctrl-C ends the process at once.
+    /// A source that Ctrl-C or `kill` cancels; a second time they end the process at once.
     let private stopSource () =
         let source = new CancellationTokenSource()
 
-        Console.CancelKeyPress.Add(fun pressed ->
-            pressed.Cancel <- not source.IsCancellationRequested
-            source.Cancel())
+        /// Whether the signal is the first.
+        let stop () =
+            let isFirst = not source.IsCancellationRequested
+            source.Cancel()
+            isFirst
 
+        Console.CancelKeyPress.Add(fun pressed -> pressed.Cancel <- stop ())
+
+        // Left to itself the runtime takes libtorch apart while it computes.
+        let termination =
+            PosixSignalRegistration.Create(PosixSignal.SIGTERM, (fun signal -> signal.Cancel <- stop ()))
+
+        // Ends with the registration's owner: the source, which the handler of Ctrl-C keeps.
+        source.Token.Register(fun () -> GC.KeepAlive termination) |> ignore
         source
 
     let private stopOnCtrlC () = (stopSource ()).Token
@@ -162,7 +173,13 @@ module Commands =
             $"\n{runs.Length} runs in {Progress.duration seconds}; results, predictions and this table (Markdown, CSV) are in {results}."
 
     /// Runs the experiments, `jobs` at once, and gives all runs.
-    let private runAll options costs jobs experiments (shopFor: string -> CancellationToken -> (Report -> unit) -> Workshop) =
+    let private runAll
+        options
+        costs
+        jobs
+        experiments
+        (shopFor: string -> CancellationToken -> (Report -> unit) -> Workshop)
+        =
         let began, command = DateTime.UtcNow, commandLine ()
         let threads = torch.get_num_threads ()
 
@@ -264,7 +281,14 @@ module Commands =
                 let run =
                     Progress.during (costs session plan experiments) (fun report ->
                         let shop =
-                            workshop session plan (fun _ -> Some output) results (stopOnCtrlC ()) (commandLine ()) report
+                            workshop
+                                session
+                                plan
+                                (fun _ -> Some output)
+                                results
+                                (stopOnCtrlC ())
+                                (commandLine ())
+                                report
 
                         Pipeline.run shop task 1 1 experiment)
 

@@ -126,7 +126,8 @@ type ModelOption =
             | Adapter _ -> "Folder of a trained adapter. The base model alone if not given."
             | Model _ -> "Folder of the base checkpoint. The embedded model if not given."
             | Data _ -> "Folder of the data sets. The embedded data if not given."
-            | Task _ -> "evaluate: the task whose test rows are answered. generate: the task in whose words the texts are put."
+            | Task _ ->
+                "evaluate: the task whose test rows are answered. generate: the task in whose words the texts are put."
             | Custom _ -> "Folder of your own data, instead of --task."
             | Input_Column _ -> "Your data's input column. 'input' if not given."
             | Target_Column _ -> "Your data's target column. 'target' if not given."
@@ -365,7 +366,6 @@ module Options =
             Beams = options.GetResult(SweepOption.Beams, 1)
             Preset =
                 options.TryGetResult Preset
-                |> Option.defaultWith (fun () ->
-                    if Embedded.isModel modelFolder then "small" else "paper")
+                |> Option.defaultWith (fun () -> if Embedded.isModel modelFolder then "small" else "paper")
             Overrides = overrides options
         }

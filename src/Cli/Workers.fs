@@ -94,7 +94,12 @@ type internal Workers(count: int, arguments: string list, stop: CancellationToke
 [<RequireQualifiedAccess>]
 module internal Worker =
     /// The arguments for workers of a sweep that began at `since`: its own, with the number of threads said.
-    let arguments (options: ParseResults<SweepOption>) (threads: int) (since: DateTime) (command: string) : string list =
+    let arguments
+        (options: ParseResults<SweepOption>)
+        (threads: int)
+        (since: DateTime)
+        (command: string)
+        : string list =
         let kept =
             options.GetAllResults()
             |> List.filter (function
@@ -104,8 +109,7 @@ module internal Worker =
 
         let own = [ SweepOption.Threads threads; Worker(since.Ticks, command) ]
 
-        "sweep"
-        :: List.ofArray (options.Parser.PrintCommandLineArguments(kept @ own))
+        "sweep" :: List.ofArray (options.Parser.PrintCommandLineArguments(kept @ own))
 
     /// In a worker: cancels when standard input closes, that is, when the process that started this one stops it or has ended.
     let stopWithParent (source: CancellationTokenSource) : unit =
