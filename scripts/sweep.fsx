@@ -2,6 +2,7 @@
 //
 //   dotnet fsi scripts/sweep.fsx                                     the embedded data and model, low level
 //   dotnet fsi scripts/sweep.fsx --levels low,medium --seeds 1 2 3   more data, three seeds
+//   dotnet fsi scripts/sweep.fsx --jobs 2                            two runs at once
 //   dotnet fsi scripts/sweep.fsx --dry-run                           what would run, and how long about
 //   dotnet fsi scripts/sweep.fsx --help                              every option
 #load "prelude.fsx"

@@ -23,6 +23,10 @@ type Report =
     | Ended of Run
     /// A run had its result already.
     | Skipped of Experiment
+    /// Another process that works on the same results folder has ended the run `place` of `count`.
+    | EndedElsewhere of run: Run * place: int * count: int
+    /// Nothing is left to begin, and other processes still have so many runs.
+    | Waiting of runs: int
 
 /// Where runs leave their results, and whom they tell.
 [<ReferenceEquality>]
@@ -429,10 +433,8 @@ module Pipeline =
         | :? OperationCanceledException -> None
         | other -> Some $"{other.Message.ReplaceLineEndings(string ' ')} ({other.GetType().Name})"
 
-    /// The result that an experiment has already; none where it failed, since it is then tried again.
-    let tryFinished (results: string) (experiment: Experiment) : Run option =
-        let path = Run.path results experiment
-
+    /// The result file of an experiment, finished or failed.
+    let private tryResult (path: string) (experiment: Experiment) : Run option =
         if IO.File.Exists path then
             let run = Run.read path
 
@@ -440,17 +442,76 @@ module Pipeline =
                 userError
                     $"{path} holds the result of another experiment. Move it away or name another folder with --results."
 
-            if run.IsFinished then Some run else None
+            Some run
         else
             None
 
-    /// Runs every experiment that has no result yet; a run that fails is recorded, and the others go on. Gives all runs in
-    /// the order of the experiments. Raises `OperationCanceledException` when stopped.
-    let sweep (shop: Workshop) (experiments: (TaskDefinition * Experiment) list) : Run list =
+    /// The result that an experiment has already; none where it failed, since it is then tried again.
+    let tryFinished (results: string) (experiment: Experiment) : Run option =
+        tryResult (Run.path results experiment) experiment |> Option.filter _.IsFinished
+
+    /// One run whose failure is recorded; only a stop passes through.
+    let private attempt (shop: Workshop) (task: TaskDefinition) place count (experiment: Experiment) : Run =
+        try
+            run shop task place count experiment
+        with error ->
+            match isolated error with
+            | None -> reraise ()
+            | Some cause ->
+                let run = failed shop experiment cause
+                Run.write shop.Results run
+                shop.Report(Ended run)
+                run
+
+    /// An experiment of a sweep without a result yet. Its name, a hash, is asked for often.
+    type private Piece =
+        {
+            Task: TaskDefinition
+            Experiment: Experiment
+            Place: int
+            Name: string
+        }
+
+    let private lockPath results name =
+        IO.Path.Combine(results, name + ".lock")
+
+    /// Runs the pieces together with all other processes that do so in the same folder.
+    let private together (shop: Workshop) (since: DateTime) (count: int) (pieces: Piece list) : Run list =
+        let lockPath (piece: Piece) = lockPath shop.Results piece.Name
+
+        // A failure from before is tried again; one of another process meanwhile is as good as an own one.
+        let settled (piece: Piece) =
+            let file = IO.Path.Combine(shop.Results, piece.Name + ".json")
+
+            tryResult file piece.Experiment
+            |> Option.filter (fun run -> run.IsFinished || IO.File.GetLastWriteTimeUtc file >= since)
+
+        let settledElsewhere (piece: Piece) =
+            let run = settled piece
+
+            run
+            |> Option.iter (fun run -> shop.Report(EndedElsewhere(run, piece.Place, count)))
+
+            run
+
+        let perform look (piece: Piece) =
+            let report event =
+                shop.Report event
+
+                match event with
+                | EpochEnded _ -> look ()
+                | _ -> ()
+
+            attempt { shop with Report = report } piece.Task piece.Place count piece.Experiment
+
+        pieces
+        |> SharedWork.each shop.Stop lockPath settledElsewhere perform (Waiting >> shop.Report)
+
+    /// `sweep` for a process that joins one which began at `since`: what failed after that is not tried again.
+    let sweepSince (since: DateTime) (shop: Workshop) (experiments: (TaskDefinition * Experiment) list) : Run list =
         Files.createFolder shop.Results
         // Said now rather than after the first epoch.
         Files.checkWritable shop.Results
-        let count = experiments.Length
 
         // What stands in the way of all runs, or of writing the table in the end, is said before hours of work.
         let standing = experiments |> List.map (snd >> tryFinished shop.Results)
@@ -458,22 +519,40 @@ module Pipeline =
         if standing |> List.exists Option.isNone then
             shop.Session.CheckVocabulary()
 
-        List.zip experiments standing
-        |> List.mapi (fun index ((task, experiment), finished) ->
-            match finished with
-            | Some finished ->
+        for (_, experiment), finished in List.zip experiments standing do
+            if finished.IsSome then
                 // Left over where a process ended between its result and its clean-up.
                 RunState.remove shop.Results experiment
+                SharedWork.clear (lockPath shop.Results (Experiment.name experiment))
                 shop.Report(Skipped experiment)
-                finished
-            | None ->
-                try
-                    run shop task (index + 1) count experiment
-                with error ->
-                    match isolated error with
-                    | None -> reraise ()
-                    | Some cause ->
-                        let run = failed shop experiment cause
-                        Run.write shop.Results run
-                        shop.Report(Ended run)
-                        run)
+
+        let made =
+            List.zip experiments standing
+            |> List.indexed
+            |> List.choose (fun (index, ((task, experiment), finished)) ->
+                if finished.IsSome then
+                    None
+                else
+                    Some
+                        {
+                            Task = task
+                            Experiment = experiment
+                            Place = index + 1
+                            Name = Experiment.name experiment
+                        })
+            |> together shop since experiments.Length
+
+        standing
+        |> List.mapFold
+            (fun made finished ->
+                match finished with
+                | Some run -> run, made
+                | None -> List.head made, List.tail made)
+            made
+        |> fst
+
+    /// Runs every experiment that has no result yet; a run that fails is recorded, and the others go on. Gives all runs in
+    /// the order of the experiments. Several processes may sweep into one folder: each experiment is run by one of them, and
+    /// each of them waits for all results. Raises `OperationCanceledException` when stopped.
+    let sweep (shop: Workshop) (experiments: (TaskDefinition * Experiment) list) : Run list =
+        sweepSince DateTime.UtcNow shop experiments

@@ -12,11 +12,15 @@ module BenchProcess =
     let self () : string * string list =
         let assembly = Assembly.GetExecutingAssembly().Location
 
+        let isNamed name (host: string) =
+            let file = string (Path.GetFileName host)
+            file = name || file = name + ".exe"
+
         match Environment.ProcessPath with
         | null -> "dotnet", [ assembly ]
-        | host when Path.GetFileNameWithoutExtension host = "dotnet" -> host, [ assembly ]
+        | host when isNamed "dotnet" host -> host, [ assembly ]
         // The program's own host, which `dotnet run` starts; a host of something else (tests) cannot run commands.
-        | host when Path.GetFileNameWithoutExtension host = Path.GetFileNameWithoutExtension assembly -> host, []
+        | host when isNamed (string (Path.GetFileNameWithoutExtension assembly)) host -> host, []
         | _ -> "dotnet", [ assembly ]
 
     /// Runs a program to its end; gives exit code, standard output and standard error. `UserError` where it cannot start.

@@ -4,6 +4,7 @@ open System
 open System.Diagnostics
 open System.Globalization
 open System.IO
+open System.Runtime.InteropServices
 open System.Threading
 open Argu
 open Peft.T5
@@ -18,15 +19,27 @@ module Commands =
     let private useThreads (count: int option) =
         count |> Option.iter (Options.threads >> torch.set_num_threads)
 
-    /// A token that Ctrl-C cancels; a second Ctrl-C ends the process at once.
-    let private stopOnCtrlC () =
+    /// A source that Ctrl-C or `kill` cancels; a second time they end the process at once.
+    let private stopSource () =
         let source = new CancellationTokenSource()
 
-        Console.CancelKeyPress.Add(fun pressed ->
-            pressed.Cancel <- not source.IsCancellationRequested
-            source.Cancel())
+        /// Whether the signal is the first.
+        let stop () =
+            let isFirst = not source.IsCancellationRequested
+            source.Cancel()
+            isFirst
 
-        source.Token
+        Console.CancelKeyPress.Add(fun pressed -> pressed.Cancel <- stop ())
+
+        // Left to itself the runtime takes libtorch apart while it computes.
+        let termination =
+            PosixSignalRegistration.Create(PosixSignal.SIGTERM, (fun signal -> signal.Cancel <- stop ()))
+
+        // Ends with the registration's owner: the source, which the handler of Ctrl-C keeps.
+        source.Token.Register(fun () -> GC.KeepAlive termination) |> ignore
+        source
+
+    let private stopOnCtrlC () = (stopSource ()).Token
 
     let private commandLine () =
         Environment.GetCommandLineArgs()
@@ -70,7 +83,7 @@ module Commands =
         pass ()
         watch.Elapsed.TotalSeconds / float rows.Length
 
-    let private dryRun (session: Session) (plan: SweepPlan) results (experiments: (TaskDefinition * Experiment) list) =
+    let private dryRun (session: Session) (plan: SweepPlan) results jobs experiments =
         let costs = costs session plan experiments |> dict
 
         let perTask =
@@ -80,7 +93,7 @@ module Commands =
 
         let mutable total = 0.0
 
-        for task, experiment in experiments do
+        for (task: TaskDefinition), (experiment: Experiment) in experiments do
             let level = experiment.Level |> Option.defaultValue High
 
             let split =
@@ -116,18 +129,20 @@ module Commands =
             printfn
                 $"{experiment.Task}, {Experiment.rowName experiment}, seed {experiment.Seed}: {rows} training, {split.Test.Length} test rows, {text} trained parameters, about {Progress.duration seconds} ({state})"
 
+        let among = if jobs > 1 then $" for {jobs} jobs" else ""
+
         printfn
-            $"\n{experiments.Length} runs, about {Progress.duration total} of work left (from one forward pass; early stopping may shorten it)."
+            $"\n{List.length experiments} runs, about {Progress.duration (total / float jobs)} of work left{among} (from one forward pass; early stopping may shorten it)."
 
         0
 
-    let private workshop session (plan: SweepPlan) adapter results report : Workshop =
+    let private workshop session (plan: SweepPlan) adapter results stop command report : Workshop =
         {
             Session = session
             Results = results
             Report = report
-            Stop = stopOnCtrlC ()
-            Command = commandLine ()
+            Stop = stop
+            Command = command
             Adapter = adapter
             ValidationLimit = plan.ValidationLimit
             TestLimit = plan.TestLimit
@@ -148,6 +163,45 @@ module Commands =
                 Files.writeAtomically (Path.Combine(results, $"table2{suffix}.md")) (Tables.toMarkdown places + "\n")
                 Files.writeAtomically (Path.Combine(results, $"table2{suffix}.csv")) (Tables.toCsv places + "\n")
 
+    let private summary (plan: SweepPlan) results (runs: Run list) (seconds: float) =
+        printfn $"\n{Tables.describe runs}"
+
+        if plan.IsAblation then
+            printfn $"\nTable 2\n\n{runs |> Placed.ofRuns |> Tables.table2 |> Tables.toText}"
+
+        printfn
+            $"\n{runs.Length} runs in {Progress.duration seconds}; results, predictions and this table (Markdown, CSV) are in {results}."
+
+    /// Runs the experiments, `jobs` at once, and gives all runs.
+    let private runAll
+        options
+        costs
+        jobs
+        experiments
+        (shopFor: string -> CancellationToken -> (Report -> unit) -> Workshop)
+        =
+        let began, command = DateTime.UtcNow, commandLine ()
+        let threads = torch.get_num_threads ()
+
+        if jobs > 1 then
+            printfn $"{jobs} jobs, {threads} of libtorch's threads each"
+
+        let stop = stopOnCtrlC ()
+
+        use workers =
+            new Workers(jobs - 1, Worker.arguments options threads began command, stop)
+
+        Progress.duringJobs jobs costs (fun report ->
+            let report event =
+                report event
+
+                match event with
+                // By now all is checked that can be wrong with the whole sweep.
+                | Started _ -> workers.Start()
+                | _ -> ()
+
+            Pipeline.sweepSince began (shopFor command stop report) experiments)
+
     /// Runs a grid of experiments and prints Table 1.
     let sweep (options: ParseResults<SweepOption>) : int =
         useThreads (options.TryGetResult SweepOption.Threads)
@@ -155,30 +209,42 @@ module Commands =
         let results = options.GetResult(SweepOption.Results, "results")
         let session = Session plan.Place
         let experiments = Sweep.experiments session plan
+        let jobs = Options.jobs options experiments.Length
 
         let adapter experiment =
             options.TryGetResult Adapters
             |> Option.map (fun folder -> Path.Combine(folder, Experiment.name experiment))
 
-        if options.Contains Dry_Run then
-            dryRun session plan results experiments
-        else
+        let shopFor command stop report =
+            workshop session plan adapter results stop command report
+
+        // Without --threads the jobs share those that libtorch would use in one.
+        if jobs > 1 && not (options.Contains SweepOption.Threads) then
+            torch.set_num_threads (max 1 (torch.get_num_threads () / jobs))
+
+        match options.TryGetResult Worker with
+        | _ when options.Contains Dry_Run -> dryRun session plan results jobs experiments
+        | Some(since, command) ->
+            let source = stopSource ()
+            Worker.stopWithParent source
+
+            try
+                Pipeline.sweepSince
+                    (DateTime(since, DateTimeKind.Utc))
+                    (shopFor command source.Token Progress.ofWorker)
+                    experiments
+                |> ignore
+
+                0
+            with :? OperationCanceledException ->
+                interrupted
+        | None ->
             let watch = Stopwatch.StartNew()
 
             try
-                let runs =
-                    Progress.during (costs session plan experiments) (fun report ->
-                        Pipeline.sweep (workshop session plan adapter results report) experiments)
-
+                let runs = runAll options (costs session plan experiments) jobs experiments shopFor
                 writeTables results runs
-                printfn $"\n{Tables.describe runs}"
-
-                if plan.IsAblation then
-                    printfn $"\nTable 2\n\n{runs |> Placed.ofRuns |> Tables.table2 |> Tables.toText}"
-
-                printfn
-                    $"\n{runs.Length} runs in {Progress.duration watch.Elapsed.TotalSeconds}; results, predictions and this table (Markdown, CSV) are in {results}."
-
+                summary plan results runs watch.Elapsed.TotalSeconds
                 if runs |> List.forall _.IsFinished then 0 else 1
             with :? OperationCanceledException ->
                 eprintfn
@@ -199,7 +265,9 @@ module Commands =
             }
 
         match plan.Tasks, plan.Methods, plan.Placements, plan.Levels, plan.Seeds with
-        | [ _ ], [ _ ], [ _ ], [ _ ], [ _ ] when not (plan.IsAblation || options.Contains Dry_Run) ->
+        | [ _ ], [ _ ], [ _ ], [ _ ], [ _ ] when
+            not (plan.IsAblation || options.Contains Dry_Run || options.Contains Jobs)
+            ->
             useThreads (options.TryGetResult SweepOption.Threads)
             let results = options.GetResult(SweepOption.Results, "results")
             let session = Session plan.Place
@@ -212,7 +280,17 @@ module Commands =
             try
                 let run =
                     Progress.during (costs session plan experiments) (fun report ->
-                        Pipeline.run (workshop session plan (fun _ -> Some output) results report) task 1 1 experiment)
+                        let shop =
+                            workshop
+                                session
+                                plan
+                                (fun _ -> Some output)
+                                results
+                                (stopOnCtrlC ())
+                                (commandLine ())
+                                report
+
+                        Pipeline.run shop task 1 1 experiment)
 
                 let score = run.Score.ToString("F4", CultureInfo.InvariantCulture)
                 printfn $"{run.Metric} {score} on {run.TestRows} test rows; the adapter is in {output}."
@@ -224,7 +302,7 @@ module Commands =
                 interrupted
         | _ ->
             userError
-                "train takes one task, one technique, one placement, one level and one seed: --task topic --technique lora --level low --seed 1. For more, or for --dry-run and --ablations, use sweep."
+                "train takes one task, one technique, one placement, one level and one seed: --task topic --technique lora --level low --seed 1. For more, or for --dry-run, --ablations and --jobs, use sweep."
 
     let private placeOf (options: ParseResults<ModelOption>) : Place =
         for name, value in

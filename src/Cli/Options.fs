@@ -17,6 +17,7 @@ type SweepOption =
     | [<Unique; AltCommandLine("-d")>] Data of folder: string
     | [<Unique; AltCommandLine("-r")>] Results of folder: string
     | [<Unique; AltCommandLine("--output", "-o")>] Adapters of folder: string
+    | [<Unique; AltCommandLine("-j")>] Jobs of count: int
     | [<Unique>] Device of name: string
     | [<Unique>] Dtype of name: string
     | [<Unique>] Threads of count: int
@@ -42,6 +43,8 @@ type SweepOption =
     | [<Unique>] Scoring of name: string
     | [<Unique>] Instruction of template: string
     | Dry_Run
+    /// What `Workers` starts: when the sweep began, in ticks of UTC, and its command for the result files.
+    | [<Unique; Hidden>] Worker of since: int64 * command: string
 
     interface IArgParserTemplate with
         member option.Usage =
@@ -62,6 +65,8 @@ type SweepOption =
             | Results _ -> "Folder of result files; finished runs in it are skipped. 'results' if not given."
             | Adapters _ ->
                 "Folder in which every run's trained adapter is kept. None is kept if not given; train needs it."
+            | Jobs _ ->
+                "sweep: runs at once, each in a process of its own; they share the cores, unless --threads says how many each takes. 1 if not given. Several sweeps, also of other machines, may work into one results folder at once."
             | Device _ -> "cpu, cuda or cuda:1. cpu if not given."
             | Dtype _ -> "Dtype of frozen weights and activations: float32 or bfloat16. float32 if not given."
             | Threads _ -> "Threads of libtorch. All cores if not given."
@@ -91,6 +96,7 @@ type SweepOption =
             | Instruction _ ->
                 "How your rows are worded: a template with {column} and {options}. The input column alone if not given."
             | Dry_Run -> "List the runs with their counts and an estimate of the time, and train nothing."
+            | Worker _ -> "Work on another process's sweep until standard input closes."
 
 /// The options of `evaluate` and `generate`.
 type ModelOption =
@@ -120,7 +126,8 @@ type ModelOption =
             | Adapter _ -> "Folder of a trained adapter. The base model alone if not given."
             | Model _ -> "Folder of the base checkpoint. The embedded model if not given."
             | Data _ -> "Folder of the data sets. The embedded data if not given."
-            | Task _ -> "evaluate: the task whose test rows are answered. generate: the task in whose words the texts are put."
+            | Task _ ->
+                "evaluate: the task whose test rows are answered. generate: the task in whose words the texts are put."
             | Custom _ -> "Folder of your own data, instead of --task."
             | Input_Column _ -> "Your data's input column. 'input' if not given."
             | Target_Column _ -> "Your data's target column. 'target' if not given."
@@ -227,6 +234,12 @@ module Options =
             userError $"--threads is {count}; it is a number from 1 to {mostThreads}."
 
         count
+
+    /// How many processes are to share so many experiments: no more than there are.
+    let jobs (options: ParseResults<SweepOption>) (experiments: int) : int =
+        match options.GetResult(Jobs, 1) with
+        | count when count < 1 -> userError $"--jobs is {count}; the least is 1."
+        | count -> count |> min experiments |> max 1
 
     /// The user's own folder as a task named after it.
     let private customTask (folder: string) input target scoring (instruction: string option) : TaskDefinition =
@@ -353,7 +366,6 @@ module Options =
             Beams = options.GetResult(SweepOption.Beams, 1)
             Preset =
                 options.TryGetResult Preset
-                |> Option.defaultWith (fun () ->
-                    if Embedded.isModel modelFolder then "small" else "paper")
+                |> Option.defaultWith (fun () -> if Embedded.isModel modelFolder then "small" else "paper")
             Overrides = overrides options
         }

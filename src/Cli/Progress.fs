@@ -43,8 +43,9 @@ module Progress =
         else
             $"failed: {run.Error}"
 
-    /// How much of a sweep's work is done, and from that the time that is left.
-    type private Work(costs: (string * float) list) =
+    /// How much of a sweep's work is done, and from that the time that is left, where so many processes go on as fast as
+    /// this one.
+    type private Work(jobs: int, costs: (string * float) list) =
         let byId = dict costs
         let total = costs |> List.sumBy snd |> max 1e-9
         let clock = Stopwatch.StartNew()
@@ -74,7 +75,7 @@ module Progress =
                 None
             else
                 let remaining = total - behind - skipped - share * current
-                Some(clock.Elapsed.TotalSeconds / worked * remaining)
+                Some(clock.Elapsed.TotalSeconds / worked * remaining / float jobs)
 
         member work.LeftText(share: float) =
             match work.Left share with
@@ -100,6 +101,10 @@ module Progress =
             work.End()
             write $"  {runLine run}{work.LeftText 0.0}"
         | Skipped experiment -> work.Skip experiment
+        | EndedElsewhere(run, place, count) ->
+            work.Skip run.Experiment
+            write $"[{place}/{count}] {label run.Experiment}, by another process: {runLine run}"
+        | Waiting runs -> write $"waiting for other processes, runs left: {runs}"
         | Stepped _
         | Tested _ -> ()
 
@@ -125,12 +130,15 @@ module Progress =
             show (trainingShare + (1.0 - trainingShare) * answered) $"test rows {rows}/{all}"
         | Ended _
         | Skipped _ -> show 0.0 "between runs"
+        | Waiting _ -> show 0.0 "waiting for other processes"
         | EpochEnded _
+        | EndedElsewhere _
         | Unreached _ -> ()
 
-    /// Runs `body` with a reporter for a sweep whose runs cost what `costs` says (by experiment id, in any unit).
-    let during (costs: (string * float) list) (body: (Report -> unit) -> 'a) : 'a =
-        let work = Work costs
+    /// Runs `body` with a reporter for a sweep whose runs cost what `costs` says (by experiment id, in any unit) and that so
+    /// many processes of this machine share.
+    let duringJobs (jobs: int) (costs: (string * float) list) (body: (Report -> unit) -> 'a) : 'a =
+        let work = Work(jobs, costs)
 
         if Console.IsOutputRedirected || not AnsiConsole.Profile.Capabilities.Interactive then
             body (plain work Console.Out.WriteLine)
@@ -140,3 +148,12 @@ module Progress =
                 .AutoClear(true)
                 .Columns(TaskDescriptionColumn(Alignment = Justify.Left), ProgressBarColumn(), PercentageColumn())
                 .Start(fun context -> body (onTerminal work (context.AddTask "sweep") (context.AddTask "starting")))
+
+    /// `duringJobs` for a sweep alone.
+    let during (costs: (string * float) list) (body: (Report -> unit) -> 'a) : 'a = duringJobs 1 costs body
+
+    /// The reporter of a worker: the process that started it tells of its runs, and hears of nothing but warnings.
+    let ofWorker (report: Report) : unit =
+        match report with
+        | Unreached _ -> plain (Work(1, [])) Console.Error.WriteLine report
+        | _ -> ()

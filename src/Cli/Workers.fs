@@ -1,0 +1,124 @@
+namespace Peft
+
+open System
+open System.Collections.Concurrent
+open System.Collections.Generic
+open System.ComponentModel
+open System.Diagnostics
+open System.IO
+open System.Threading
+open Argu
+
+/// Processes of this program that work on a sweep beside it. They claim runs in the results folder as any other sweep does;
+/// all that they hear from this process is the end of their standard input, which tells them to stop, also when this process
+/// is killed.
+[<Sealed>]
+type internal Workers(count: int, arguments: string list, stop: CancellationToken) =
+    /// Longer than a worker takes to its next micro-batch.
+    let patience = TimeSpan.FromSeconds 30.0
+    let started = List<Process>()
+    /// Those that have written a line, the cause of their end if there is one.
+    let heard = ConcurrentDictionary<int, string>()
+    let mutable isOver = false
+
+    let tell (number: int) (line: string) = eprintfn $"worker {number}: {line}"
+
+    let start (number: int) =
+        let program, first = BenchProcess.self ()
+
+        let child =
+            new Process(
+                StartInfo =
+                    ProcessStartInfo(
+                        program,
+                        first @ arguments,
+                        RedirectStandardInput = true,
+                        RedirectStandardOutput = true,
+                        RedirectStandardError = true
+                    ),
+                EnableRaisingEvents = true
+            )
+
+        let hear (received: DataReceivedEventArgs) =
+            match received.Data with
+            | null
+            | "" -> ()
+            | line ->
+                heard[number] <- line
+                tell number line
+
+        child.OutputDataReceived.Add hear
+        child.ErrorDataReceived.Add hear
+
+        child.Exited.Add(fun _ ->
+            // Its own words come first, and suffice.
+            child.WaitForExit()
+
+            let isWanted = isOver || stop.IsCancellationRequested || child.ExitCode = 0
+
+            if not (isWanted || heard.ContainsKey number) then
+                tell number $"ended with exit code {child.ExitCode}; the sweep goes on without it.")
+
+        try
+            child.Start() |> ignore
+            child.BeginOutputReadLine()
+            child.BeginErrorReadLine()
+            started.Add child
+        with :? Win32Exception as error ->
+            tell number $"could not be started ({error.Message}); the sweep goes on without it."
+
+    /// Starts them, if they are not started yet.
+    member _.Start() : unit =
+        if started.Count = 0 then
+            for number in 1..count do
+                start number
+
+    interface IDisposable with
+        /// Ends them: at their next micro-batch, or by force.
+        member _.Dispose() : unit =
+            isOver <- true
+
+            for child in started do
+                try
+                    child.StandardInput.Close()
+                with :? IOException ->
+                    ()
+
+            for child in started do
+                if not (child.WaitForExit patience) then
+                    child.Kill()
+
+                child.Dispose()
+
+/// The two ends of a worker.
+[<RequireQualifiedAccess>]
+module internal Worker =
+    /// The arguments for workers of a sweep that began at `since`: its own, with the number of threads said.
+    let arguments
+        (options: ParseResults<SweepOption>)
+        (threads: int)
+        (since: DateTime)
+        (command: string)
+        : string list =
+        let kept =
+            options.GetAllResults()
+            |> List.filter (function
+                | Jobs _
+                | SweepOption.Threads _ -> false
+                | _ -> true)
+
+        let own = [ SweepOption.Threads threads; Worker(since.Ticks, command) ]
+
+        "sweep" :: List.ofArray (options.Parser.PrintCommandLineArguments(kept @ own))
+
+    /// In a worker: cancels when standard input closes, that is, when the process that started this one stops it or has ended.
+    let stopWithParent (source: CancellationTokenSource) : unit =
+        let listen () =
+            use input = Console.OpenStandardInput()
+
+            while input.ReadByte() >= 0 do
+                ()
+
+            source.Cancel()
+
+        Thread(listen, IsBackground = true).Start()

@@ -1,0 +1,108 @@
+namespace Peft
+
+open System
+open System.IO
+open System.Threading
+
+/// Work that several processes share through one folder: each piece has a lock file, and whoever holds that does the piece.
+/// The system lets go of a lock when its process ends, however it ends, and others then take the piece over.
+[<RequireQualifiedAccess>]
+module internal SharedWork =
+    /// How long a process with nothing to claim waits before it looks again.
+    let private pause = TimeSpan.FromSeconds 0.5
+
+    /// The system's words for "another process has it open": EAGAIN on Linux and macOS, a sharing violation on Windows.
+    let private isHeld (error: IOException) =
+        List.contains error.HResult [ 11; 35; 0x80070020 ]
+
+    /// Takes a lock until it is disposed; None where it is held already. A file that nobody holds, left over by a process
+    /// that was killed, is no hindrance. `UserError` where the file cannot be made.
+    let tryLock (path: string) : IDisposable option =
+        try
+            Some(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None))
+        with
+        | :? IOException as error when isHeld error -> None
+        | :? IOException
+        | :? UnauthorizedAccessException as error -> userError $"{path} cannot be locked: {error.Message}"
+
+    /// Removes the lock file of a piece that has its result, unless another process holds it: that one removes it. Before
+    /// there is a result no lock file may go: one process might claim the old file, and another a new one of that name.
+    let clear (path: string) : unit =
+        try
+            if File.Exists path then
+                match tryLock path with
+                | Some held ->
+                    held.Dispose()
+                    File.Delete path
+                | None -> ()
+        with
+        | UserError _
+        | :? IOException
+        | :? UnauthorizedAccessException -> ()
+
+    /// The results of all pieces, in their order, whichever process made them.
+    ///
+    /// `settled` tells a piece's result when there is one by now, `perform` makes it, and is given a function that looks
+    /// for results of others: call it now and then. `waiting` hears how many pieces others hold when nothing else is left.
+    /// Raises `OperationCanceledException` when stopped.
+    let each
+        (stop: CancellationToken)
+        (lockPath: 'piece -> string)
+        (settled: 'piece -> 'result option)
+        (perform: (unit -> unit) -> 'piece -> 'result)
+        (waiting: int -> unit)
+        (pieces: 'piece list)
+        : 'result list =
+        let pieces = Array.ofList pieces
+        let results: 'result option[] = Array.replicate pieces.Length None
+
+        let left () =
+            [
+                for place in 0 .. pieces.Length - 1 do
+                    if results[place].IsNone then
+                        place
+            ]
+
+        let isSettled place =
+            results[place] <- settled pieces[place]
+            results[place].IsSome
+
+        let look () =
+            for place in left () do
+                if isSettled place then
+                    clear (lockPath pieces[place])
+
+        /// Whether the piece was there to be claimed.
+        let attempt place =
+            stop.ThrowIfCancellationRequested()
+            let path = lockPath pieces[place]
+
+            match tryLock path with
+            | None -> false
+            | Some held ->
+                do
+                    use _ = held
+
+                    // Its result may have come between the last look and the lock.
+                    if not (isSettled place) then
+                        results[place] <- Some(perform look pieces[place])
+
+                clear path
+                true
+
+        let rec work (told: int) =
+            look ()
+
+            match left () with
+            | [] -> ()
+            | open' when open' |> List.exists attempt -> work 0
+            | held ->
+                if held.Length <> told then
+                    waiting held.Length
+
+                stop.WaitHandle.WaitOne pause |> ignore
+                stop.ThrowIfCancellationRequested()
+                work held.Length
+
+        work 0
+        results |> Array.choose id |> List.ofArray
