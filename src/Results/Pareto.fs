@@ -82,23 +82,33 @@ module Pareto =
             let place = chance.Below counts.Length
             counts[place] <- counts[place] + 1.0
 
-    /// The sum of a seed's rows, each as often as it was drawn, and how many of them the seed has.
-    let private addRows (weight: float) (drawn: float[]) (scores: float[]) (sum: byref<float>) (count: byref<float>) =
-        for row in 0 .. drawn.Length - 1 do
-            let score = scores[row]
+    /// The sum of products, in four parts that do not wait for each other; their order is the same on every machine.
+    let private dot (left: float[]) (right: float[]) : float =
+        let mutable a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        let mutable place = 0
 
-            if not (Double.IsNaN score) then
-                sum <- sum + weight * drawn[row] * score
-                count <- count + weight * drawn[row]
+        while place + 3 < left.Length do
+            a <- a + left[place] * right[place]
+            b <- b + left[place + 1] * right[place + 1]
+            c <- c + left[place + 2] * right[place + 2]
+            d <- d + left[place + 3] * right[place + 3]
+            place <- place + 4
+
+        while place < left.Length do
+            a <- a + left[place] * right[place]
+            place <- place + 1
+
+        (a + b) + (c + d)
 
     /// A technique under a draw of seeds and rows: its mean score, then its costs with a minus sign. A draw without a single
     /// score, which takes seeds of different rows, keeps the point of the draw before.
-    let private place (seeds: float[]) (rows: float[]) (technique: SeedPoints) (point: float[]) =
+    let private place (seeds: float[]) (rows: float[]) (technique: SeedPoints) (has: float[][]) (point: float[]) =
         let mutable sum, count = 0.0, 0.0
 
         for seed in 0 .. seeds.Length - 1 do
             if seeds[seed] > 0.0 then
-                addRows seeds[seed] rows technique.Scores[seed] &sum &count
+                sum <- sum + seeds[seed] * dot rows technique.Scores[seed]
+                count <- count + seeds[seed] * dot rows has[seed]
 
         if count > 0.0 then
             point[0] <- sum / count
@@ -143,10 +153,29 @@ module Pareto =
                         Array.zeroCreate technique.Costs[0].Length
                     ])
 
+        let each (change: float -> float) (scores: float[][]) = scores |> Array.map (Array.map change)
+
+        // 1 for a score and 0 where there is none, whose score then does not count.
+        let has =
+            techniques
+            |> Array.map (fun technique ->
+                technique.Scores |> each (fun score -> if Double.IsNaN score then 0.0 else 1.0))
+
+        let techniques =
+            techniques
+            |> Array.map (fun technique ->
+                { technique with
+                    Scores =
+                        technique.Scores
+                        |> each (fun score -> if Double.IsNaN score then 0.0 else score)
+                })
+
         for _ in 1..resamples do
             draw chance seeds
             draw chance rows
-            Array.iter2 (place seeds rows) techniques points
+
+            for technique in 0 .. techniques.Length - 1 do
+                place seeds rows techniques[technique] has[technique] points[technique]
 
             for technique in 0 .. techniques.Length - 1 do
                 let mutable isOn = true
