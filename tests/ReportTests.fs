@@ -154,7 +154,7 @@ let private tables =
 
                     Expect.exists
                         (Summary.problems content.Findings)
-                        _.Contains("seed 2 is left out")
+                        _.Contains("ia3 is left out: it has no run to compare with seed 2")
                         "the comparison says so")
 
             testCase "runs of different models have tables of their own, and nothing is averaged over them"

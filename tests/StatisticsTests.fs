@@ -32,11 +32,23 @@ let private facts =
 
             testCase "the normal distribution"
             <| fun () ->
-                near 0.5 (Statistics.normalBelow 0.0) "middle"
-                near 0.9750021048517795 (Statistics.normalBelow 1.96) "1.96"
-                near 0.0013498980316300933 (Statistics.normalBelow -3.0) "-3"
-                near 2.866515718791946e-7 (Statistics.normalBelow -5.0) "-5"
-                near 1.959963984540054 (Statistics.normalQuantile 0.975) "quantile"
+                near 0.5 (Distribution.normalBelow 0.0) "middle"
+                near 0.9750021048517795 (Distribution.normalBelow 1.96) "1.96"
+                near 0.0013498980316300933 (Distribution.normalBelow -3.0) "-3"
+                near 2.866515718791946e-7 (Distribution.normalBelow -5.0) "-5"
+                near 1.959963984540054 (Distribution.normalQuantile 0.975) "quantile"
+
+            testCase "one training without a hit has Wilson's interval, not 0 to 0; grades that are all 0 as well"
+            <| fun () ->
+                let interval scores =
+                    Standings.interval 0.95 100 1UL [| scores |]
+
+                let none = interval (Array.zeroCreate 500)
+                Expect.equal none (Statistics.wilson 0.95 0.0 500) "none of 500"
+                inside 0.005 0.01 none.High "up to 0.8 %"
+                Expect.equal (interval [| 1.0; 0.0; 1.0; 1.0 |]) (Statistics.wilson 0.95 3.0 4) "3 of 4"
+                let grades = [| 0.25; 0.5; 0.125; 0.75 |]
+                Expect.equal (interval grades) (Bootstrap.interval 0.95 100 1UL grades) "grades: the bootstrap"
 
             testCase "Wilson's interval of 7 in 10"
             <| fun () ->
@@ -52,12 +64,12 @@ let private facts =
                 let right =
                     Array.concat [ Array.create 1 false; Array.create 6 true; Array.create 20 true ]
 
-                let test = Statistics.mcNemar left right
+                let test = RowTests.mcNemar left right
                 Expect.equal (test.LeftOnly, test.RightOnly) (1, 6) "counts"
                 near (2.0 * 8.0 / 128.0) test.P "2 (C(7,0) + C(7,1)) / 2^7"
 
             testCase "the permutation test of three rows that all favour one side is 2/8"
-            <| fun () -> near 0.25 (Statistics.permutation 100 1UL [| 0.9; 0.8; 0.7 |] [| 0.1; 0.2; 0.3 |]) "P"
+            <| fun () -> near 0.25 (RowTests.permutation 100 1UL [| 0.9; 0.8; 0.7 |] [| 0.1; 0.2; 0.3 |]) "P"
 
             testCase "Holm's correction of 0.01, 0.04, 0.03 and 0.005"
             <| fun () ->
@@ -83,11 +95,11 @@ let private facts =
             testCase "arrays that do not fit are refused"
             <| fun () ->
                 Expect.throwsT<ArgumentException> (fun () -> Statistics.mean [||] |> ignore) "no values"
-                Expect.throwsT<ArgumentException> (fun () -> Statistics.mcNemar [| true |] [||] |> ignore) "unequal"
+                Expect.throwsT<ArgumentException> (fun () -> RowTests.mcNemar [| true |] [||] |> ignore) "unequal"
                 Expect.throwsT<ArgumentException> (fun () -> Statistics.wilson 0.95 3.0 2 |> ignore) "3 of 2"
 
                 Expect.throwsT<ArgumentException>
-                    (fun () -> Statistics.bootstrap 1.0 10 1UL [| 1.0 |] |> ignore)
+                    (fun () -> Bootstrap.interval 1.0 10 1UL [| 1.0 |] |> ignore)
                     "level 1"
         ]
 
@@ -109,7 +121,7 @@ let private simulations =
 
                 let interval trial =
                     Array.init 60 (fun _ -> next () ** 2.0)
-                    |> Statistics.bootstrap 0.95 300 (uint64 trial)
+                    |> Bootstrap.interval 0.95 300 (uint64 trial)
 
                 inside 0.91 0.98 (coverage 600 (1.0 / 3.0) interval) "coverage"
 
@@ -121,7 +133,7 @@ let private simulations =
                     let shared = Array.init 60 (fun _ -> next ())
                     let left = shared |> Array.map (fun common -> common + next ())
                     let right = shared |> Array.map (fun common -> common + 0.5 * next ())
-                    (Statistics.pairedBootstrap 0.9 300 (uint64 trial) left right).Interval
+                    (Bootstrap.paired 0.9 300 (uint64 trial) left right).Interval
 
                 inside 0.86 0.94 (coverage 600 0.25 interval) "coverage"
 
@@ -147,18 +159,18 @@ let private simulations =
                     float (Seq.init 400 test |> Seq.filter (fun p -> p < 0.05) |> Seq.length)
                     / 400.0
 
-                inside 0.0 0.06 (rejections (fun _ -> Statistics.paired 200 1UL (scores ()) (scores ()))) "McNemar"
+                inside 0.0 0.06 (rejections (fun _ -> RowTests.paired 200 1UL (scores ()) (scores ()))) "McNemar"
 
                 inside
                     0.01
                     0.09
-                    (rejections (fun trial -> Statistics.paired 400 (uint64 trial) (graded ()) (graded ())))
+                    (rejections (fun trial -> RowTests.paired 400 (uint64 trial) (graded ()) (graded ())))
                     "bootstrap"
 
                 inside
                     0.01
                     0.08
-                    (rejections (fun trial -> Statistics.permutation 200 (uint64 trial) (graded ()) (graded ())))
+                    (rejections (fun trial -> RowTests.permutation 200 (uint64 trial) (graded ()) (graded ())))
                     "permutation"
 
             testCase "a clear difference is found, and a technique half as good is not tied"
@@ -168,7 +180,7 @@ let private simulations =
                 let poor = Array.init 200 (fun _ -> if next () < 0.45 then 1.0 else 0.0)
 
                 let marks =
-                    Statistics.tiedWithBest 0.05 500 1UL [| "poor", poor; "good", good; "copy", good |]
+                    Standings.tiedWithBest 0.05 500 1UL [| "poor", [| poor |]; "good", [| good |]; "copy", [| good |] |]
 
                 Expect.equal (marks |> Array.map _.IsTied) [| false; true; true |] "marks"
                 Expect.equal (marks |> Array.map (fun mark -> mark.ToBest = 0.0)) [| false; true; true |] "distance"
@@ -181,12 +193,14 @@ let private laws =
             testProperty "a technique compared with itself is tied"
             <| fun numbers ->
                 let scores = scoresOf numbers
-                let test = Statistics.pairedBootstrap 0.95 50 1UL scores scores
-                let marks = Statistics.tiedWithBest 0.05 50 1UL [| "a", scores; "b", scores |]
+                let test = Bootstrap.paired 0.95 50 1UL scores scores
+
+                let marks =
+                    Standings.tiedWithBest 0.05 50 1UL [| "a", [| scores |]; "b", [| scores |] |]
 
                 test.P = 1.0
                 && test.Difference = 0.0
-                && Statistics.permutation 50 1UL scores scores = 1.0
+                && RowTests.permutation 50 1UL scores scores = 1.0
                 && (marks |> Array.forall (fun mark -> mark.IsTied && mark.P = 1.0))
 
             testProperty "the order of rows changes nothing"
@@ -197,18 +211,14 @@ let private laws =
                     left |> Array.mapi (fun row score -> if row % 3 = 0 then 1.0 - score else score)
 
                 let mix values = shuffled $"order {key}" values
-                let costs = [| [| 1.0 |]; [| 2.0 |] |]
 
                 let marks left right =
-                    Statistics.tiedWithBest 0.05 50 1UL [| "a", left; "b", right |]
+                    Standings.tiedWithBest 0.05 50 1UL [| "a", [| left |]; "b", [| right |] |]
 
-                Statistics.bootstrap 0.95 50 1UL left = Statistics.bootstrap 0.95 50 1UL (mix left)
-                && Statistics.pairedBootstrap 0.95 50 1UL left right =
-                    Statistics.pairedBootstrap 0.95 50 1UL (mix left) (mix right)
-                && Statistics.permutation 50 1UL left right = Statistics.permutation 50 1UL (mix left) (mix right)
+                Bootstrap.interval 0.95 50 1UL left = Bootstrap.interval 0.95 50 1UL (mix left)
+                && Bootstrap.paired 0.95 50 1UL left right = Bootstrap.paired 0.95 50 1UL (mix left) (mix right)
+                && RowTests.permutation 50 1UL left right = RowTests.permutation 50 1UL (mix left) (mix right)
                 && marks left right = marks (mix left) (mix right)
-                && Statistics.frontProbability 50 1UL costs [| left; right |] =
-                    Statistics.frontProbability 50 1UL costs [| mix left; mix right |]
 
             testProperty "exchanging the sides turns the difference and keeps P"
             <| fun numbers ->
@@ -216,17 +226,12 @@ let private laws =
                 let right = Array.rev left |> Array.map (fun score -> score * score)
 
                 let forth =
-                    Statistics.mcNemar (left |> Array.map ((<) 0.5)) (right |> Array.map ((<) 0.5))
+                    RowTests.mcNemar (left |> Array.map ((<) 0.5)) (right |> Array.map ((<) 0.5))
 
                 let back =
-                    Statistics.mcNemar (right |> Array.map ((<) 0.5)) (left |> Array.map ((<) 0.5))
+                    RowTests.mcNemar (right |> Array.map ((<) 0.5)) (left |> Array.map ((<) 0.5))
 
-                abs (
-                    Statistics.permutation 50 1UL left right
-                    - Statistics.permutation 50 1UL right left
-                )
-                    <
-                    1e-12
+                abs (RowTests.permutation 50 1UL left right - RowTests.permutation 50 1UL right left) < 1e-12
                 && forth.P = back.P
                 && forth.LeftOnly = back.RightOnly
 
@@ -244,28 +249,6 @@ let private laws =
             <| fun (PositiveInt rows) (NonNegativeInt right) ->
                 let right = right % (rows + 1)
                 (Statistics.wilson 0.95 (float right) rows).Holds(float right / float rows)
-
-            testProperty
-                "the Pareto front is not empty, no point on it beats another, and every point off it is beaten by one on it"
-            <| fun (NonEmptyArray(pairs: (int * int)[])) ->
-                let points = pairs |> Array.map (fun (x, y) -> [| float (x % 5); float (y % 5) |])
-                let isOn = Statistics.paretoFront points
-                let front = Array.zip points isOn |> Array.filter snd |> Array.map fst
-                let beats (a: float[]) (b: float[]) = a[0] >= b[0] && a[1] >= b[1] && a <> b
-
-                front.Length > 0
-                && (Seq.allPairs front front |> Seq.forall (fun (a, b) -> not (beats a b)))
-                && (Array.forall2
-                        (fun point on -> on || front |> Array.exists (fun other -> beats other point))
-                        points
-                        isOn)
-
-            testProperty
-                "the cheapest technique is always on the front; a dearer one that scores worse on every row never"
-            <| fun numbers ->
-                let scores = scoresOf numbers
-                let worse = scores |> Array.map (fun score -> score - 0.5)
-                Statistics.frontProbability 50 1UL [| [| 1.0 |]; [| 2.0 |] |] [| scores; worse |] = [| 1.0; 0.0 |]
 
             testProperty "disagreement is symmetric, and none with oneself"
             <| fun (NonEmptyArray(rows: bool[])) ->

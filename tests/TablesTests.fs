@@ -291,82 +291,10 @@ let private renderings =
                 Expect.isTrue (lines |> Array.exists _.EndsWith(",3,,,")) "a missing cell is empty"
         ]
 
-let private withPredictions (body: string -> Run list -> unit) =
-    inTemporaryFolder (fun folder ->
-        let next = uniform 5UL
-
-        let answers share =
-            Array.init 100 (fun _ -> if next () < share then 1.0 else 0.0)
-
-        let runs =
-            [
-                for seed in 1..2 do
-                    for method, share in [ lora, 0.9; ia3, 0.5; full, 0.88 ] do
-                        let scores = answers share
-                        let run = run topic method (Some Low) seed (Array.average scores) 10.0
-                        Evaluation.write (Run.predictionsPath folder run.Experiment) (predictions (50 * seed) scores)
-                        run
-            ]
-
-        body folder runs)
-
-let private comparisons =
+let private folders =
     testList
-        "comparisons"
+        "folders"
         [
-            testCase "techniques are compared on distinct test rows over their common seeds"
-            <| fun () ->
-                withPredictions (fun folder runs ->
-                    let comparison = Comparison.ofRuns folder runs
-                    Expect.equal comparison.Seeds [ 1; 2 ] "seeds"
-                    Expect.equal comparison.Scores[0].Length 150 "rows 50 … 149 and 100 … 199"
-
-                    let marks =
-                        comparison.Standings |> Array.map (fun mark -> mark.Name, mark.IsTied) |> dict
-
-                    Expect.isTrue marks["lora"] "lora"
-                    Expect.isFalse marks["ia3"] "ia3"
-                    Expect.stringContains (Comparison.describe comparison) "tied" "text"
-
-                    Expect.equal
-                        (Comparison.ofRuns folder (List.rev runs)).Scores
-                        comparison.Scores
-                        "the order of runs changes nothing")
-
-            testCase "Table 1 marks what is tied with the best"
-            <| fun () ->
-                withPredictions (fun folder runs ->
-                    let comparisons, _ = Comparison.all folder runs
-                    let table = Tables.table1 runs
-
-                    let mark (name, level) column =
-                        match cellOf table (name, "low") "Topic (accuracy)" with
-                        | Some cell -> Comparison.marks comparisons (name, level) column cell
-                        | None -> failtest $"{name} is missing"
-
-                    Expect.equal (mark ("lora", "low") "Topic (accuracy)") "*" "lora"
-                    Expect.equal (mark ("ia3", "low") "Topic (accuracy)") "" "ia3"
-                    Expect.equal (mark ("lora", "medium") "Topic (accuracy)") "" "another level"
-                    Expect.equal (mark ("lora", "low") "Topic (MCC)") "" "another metric"
-                    let stars = Comparison.table1 comparisons runs |> Seq.filter ((=) '*') |> Seq.length
-                    Expect.equal stars 3 "lora, full and the legend")
-
-            testCase "a seed that a technique lacks is left out and named"
-            <| fun () ->
-                withPredictions (fun folder runs ->
-                    let comparison = Comparison.ofRuns folder runs.Tail
-                    Expect.equal (comparison.Seeds, comparison.LeftOut) ([ 2 ], [ 1 ]) "seeds"
-                    Expect.stringContains (Comparison.describe comparison) "seeds 1 are left out" "text")
-
-            testCase "all comparisons, and what could not be compared"
-            <| fun () ->
-                withPredictions (fun folder runs ->
-                    Expect.equal (fst (Comparison.all folder runs)).Length 1 "one task and level"
-                    File.Delete(Run.predictionsPath folder runs.Head.Experiment)
-                    let found, problems = Comparison.all folder runs
-                    Expect.isEmpty found "none"
-                    Expect.stringContains problems.Head "does not exist" "named")
-
             testCase "a damaged result file is named and the others are read"
             <| fun () ->
                 inTemporaryFolder (fun folder ->
@@ -383,46 +311,7 @@ let private comparisons =
                         (userErrorOf (fun () -> Results.read (Path.Combine(folder, "none")) |> ignore))
                         "does not exist"
                         "folder")
-
-            testCase "other rows, other tasks, damaged and missing files are refused by name"
-            <| fun () ->
-                withPredictions (fun folder runs ->
-                    let path = Run.predictionsPath folder runs.Head.Experiment
-
-                    let refusal runs =
-                        userErrorOf (fun () -> Predictions.join folder runs |> ignore)
-
-                    let two = [ runs[0]; runs[1] ]
-                    Expect.stringContains (refusal [ runs[0]; runs[3] ]) "different rows" "another seed's rows"
-                    Expect.stringContains (refusal []) "no run" "none"
-
-                    Expect.stringContains
-                        (refusal [ runs[0]; run dialogue lora (Some Low) 1 0.5 1.0 ])
-                        "different tasks"
-                        "tasks"
-
-                    Expect.stringContains (refusal [ { runs[0] with Status = "failed" } ]) "has failed" "failed"
-                    Evaluation.write path (predictions 51 (Array.create 100 1.0))
-                    Expect.stringContains (refusal two) "a predictions file was changed" "same split, other rows"
-                    Evaluation.write path (predictions 50 (Array.create 99 1.0))
-                    Expect.stringContains (refusal two) "99" "fewer rows"
-                    File.AppendAllText(path, "not JSON\n")
-                    Expect.stringContains (refusal two) "line 100" "damaged"
-                    File.Delete path
-                    Expect.stringContains (refusal two) "does not exist" "missing")
-
-            testCase "techniques without a common seed and runs of two levels are refused"
-            <| fun () ->
-                let refusal runs =
-                    userErrorOf (fun () -> Comparison.ofRuns "nowhere" runs |> ignore)
-
-                let at level seed method =
-                    run topic method (Some level) seed 0.5 1.0
-
-                Expect.stringContains (refusal [ at Low 1 lora; at Low 2 ia3 ]) "no seed in common" "seeds"
-                Expect.stringContains (refusal [ at Low 1 lora; at Medium 1 ia3 ]) "different levels" "levels"
-                Expect.stringContains (refusal []) "no finished run" "none"
         ]
 
 [<Tests>]
-let tests = testList "Tables" [ frames; renderings; comparisons ]
+let tests = testList "Tables" [ frames; renderings; folders ]

@@ -108,7 +108,7 @@ module AnswerCommands =
         let comparisons, problems = Comparison.all results runs
 
         for comparison in comparisons do
-            printfn $"{Comparison.describe comparison}\n"
+            printfn $"{ComparisonText.describe comparison}\n"
 
         for problem in problems do
             printfn $"Note: {problem}"

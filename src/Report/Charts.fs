@@ -92,7 +92,7 @@ module Charts =
                 Choice = level
                 Title = "Scores with 95 % intervals, level " + level
                 Caption =
-                    "Mean score over test rows and seeds, with its 95 % bootstrap interval over test rows. Accuracy for classification, ROUGE-L for generation."
+                    "Mean score over test rows and seeds, with its 95 % interval over other test rows and, with several seeds, other seeds. Accuracy for classification, ROUGE-L for generation."
                 X =
                     comparisons
                     |> List.map (fun comparison -> Tables.title comparison.Task)
@@ -238,7 +238,7 @@ module Charts =
                     |> Array.map (fun technique ->
                         let spent = comparison.Costs[technique][cost]
                         [| comparison.Standings[technique].Mean; -spent |])
-                    |> Statistics.paretoFront
+                    |> Pareto.front
 
                 let front =
                     Array.zip drawn isOnFront
@@ -255,7 +255,7 @@ module Charts =
                     Choice = $"{place}: {title}"
                     Title = $"Score and {title}: {place}"
                     Caption =
-                        $"Mean score with its 95 %% interval over test rows against {title}, the mean over seeds. The line joins what no technique beats in both. Baselines, which train nothing, are left out."
+                        $"Mean score with its 95 %% interval against {title}, the mean over seeds. The line joins what no technique beats in both. Baselines, which train nothing, are left out."
                     X =
                         drawn
                         |> Array.map (fun technique -> comparison.Costs[technique].[cost])

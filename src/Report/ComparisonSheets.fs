@@ -91,7 +91,7 @@ module ComparisonSheets =
         Sheet.create
             ("best" + findings.Suffix)
             "The best technique of each task and level"
-            "The interval is the 95 % bootstrap interval of the mean over test rows. Tied: the paired test on the same test rows (McNemar's for right and wrong of one seed; the paired bootstrap over rows for ROUGE-L and for means over seeds), after Holm's correction, has P of 0.05 or more. Both hold for these trained seeds: what another seed would change, the deviations of Table 1 tell. Baselines take part."
+            "With several seeds the 95 % interval of the mean and the paired test against the best are over other test rows and other trained seeds; with one seed they hold for that trained model and other test rows only (Wilson's interval and McNemar's test for right and wrong, the bootstrap for ROUGE-L). Tied: P after Holm's correction is 0.05 or more. Baselines take part."
             [
                 Sheet.words "task"
                 Sheet.words "level"
@@ -137,7 +137,7 @@ module ComparisonSheets =
         Sheet.create
             ("comparison" + findings.Suffix)
             "Techniques compared on the same test rows"
-            "P after Holm's correction against the best. Front: no other technique is as good in score, parameters, time and memory and better in one; P(front) is its probability when test rows are resampled."
+            "P after Holm's correction against the best. Front: no other technique is as good in score, parameters, time and memory and better in one; P(front) is its probability when test rows and seeds, with their seconds and memory, are resampled."
             [
                 Sheet.words "task"
                 Sheet.words "level"

@@ -50,12 +50,15 @@ module Sample =
         else
             Array.init count (fun place -> all[int (int64 place * int64 all.Length / int64 count)])
 
-    /// The distinct test rows of a task, from one run of each split, and the mean size of a prediction.
+    /// The distinct test rows of a task, from the first readable run of each split, and the mean size of a prediction.
     let private rowsOf (folder: string) (runs: Run list) : (string * string)[] * float =
         let predictions =
             runs
-            |> List.distinctBy (fun run -> run.Experiment.Seed, run.Experiment.Data)
-            |> List.choose (tryRead folder >> Result.toOption)
+            |> List.groupBy (fun run -> run.Experiment.Seed, run.Experiment.Data)
+            |> List.choose (
+                snd
+                >> List.tryPick (tryRead folder >> Result.toOption >> Option.filter (Array.isEmpty >> not))
+            )
             |> Array.concat
 
         let size =

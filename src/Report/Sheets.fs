@@ -22,7 +22,7 @@ module Sheets =
     let private noteOf (name: string) =
         match name with
         | "table1" ->
-            "Mean over seeds, ± sample standard deviation. * tied with the best of its level and task: P of the paired test on the same test rows, after Holm's correction, is 0.05 or more. Baselines, which stand for every level, have their marks in the comparison below."
+            "Mean over seeds, ± sample standard deviation. * tied with the best of its level and task: P of the paired test on the same test rows, after Holm's correction, is 0.05 or more; cells of other seeds than those compared have no mark. Baselines, which stand for every level, have their marks in the comparison below."
         | "table3" -> "One figure a technique, whatever task, level or seed."
         | "speedups" ->
             "1 - full fine-tuning's seconds / the other techniques' mean seconds, for each seed; negative where full fine-tuning is slower."

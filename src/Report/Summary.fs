@@ -166,8 +166,8 @@ module Summary =
     /// How the numbers were made.
     let methods: string list =
         [
-            $"Means over seeds with the sample standard deviation (n - 1); intervals of means over test rows by the percentile bootstrap, {Comparison.resamples:N0} resamples, with a fixed seed: the same files give the same report."
-            "Paired tests on the same test rows: McNemar's exact test for right and wrong of one seed, the paired bootstrap over rows for ROUGE-L and for means over seeds; Holm's correction within a task and level. They hold for these trained seeds."
-            "A Pareto front's probability: how often a technique is on it when test rows are resampled and costs stay."
+            "Means over seeds with the sample standard deviation (n - 1). With several seeds, the 95 % interval of a mean and the paired test of two techniques are over other test rows and other seeds: the variances over rows and over seeds added, as resampling both gives (Owen 2007), against Student's distributions of the two, weighted by the variances. A seed trains both techniques on the same rows, so what it does to both is taken out."
+            $"With one seed they hold for that trained model and other test rows only: Wilson's interval and McNemar's exact test for right and wrong, the bootstrap over rows, {Comparison.resamples:N0} resamples, for ROUGE-L. Holm's correction within a task and level."
+            $"A Pareto front's probability: how often a technique is on it when test rows and seeds, with their seconds and memory, are drawn again, {Comparison.resamples:N0} times, and parameters stay. The draws have a fixed seed: the same files give the same report."
             "Runs of different model, precision, token limits or decoding never share a table; runs of different training, rows or device never share a cell: their rows say [setting n]."
         ]
