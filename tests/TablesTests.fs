@@ -384,6 +384,31 @@ let private comparisons =
                         "does not exist"
                         "folder")
 
+            testCase "a copied, renamed or changed result file is named, and each experiment counts once"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    let path (name: string) = Path.Combine(folder, name)
+
+                    let first, second =
+                        run topic lora (Some Low) 1 0.5 1.0, run topic ia3 (Some Low) 1 0.6 1.0
+
+                    Run.write folder first
+                    Run.write folder second
+                    File.Copy(Run.path folder first.Experiment, path "copy.json")
+                    File.Copy(Run.path folder first.Experiment, path $"copy-of-{first.Name}.json")
+                    File.Move(Run.path folder second.Experiment, path "renamed.json")
+                    let changed = run topic full (Some Low) 1 0.7 1.0
+                    Run.write folder { changed with Id = first.Id }
+                    let runs, problems = Results.read folder
+                    Expect.equal (runs |> List.map _.Id) [ first.Id ] "one counts"
+                    Expect.equal problems.Length 4 "the others are named"
+
+                    for name in [ "copy.json"; $"copy-of-{first.Name}.json"; "renamed.json"; changed.Name ] do
+                        Expect.exists problems _.Contains(path name) name
+
+                    Expect.all problems (fun problem -> not (problem.Contains '\n')) "a line each"
+                    Expect.exists problems _.Contains($"{second.Name}.json") "what its name must be")
+
             testCase "other rows, other tasks, damaged and missing files are refused by name"
             <| fun () ->
                 withPredictions (fun folder runs ->
