@@ -387,6 +387,61 @@ let private command =
                         Expect.stringContains error file "the error names it"
                         Expect.stringContains page (Path.GetFileName file |> string) "the page names it")
 
+            testCase "a copied result file is named, counts once and gives 1"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let original = Directory.GetFiles(folder, "topic-lora-low-s1-*.json")[0]
+                    let copy = Path.Combine(folder, "copy.json")
+                    File.Copy(original, copy)
+                    let before = (content folder |> sheet "table1").Rows |> List.map texts
+                    File.Delete copy
+                    Expect.equal before ((content folder |> sheet "table1").Rows |> List.map texts) "the same table"
+                    File.Copy(original, copy)
+
+                    let code, _, error =
+                        OptionsTests.peft [ "report"; folder; "--output"; Path.Combine(folder, "out") ]
+
+                    Expect.equal code 1 "exit code"
+                    Expect.stringContains error copy "named"
+                    Expect.equal (error.TrimEnd().Split('\n').Length) 1 "one line")
+
+            testCase "a report deletes what an earlier one wrote and it does not, and nothing else"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let output = Path.Combine(folder, "report")
+
+                    let files () =
+                        Directory.GetFiles(output, "*", SearchOption.AllDirectories)
+                        |> Array.map (fun path -> Path.GetRelativePath(output, path).Replace('\\', '/'))
+                        |> set
+
+                    let listed () =
+                        File.ReadAllLines(Path.Combine(output, "manifest.txt")) |> set
+
+                    Report.write output (content folder)
+                    Expect.equal (files ()) (Set.add "manifest.txt" (listed ())) "all are listed"
+                    let own = [ "mine.txt"; "tables/mine.csv"; "figures/mine.png" ]
+
+                    for name in own do
+                        File.WriteAllText(Path.Combine(output, name), "mine")
+
+                    // A list that was tampered with leads nowhere outside.
+                    let outside = Path.Combine(folder, "outside.txt")
+                    File.WriteAllText(outside, "mine")
+
+                    File.AppendAllText(
+                        Path.Combine(output, "manifest.txt"),
+                        $"../outside.txt\n{outside}\n\n.\ntables\n"
+                    )
+
+                    for file in Directory.GetFiles(folder, "dialogue-*") do
+                        File.Delete file
+
+                    Report.write output (content folder)
+                    Expect.equal (files ()) (listed () + set ("manifest.txt" :: own)) "the stale ones are gone"
+                    Expect.isFalse (files () |> Set.exists _.Contains("dialogue")) "of the other task"
+                    Expect.isTrue (File.Exists outside) "outside nothing is touched")
+
             testCase "a folder without results is refused in one line"
             <| fun () ->
                 inTemporaryFolder (fun folder ->
