@@ -75,6 +75,10 @@ module PageData =
             writer.WriteString("name", figure.Name)
             writer.WriteString("title", figure.Title)
             axis writer "x" figure.X
+
+            Chart.limits figure
+            |> Option.iter (fun (low, high) -> [ low; high ] |> array writer "limits" (number writer))
+
             axis writer "y" figure.Y
             writer.WritePropertyName "reference"
             number writer figure.Reference
