@@ -162,20 +162,10 @@ module Comparison =
         matrices.Head
         |> Array2D.mapi (fun left right _ -> matrices |> List.averageBy (fun matrix -> matrix[left, right]))
 
-    /// The names of techniques; with several trainings each says which it is.
-    let private names (techniques: (string * Training) list) : string[] =
-        techniques
-        |> List.mapi (fun place (method, _) ->
-            let isSame (other, _) = other = method
-
-            match techniques |> List.filter isSame |> List.length with
-            | 1 -> method
-            | _ -> $"{method} [setting {techniques |> List.take (place + 1) |> List.filter isSame |> List.length}]")
-        |> Array.ofList
-
-    /// Compares techniques on their common test rows. `runs` are of one task, one level (baselines may join) and one
-    /// setting; a technique has at most one run a seed with each training.
-    let ofRuns (results: string) (runs: Run list) : Comparison =
+    /// Compares techniques on their common test rows. `runs` are of one task, one version of its rows, one level (baselines
+    /// may join) and one model; a technique has at most one run a seed with each setting. They are named among `shown`.
+    let private ofRunsIn (settings: Settings) (shown: Run list) (results: string) (runs: Run list) : Comparison =
+        let nameOf = Tables.nameIn settings shown
         let runs = runs |> List.filter _.IsFinished
 
         if runs.IsEmpty then
@@ -188,11 +178,11 @@ module Comparison =
 
         let byMethod =
             runs
-            |> List.groupBy (fun run -> Tables.nameOf run, run.Experiment.Training)
-            |> List.sortBy (fun ((name, training), runs) ->
-                Tables.methodOrder runs.Head.Experiment.Method, name, training)
+            |> List.groupBy nameOf
+            |> List.sortBy (fun (_, runs) ->
+                Tables.methodOrder runs.Head.Experiment.Method, Tables.nameOf runs.Head, settings.Numbers runs.Head)
 
-        for (method, _), runs in byMethod do
+        for method, runs in byMethod do
             match
                 runs
                 |> List.countBy _.Experiment.Seed
@@ -220,7 +210,7 @@ module Comparison =
                 |> List.map (fun (_, runs) -> runs |> List.find (fun run -> run.Experiment.Seed = seed))
                 |> Predictions.join results)
 
-        let methods = names (List.map fst byMethod)
+        let methods = byMethod |> List.map fst |> Array.ofList
         let scores = methods |> Array.mapi (fun technique _ -> poolRows joined technique)
 
         let costs =
@@ -265,31 +255,33 @@ module Comparison =
             FrontProbability = Statistics.frontProbability resamples seed costs scores
         }
 
-    /// A comparison for each setting, task and level among finished runs that has two techniques or more, baselines
-    /// standing beside every level; and what could not be compared, with the cause.
-    let all (results: string) (runs: Run list) : Comparison list * string list =
+    /// `ofRunsIn` with the settings of these runs.
+    let ofRuns (results: string) (runs: Run list) : Comparison =
+        ofRunsIn (Settings.ofRuns runs) (runs |> List.filter _.IsFinished) results runs
+
+    /// A comparison for each table of settings, task, version of its rows and level among finished runs that has two
+    /// techniques or more, baselines standing beside every level; and what could not be compared, with the cause.
+    let allIn (settings: Settings) (results: string) (runs: Run list) : Comparison list * string list =
         let groups =
             [
-                for _, runs in runs |> List.filter _.IsFinished |> Tables.bySetting do
-                    for _, runs in runs |> List.groupBy _.Experiment.Task do
+                for _, shown in runs |> List.filter _.IsFinished |> Tables.bySetting do
+                    for _, runs in
+                        shown
+                        |> List.groupBy (fun run -> run.Experiment.Task, (Settings.first settings run).Rows) do
                         let baselines, tuned =
                             runs |> List.partition (fun run -> run.Experiment.Level.IsNone)
 
                         for _, tuned in tuned |> List.groupBy _.Experiment.Level do
-                            baselines @ tuned
+                            shown, baselines @ tuned
             ]
 
         let compared =
             groups
-            |> List.filter (fun runs ->
-                runs
-                |> List.distinctBy (fun run -> Tables.nameOf run, run.Experiment.Training)
-                |> List.length
-                    >
-                    1)
-            |> List.map (fun runs ->
+            |> List.filter (fun (shown, runs) ->
+                runs |> List.distinctBy (Tables.nameIn settings shown) |> List.length > 1)
+            |> List.map (fun (shown, runs) ->
                 try
-                    Ok(ofRuns results runs)
+                    Ok(ofRunsIn settings shown results runs)
                 with UserError cause ->
                     let experiment = runs.Head.Experiment
 
@@ -306,6 +298,10 @@ module Comparison =
         |> List.choose (function
             | Ok _ -> None
             | Error cause -> Some cause)
+
+    /// `allIn` with the settings of these runs.
+    let all (results: string) (runs: Run list) : Comparison list * string list =
+        allIn (runs |> List.filter _.IsFinished |> Settings.ofRuns) results runs
 
     /// What is tied with the best, as a mark for cells of Table 1: `*`, or "" for what is behind or not compared. A cell
     /// is the technique whose runs it was computed from.
