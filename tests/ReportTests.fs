@@ -186,6 +186,12 @@ let private tables =
 
                     Expect.equal (sheet other content).Rows.Head.[2].Value 0.11 "alone"
 
+                    for titles in [ content.Sheets |> List.map _.Title; content.Figures |> List.map _.Title ] do
+                        Expect.equal (List.distinct titles) titles "titles say which setting they are of"
+
+                    Expect.stringEnds (sheet "table1" content).Title "[1]" "by its number"
+                    Expect.stringEnds (sheet "table1-2" content).Title "[2]" "by its number"
+
                     Expect.exists
                         (Summary.problems content.Findings)
                         _.Contains("several settings")
