@@ -71,6 +71,12 @@ let tests =
                         "0"
                         "all are drawn"
 
+                    Expect.equal
+                        (page.Text
+                            "[...document.querySelectorAll('.plot:not([hidden])')].filter(plot => plot.querySelectorAll('.xtick').length < 2 || plot.querySelectorAll('.ytick').length < 2).map(plot => plot.dataset.figure).join()")
+                        ""
+                        "every axis has two ticks"
+
                     Expect.equal (page.Text "String(window.isHarmed)") "undefined" "nothing ran"
 
                     Expect.stringContains

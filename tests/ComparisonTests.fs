@@ -140,7 +140,7 @@ let private comparisons =
                     Expect.stringContains problems.Head "nothing to compare" "said"
                     Expect.stringContains problems.Head "does not exist" "with the cause")
 
-            testCase "a copied result file counts once; two versions of a technique's rows leave it out"
+            testCase "a copied result file counts once; of two versions of a technique's rows the complete one stays"
             <| fun () ->
                 withPredictions (fun folder runs ->
                     let whole = Comparison.ofRuns folder runs
@@ -155,9 +155,11 @@ let private comparisons =
                                 }
                         }
 
-                    let without = Comparison.ofRuns folder (other :: runs)
-                    Expect.equal without.Methods [| "full"; "ia3" |] "left out"
-                    Expect.stringContains without.Dropped.Head "one version of the data" "named")
+                    let both = Comparison.ofRuns folder (other :: runs)
+                    Expect.equal both.Methods [| "full [1]"; "ia3 [1]"; "lora [1]" |] "one version"
+                    Expect.equal both.Runs whole.Runs "of the same runs"
+                    Expect.hasLength both.Dropped 1 "the other is left out"
+                    Expect.stringContains both.Dropped.Head "lora, low, seed 1 is left out" "by name")
 
             testCase "a mean over other seeds than those compared has no mark"
             <| fun () ->

@@ -186,6 +186,12 @@ let private tables =
 
                     Expect.equal (sheet other content).Rows.Head.[2].Value 0.11 "alone"
 
+                    for titles in [ content.Sheets |> List.map _.Title; content.Figures |> List.map _.Title ] do
+                        Expect.equal (List.distinct titles) titles "titles say which setting they are of"
+
+                    Expect.stringEnds (sheet "table1" content).Title "[1]" "by its number"
+                    Expect.stringEnds (sheet "table1-2" content).Title "[2]" "by its number"
+
                     Expect.exists
                         (Summary.problems content.Findings)
                         _.Contains("several settings")
@@ -200,6 +206,236 @@ let private tables =
                         Page.toHtml { content with MadeAt = "" }
 
                     Expect.isTrue (page first = page second) "pages")
+        ]
+
+/// The small sweep, and some of its runs again with other rates.
+let private inTwoSettings (body: string -> unit) =
+    inSweep (fun folder ->
+        let next = uniform 22UL
+
+        for task in [ TaskDefinition.topic; TaskDefinition.dialogue ] do
+            for seed in 1..2 do
+                for name in [ "full"; "lora" ] do
+                    let usual = run task (tuned name) (Some Low) seed 0.5 40.0
+
+                    let experiment =
+                        { usual.Experiment with
+                            Training =
+                                { usual.Experiment.Training with
+                                    InitialRate = 0.1
+                                    PeakRate = 0.7
+                                    FinalRate = 0.2
+                                }
+                        }
+
+                    Run.write
+                        folder
+                        { usual with
+                            Experiment = experiment
+                            Id = Experiment.id experiment
+                        }
+
+                    Array.init 30 (fun _ -> if next () < 0.5 then 1.0 else 0.0)
+                    |> predictions 0
+                    |> Evaluation.write (Run.predictionsPath folder experiment)
+
+        body folder)
+
+let private settings =
+    testList
+        "settings"
+        [
+            testCase "several settings: a list of them once, and their numbers in every table, figure and viewer"
+            <| fun () ->
+                inTwoSettings (fun folder ->
+                    let content = content folder
+                    let numbered = content.Findings.Numbered
+                    Expect.equal numbered.All.Length 2 "settings"
+
+                    Expect.equal
+                        (content.Sheets |> List.countBy (fun sheet -> sheet.Name = "settings"))
+                        [ true, 1; false, content.Sheets.Length - 1 ]
+                        "one list"
+
+                    let list = (sheet "settings" content).Rows |> List.map texts
+                    Expect.equal (list |> List.map List.head) [ "[1]"; "[2]" ] "numbers"
+                    Expect.exists list (fun row -> row[1].Contains "rates 0.1 0.7 0.2") "what differs"
+
+                    // Every run behind a named number belongs to the setting that the name says.
+                    let numbersOf =
+                        content.Findings.Runs
+                        |> List.map (fun run -> run.Id, numbered.Numbers run)
+                        |> dict
+
+                    let isNamed (name: string) (runs: string list) =
+                        runs
+                        |> List.forall (fun id ->
+                            let numbers = numbersOf[id]
+
+                            if numbers.Length = 1 then
+                                name.EndsWith $"[{numbers.Head}]"
+                            else
+                                not (name.Contains '['))
+
+                    for name in
+                        [
+                            "table1"
+                            "table4"
+                            "table5"
+                            "table6"
+                            "figure1"
+                            "memory"
+                            "learning-curves"
+                        ] do
+                        for row in (sheet name content).Rows do
+                            Expect.isTrue (row |> List.collect _.Runs |> isNamed row[0].Text) $"{name}: {row[0].Text}"
+
+                    for row in (sheet "comparison" content).Rows do
+                        Expect.isTrue (isNamed row[2].Text row[3].Runs) row[2].Text
+
+                    for row in (sheet "best" content).Rows do
+                        Expect.isTrue (isNamed row[2].Text row[3].Runs) row[2].Text
+
+                    for figure in content.Figures do
+                        for series in figure.Series |> List.filter (fun series -> series.Name <> "front") do
+                            for point in series.Points do
+                                Expect.isTrue (isNamed series.Name point.Runs) $"{figure.Name}: {series.Name}"
+
+                    for name in [ "runs"; "failed"; "coverage" ] do
+                        Expect.exists (sheet name content).Columns (fun column -> column.Heading = "setting") name
+
+                    use json =
+                        JsonDocument.Parse(PageData.toJson content.Findings content.Figures content.Samples)
+
+                    for run in json.RootElement.GetProperty("runs").EnumerateArray() do
+                        let name, id = string (run.GetProperty "technique"), string (run.GetProperty "id")
+                        Expect.isTrue (isNamed name [ id ]) $"the viewer: {name}"
+
+                    Expect.stringContains (sheet "table1" content |> Sheet.toLatex) "lora [2] & low" "LaTeX"
+                    Expect.stringContains (sheet "table1" content |> Sheet.toCsv) "lora [2],low" "CSV"
+                    Expect.stringContains (Report.toMarkdown content) "| lora [2] | low |" "Markdown")
+
+            testCase "with one setting nothing has a number"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let content = content folder
+                    Expect.isFalse (content.Sheets |> List.exists (fun sheet -> sheet.Name = "settings")) "no list"
+
+                    for sheet in content.Sheets do
+                        Expect.isFalse ((Sheet.toMarkdown sheet).Contains '[') sheet.Name
+                        Expect.isFalse (sheet.Title.Contains '[') sheet.Title
+
+                    for figure in content.Figures do
+                        Expect.isFalse (figure.Title.Contains '[') figure.Title
+
+                        for series in figure.Series do
+                            Expect.isFalse (series.Name.Contains '[') series.Name)
+
+            testCase "a task with too few techniques says so"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    let next = uniform 23UL
+                    add folder next TaskDefinition.topic (tuned "lora") (Some Low) 1 0.5 1.0
+                    add folder next TaskDefinition.dialogue ZeroShot None 1 0.5 1.0
+                    let problems = (content folder).Findings |> Summary.problems |> List.map string
+
+                    Expect.equal
+                        (problems |> List.sort)
+                        [
+                            "Not compared row by row: Dialogue: no technique was trained, only zero-shot ran."
+                            "Not compared row by row: Topic, low: lora is the only technique; a comparison takes two."
+                        ]
+                        "both")
+        ]
+
+/// The texts of an axis's ticks that lie within its limits, as drawn.
+let private shownTicks (figure: Chart) : string list * string list =
+    use plot = Picture.plot figure
+    plot.RenderInMemory(Picture.width, Picture.height)
+    let limits = plot.Axes.GetLimits()
+
+    let texts (axis: ScottPlot.IAxis) (low: float) (high: float) =
+        [
+            for tick in axis.TickGenerator.Ticks do
+                if tick.IsMajor && tick.Position >= low && tick.Position <= high then
+                    tick.Label
+        ]
+        |> List.distinct
+
+    texts plot.Axes.Bottom limits.Left limits.Right, texts plot.Axes.Left limits.Bottom limits.Top
+
+let private axes =
+    testList
+        "axes"
+        [
+            testCase "every axis of numbers has two ticks or more, also where all values are one"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    for level in [ Low; Medium ] do
+                        for name in [ "full"; "lora"; "ia3" ] do
+                            for seed in 1..2 do
+                                // The same answers, seconds and memory for all.
+                                add folder (fun () -> 0.5) TaskDefinition.topic (tuned name) (Some level) seed 0.8 33.3
+
+                    let same = content folder
+
+                    inSweep (fun folder ->
+                        let several = content folder
+
+                        for figure in same.Figures @ several.Figures do
+                            let x, y = shownTicks figure
+                            Expect.isGreaterThanOrEqual y.Length 2 $"{figure.Name}: y has {y}"
+                            // An axis of names has one for each task.
+                            let least = if figure.X.Title = "" then 1 else 2
+                            Expect.isGreaterThanOrEqual x.Length least $"{figure.Name}: x has {x}"
+
+                        Expect.equal
+                            (same.Figures |> List.map _.Group |> List.distinct)
+                            (several.Figures |> List.map _.Group |> List.distinct)
+                            "every kind of figure"))
+
+            testCase "a logarithmic axis tells its places apart, however narrow its range"
+            <| fun () ->
+                for low in [ 1e-3; 0.031; 0.999; 1.0; 1.3; 7.0; 512.2; 99_999.0; 2.5e9 ] do
+                    for ratio in [ 1.0; 1.000001; 1.0001; 1.001; 1.1; 1.9; 3.0; 12.0; 5_000.0 ] do
+                        let figure =
+                            {
+                                Name = ""
+                                Group = ""
+                                Choice = ""
+                                Title = ""
+                                Caption = ""
+                                X = Chart.logAxis "seconds" [ low; low * ratio ]
+                                Y = Chart.axis "score"
+                                Series =
+                                    [
+                                        {
+                                            Name = ""
+                                            Technique = 0
+                                            Points =
+                                                [
+                                                    for x in [ low; low * ratio ] ->
+                                                        {
+                                                            X = x
+                                                            Y = 0.0
+                                                            Low = 0.0
+                                                            High = 0.0
+                                                            Label = ""
+                                                            Runs = []
+                                                        }
+                                                ]
+                                            IsJoined = false
+                                            HasMarkers = true
+                                        }
+                                    ]
+                                Reference = nan
+                            }
+
+                        let names = figure.X.Ticks |> List.map snd
+                        Expect.equal (List.distinct names) names $"{low}, {ratio}: names"
+                        let x, y = shownTicks figure
+                        Expect.isGreaterThanOrEqual x.Length 2 $"{low}, {ratio}: x has {x} of {names}"
+                        Expect.isGreaterThanOrEqual y.Length 2 $"{low}, {ratio}: y has {y}"
         ]
 
 let private samples =
@@ -387,6 +623,61 @@ let private command =
                         Expect.stringContains error file "the error names it"
                         Expect.stringContains page (Path.GetFileName file |> string) "the page names it")
 
+            testCase "a copied result file is named, counts once and gives 1"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let original = Directory.GetFiles(folder, "topic-lora-low-s1-*.json")[0]
+                    let copy = Path.Combine(folder, "copy.json")
+                    File.Copy(original, copy)
+                    let before = (content folder |> sheet "table1").Rows |> List.map texts
+                    File.Delete copy
+                    Expect.equal before ((content folder |> sheet "table1").Rows |> List.map texts) "the same table"
+                    File.Copy(original, copy)
+
+                    let code, _, error =
+                        OptionsTests.peft [ "report"; folder; "--output"; Path.Combine(folder, "out") ]
+
+                    Expect.equal code 1 "exit code"
+                    Expect.stringContains error copy "named"
+                    Expect.equal (error.TrimEnd().Split('\n').Length) 1 "one line")
+
+            testCase "a report deletes what an earlier one wrote and it does not, and nothing else"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let output = Path.Combine(folder, "report")
+
+                    let files () =
+                        Directory.GetFiles(output, "*", SearchOption.AllDirectories)
+                        |> Array.map (fun path -> Path.GetRelativePath(output, path).Replace('\\', '/'))
+                        |> set
+
+                    let listed () =
+                        File.ReadAllLines(Path.Combine(output, "manifest.txt")) |> set
+
+                    Report.write output (content folder)
+                    Expect.equal (files ()) (Set.add "manifest.txt" (listed ())) "all are listed"
+                    let own = [ "mine.txt"; "tables/mine.csv"; "figures/mine.png" ]
+
+                    for name in own do
+                        File.WriteAllText(Path.Combine(output, name), "mine")
+
+                    // A list that was tampered with leads nowhere outside.
+                    let outside = Path.Combine(folder, "outside.txt")
+                    File.WriteAllText(outside, "mine")
+
+                    File.AppendAllText(
+                        Path.Combine(output, "manifest.txt"),
+                        $"../outside.txt\n{outside}\n\n.\ntables\n"
+                    )
+
+                    for file in Directory.GetFiles(folder, "dialogue-*") do
+                        File.Delete file
+
+                    Report.write output (content folder)
+                    Expect.equal (files ()) (listed () + set ("manifest.txt" :: own)) "the stale ones are gone"
+                    Expect.isFalse (files () |> Set.exists _.Contains("dialogue")) "of the other task"
+                    Expect.isTrue (File.Exists outside) "outside nothing is touched")
+
             testCase "a folder without results is refused in one line"
             <| fun () ->
                 inTemporaryFolder (fun folder ->
@@ -400,4 +691,4 @@ let private command =
         ]
 
 [<Tests>]
-let tests = testList "Report" [ tables; samples; formats; command ]
+let tests = testList "Report" [ tables; settings; axes; samples; formats; command ]

@@ -31,6 +31,10 @@ let private sweep =
             run topic lora (Some Medium) seed 0.95 300.0
     ]
 
+/// A table of `Tables.all` of some runs alone.
+let private made (make: Settings -> Run list -> Frame<RowKey, string>) (runs: Run list) =
+    make (Settings.ofRuns runs) runs
+
 let private frames =
     testList
         "frames"
@@ -54,7 +58,7 @@ let private frames =
                     |> List.ofArray
 
                 for name, _, style, make in Tables.all do
-                    Expect.equal (Render.toText style (make mixed)) (Render.toText style (make sweep)) name
+                    Expect.equal (Render.toText style (made make mixed)) (Render.toText style (made make sweep)) name
 
             testProperty "exchanging seeds changes no table"
             <| fun (key: int) ->
@@ -79,7 +83,7 @@ let private frames =
 
                 Tables.all
                 |> List.forall (fun (_, _, style, make) ->
-                    Render.texts style (make exchanged) = Render.texts style (make sweep))
+                    Render.texts style (made make exchanged) = Render.texts style (made make sweep))
 
             testCase "score per 100,000 parameters and per minute, relative time and speed-up"
             <| fun () ->
@@ -170,13 +174,10 @@ let private frames =
                     let table = Tables.table1 runs
                     Expect.equal table.RowCount 2 "two rows"
 
-                    Expect.equal
-                        (cellOf table ("lora [setting 1]", "low") "Topic (accuracy)").Value.Seeds
-                        1
-                        "one seed each"
+                    Expect.equal (cellOf table ("lora [1]", "low") "Topic (accuracy)").Value.Seeds 1 "one seed each"
 
                     let notes = String.Join("\n", Tables.notes runs)
-                    Expect.stringContains notes "[setting 2]" "the notes describe it"
+                    Expect.stringContains notes "[2]" "the notes describe it"
 
                 let models =
                     [
@@ -216,11 +217,8 @@ let private frames =
                     let table = Tables.table1 runs
                     Expect.equal table.RowCount 2 "two settings"
 
-                    Expect.isNone
-                        (cellOf table ("lora [setting 1]", "low") "Dialogue (ROUGE-L)")
-                        "3 epochs on Topic only"
-
-                    Expect.isSome (cellOf table ("lora [setting 2]", "low") "Dialogue (ROUGE-L)") "10 epochs on both"
+                    Expect.isSome (cellOf table ("lora [1]", "low") "Dialogue (ROUGE-L)") "10 epochs on both"
+                    Expect.isNone (cellOf table ("lora [2]", "low") "Dialogue (ROUGE-L)") "3 epochs on Topic only"
 
             testCase "learning curves go by the number of training rows, baselines at none"
             <| fun () ->
@@ -239,11 +237,12 @@ let private frames =
 
                 for runs in [ []; [ failed ] ] do
                     for name, _, style, make in Tables.all do
-                        Expect.equal (make runs).RowCount 0 name
-                        Render.toText style (make runs) |> ignore
-                        Render.toMarkdown style (make runs) |> ignore
-                        Render.toLatex style (make runs) |> ignore
-                        Render.toCsv (make runs) |> ignore
+                        let table = made make runs
+                        Expect.equal table.RowCount 0 name
+                        Render.toText style table |> ignore
+                        Render.toMarkdown style table |> ignore
+                        Render.toLatex style table |> ignore
+                        Render.toCsv table |> ignore
 
                 Expect.stringContains (Tables.describe [ failed ]) "No run has finished." "text"
                 Expect.stringContains (Tables.describe [ failed ]) "no memory" "the cause"
@@ -311,6 +310,31 @@ let private folders =
                         (userErrorOf (fun () -> Results.read (Path.Combine(folder, "none")) |> ignore))
                         "does not exist"
                         "folder")
+
+            testCase "a copied, renamed or changed result file is named, and each experiment counts once"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    let path (name: string) = Path.Combine(folder, name)
+
+                    let first, second =
+                        run topic lora (Some Low) 1 0.5 1.0, run topic ia3 (Some Low) 1 0.6 1.0
+
+                    Run.write folder first
+                    Run.write folder second
+                    File.Copy(Run.path folder first.Experiment, path "copy.json")
+                    File.Copy(Run.path folder first.Experiment, path $"copy-of-{first.Name}.json")
+                    File.Move(Run.path folder second.Experiment, path "renamed.json")
+                    let changed = run topic full (Some Low) 1 0.7 1.0
+                    Run.write folder { changed with Id = first.Id }
+                    let runs, problems = Results.read folder
+                    Expect.equal (runs |> List.map _.Id) [ first.Id ] "one counts"
+                    Expect.equal problems.Length 4 "the others are named"
+
+                    for name in [ "copy.json"; $"copy-of-{first.Name}.json"; "renamed.json"; changed.Name ] do
+                        Expect.exists problems _.Contains(path name) name
+
+                    Expect.all problems (fun problem -> not (problem.Contains '\n')) "a line each"
+                    Expect.exists problems _.Contains($"{second.Name}.json") "what its name must be")
         ]
 
 [<Tests>]

@@ -132,13 +132,16 @@ module AnswerCommands =
         if options.Contains TableOption.Compare then
             compare results runs
         else
-            for setting, runs in runs |> List.filter _.IsFinished |> Tables.bySetting do
+            let finished = runs |> List.filter _.IsFinished
+            let settings = Settings.ofRuns finished
+
+            for setting, runs in Tables.bySetting finished do
                 for name, heading, style, make in Tables.all do
                     if List.contains name names then
                         if format = "text" || format = "markdown" then
                             printfn $"{heading} ({setting})\n"
 
-                        printfn $"{render style (make runs)}\n"
+                        printfn $"{render style (make settings runs)}\n"
 
             for note in Tables.notes runs do
                 eprintfn $"Note: {note}"

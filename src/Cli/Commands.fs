@@ -149,8 +149,11 @@ module Commands =
         }
 
     let private writeTables (results: string) (runs: Run list) =
-        for index, (_, group) in runs |> List.filter _.IsFinished |> Tables.bySetting |> List.indexed do
-            let frame = Tables.table1 group
+        let finished = runs |> List.filter _.IsFinished
+        let settings = Settings.ofRuns finished
+
+        for index, (_, group) in finished |> Tables.bySetting |> List.indexed do
+            let frame = Tables.table1In settings group
             let suffix = if index = 0 then "" else $"-{index + 1}"
             Files.writeAtomically (Path.Combine(results, $"table1{suffix}.md")) (Tables.toMarkdown frame + "\n")
             Files.writeAtomically (Path.Combine(results, $"table1{suffix}.csv")) (Tables.toCsv frame + "\n")
@@ -159,7 +162,7 @@ module Commands =
                 group
                 |> List.exists (fun run -> run.Experiment.Placement <> Placement.everywhere)
             then
-                let places = group |> Placed.ofRuns |> Tables.table2
+                let places = group |> Placed.ofRuns |> Tables.table2In settings
                 Files.writeAtomically (Path.Combine(results, $"table2{suffix}.md")) (Tables.toMarkdown places + "\n")
                 Files.writeAtomically (Path.Combine(results, $"table2{suffix}.csv")) (Tables.toCsv places + "\n")
 

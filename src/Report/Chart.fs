@@ -91,14 +91,11 @@ module Chart =
             Ticks = []
         }
 
-    /// 1, 2 and 5 times the powers of ten of a range; the powers alone where it spans more than two; its ends where
-    /// fewer than two of these lie within it.
-    let private decades (low: float) (high: float) : (float * string) list =
+    /// 1, 2 and 5 times the powers of ten of a range; the powers alone where it spans more than two. Two of them at least
+    /// lie within it, or there are none.
+    let private decades (low: float) (high: float) : float list =
         let first, last = int (floor (log10 low)), int (ceil (log10 high))
         let factors = if last - first > 2 then [ 1.0 ] else [ 1.0; 2.0; 5.0 ]
-
-        let named value =
-            value, NumberStyle.text (if value < 1.0 then Significant 2 else Grouped) value
 
         let places =
             [
@@ -106,24 +103,67 @@ module Chart =
                     for factor in factors -> factor * 10.0 ** float power
             ]
 
-        let within = places |> List.filter (fun value -> value >= low && value <= high)
+        match places |> List.filter (fun value -> value >= low && value <= high) with
+        | _ :: _ :: _ -> places
+        | _ -> []
 
-        (if within.Length < 2 then
-             List.distinct [ low; high ]
-         else
-             places)
-        |> List.map named
+    /// Below this ratio a range's ends are one value to the eye.
+    let private leastRatio = 1.00001
+
+    /// Whole numbers where they tell the places apart, else as many decimals as do.
+    let private named (places: float list) : (float * string) list =
+        let names decimals =
+            places
+            |> List.map (fun value ->
+                NumberStyle.text
+                    (if value < 1.0 then
+                         Significant(2 + decimals)
+                     else
+                         Plain decimals)
+                    value)
+
+        let tells (names: string list) =
+            List.length (List.distinct names) = places.Length
+
+        [ 0..6 ]
+        |> List.map names
+        |> List.tryFind tells
+        |> Option.defaultWith (fun () -> places |> List.map Render.exact)
+        |> List.zip places
+
+    /// Named places for a logarithmic axis over these values, two at least: those of `decades`, else the ends of the range,
+    /// else half and twice its one value.
+    let private logTicks (values: float list) : (float * string) list =
+        match List.min values, List.max values with
+        | low, high when high < low * leastRatio -> named [ low / 2.0; low; low * 2.0 ]
+        | low, high ->
+            match decades low high with
+            | [] -> named [ low; high ]
+            | places -> named places
 
     /// A logarithmic axis of positive numbers with named places for these values.
     let logAxis (title: string) (values: float list) : ChartAxis =
         { axis title with
             IsLogarithmic = true
-            Ticks =
-                if values.IsEmpty then
-                    []
-                else
-                    decades (List.min values) (List.max values)
+            Ticks = if values.IsEmpty then [] else logTicks values
         }
+
+    /// The ends of the places of a logarithmic axis where they must be its limits, since its figure's own range is too
+    /// narrow for two of them.
+    let limits (figure: Chart) : (float * float) option =
+        let values =
+            figure.Series |> List.collect (fun series -> series.Points |> List.map _.X)
+
+        let places = figure.X.Ticks |> List.map fst
+
+        if not figure.X.IsLogarithmic || values.IsEmpty || places.IsEmpty then
+            None
+        else
+            let low, high = List.min values, List.max values
+
+            match places |> List.filter (fun place -> place >= low && place <= high) with
+            | _ :: _ :: _ -> None
+            | _ -> Some(List.min places, List.max places)
 
     /// An axis of named places 0, 1, 2, ….
     let categories (title: string) (names: string list) : ChartAxis =

@@ -16,7 +16,7 @@ module Charts =
     /// The techniques of a setting in the order of tables: the place in it decides a technique's colour.
     let techniques (findings: SettingFindings) : string list =
         [
-            yield! (Tables.table1 findings.Runs).RowKeys |> Seq.map fst
+            yield! (Tables.table1In findings.Numbered findings.Runs).RowKeys |> Seq.map fst
             for comparison in findings.Comparisons do
                 yield! comparison.Methods
         ]
@@ -82,7 +82,7 @@ module Charts =
                         Y = standing.Mean
                         Low = standing.Interval.Low
                         High = standing.Interval.High
-                        Label = $"{Tables.title comparison.Task}: {tied}"
+                        Label = $"{Findings.taskOf findings comparison}: {tied}"
                         Runs = comparison.Runs[place]
                     })
 
@@ -90,13 +90,10 @@ module Charts =
                 Name = $"scores-{fileWord level}".TrimEnd '-' + findings.Suffix
                 Group = "scores" + findings.Suffix
                 Choice = level
-                Title = "Scores with 95 % intervals, level " + level
+                Title = $"Scores with 95 %% intervals, level {level}" + findings.Heading
                 Caption =
                     "Mean score over test rows and seeds, with its 95 % interval over other test rows and, with several seeds, other seeds. Accuracy for classification, ROUGE-L for generation."
-                X =
-                    comparisons
-                    |> List.map (fun comparison -> Tables.title comparison.Task)
-                    |> Chart.categories ""
+                X = comparisons |> List.map (Findings.taskOf findings) |> Chart.categories ""
                 Y = Chart.axis "score"
                 Series =
                     methods
@@ -112,14 +109,15 @@ module Charts =
         |> List.sortBy (fun comparison ->
             comparison.Level |> Option.map Level.rows |> Option.defaultValue 0,
             Tables.taskOrder comparison.Task,
-            comparison.Task)
+            comparison.Task,
+            Findings.rowsOf findings comparison)
         |> List.groupBy (fun comparison -> Level.text comparison.Level)
         |> List.map ofLevel
 
     /// The paper's Figure 1, a figure a level: run time relative to full fine-tuning.
     let relativeTimes (findings: SettingFindings) : Chart list =
         let techniques = techniques findings
-        let frame = Tables.figure1 findings.Runs
+        let frame = Tables.figure1In findings.Numbered findings.Runs
         let tasks = List.ofSeq frame.ColumnKeys
 
         let ofLevel (level, cells: (RowKey * string * Cell) list) =
@@ -137,7 +135,9 @@ module Charts =
                 Name = $"figure1-{fileWord level}" + findings.Suffix
                 Group = "figure1" + findings.Suffix
                 Choice = level
-                Title = $"Figure 1: run time relative to full fine-tuning, level {level}"
+                Title =
+                    $"Figure 1: run time relative to full fine-tuning, level {level}"
+                    + findings.Heading
                 Caption =
                     "A run's seconds divided by those of full fine-tuning with the same task, level, seed and device; mean over seeds ± standard deviation. Below the dashed line a technique is faster."
                 X = Chart.categories "" tasks
@@ -183,7 +183,7 @@ module Charts =
                         Name = $"learning-{(fileWord column).Trim '-'}" + findings.Suffix
                         Group = "learning" + findings.Suffix
                         Choice = column
-                        Title = $"Learning curves: {column}"
+                        Title = $"Learning curves: {column}" + findings.Heading
                         Caption =
                             "Mean over seeds ± standard deviation. Baselines, which are not trained, are lines across."
                         X =
@@ -195,7 +195,7 @@ module Charts =
                         Reference = nan
                     }
 
-        Tables.learningCurves findings.Runs
+        Tables.learningCurvesIn findings.Numbered findings.Runs
         |> cellsOf
         |> List.groupBy (fun (_, column, _) -> column)
         |> List.choose ofTask
@@ -209,7 +209,7 @@ module Charts =
 
         let ofComparison (comparison: Comparison) =
             let place =
-                $"{Tables.title comparison.Task}, {Level.text comparison.Level}".TrimEnd([| ','; ' ' |])
+                $"{Findings.taskOf findings comparison}, {Level.text comparison.Level}".TrimEnd([| ','; ' ' |])
 
             costs
             |> List.mapi (fun cost (title, style) ->
@@ -249,11 +249,11 @@ module Charts =
 
                 {
                     Name =
-                        $"front-{fileWord comparison.Task}-{fileWord (Level.text comparison.Level)}-{fileWord title}"
+                        $"front-{fileWord (Findings.fileWordOf findings comparison)}-{fileWord (Level.text comparison.Level)}-{fileWord title}"
                         + findings.Suffix
                     Group = "front" + findings.Suffix
                     Choice = $"{place}: {title}"
-                    Title = $"Score and {title}: {place}"
+                    Title = $"Score and {title}: {place}" + findings.Heading
                     Caption =
                         $"Mean score with its 95 %% interval against {title}, the mean over seeds. The line joins what no technique beats in both. Baselines, which train nothing, are left out."
                     X =

@@ -10,7 +10,7 @@ module ComparisonSheets =
         $"{NumberStyle.text (Fixed 4) interval.Low} … {NumberStyle.text (Fixed 4) interval.High}"
 
     /// A row of `best` from a comparison.
-    let private bestCompared (comparison: Comparison) : SheetCell list =
+    let private bestCompared (findings: SettingFindings) (comparison: Comparison) : SheetCell list =
         let places = [ 0 .. comparison.Methods.Length - 1 ]
         let standing place = comparison.Standings[place]
         let top = places |> List.maxBy (fun place -> (standing place).ToBest)
@@ -28,7 +28,7 @@ module ComparisonSheets =
         let runs = comparison.Runs[top]
 
         [
-            SheetCell.words (Tables.title comparison.Task)
+            SheetCell.words (Findings.taskOf findings comparison)
             SheetCell.words (Level.text comparison.Level)
             SheetCell.words comparison.Methods[top]
             SheetCell.number (Fixed 4) runs (standing top).Mean
@@ -46,19 +46,17 @@ module ComparisonSheets =
         ]
 
     /// A row of `best` where there is no paired test: the best mean, and no word about ties.
-    let private bestUncompared (task: string) (level: Level option) (runs: Run list) : SheetCell list =
+    let private bestUncompared (findings: SettingFindings) (task: string) (level: Level option) (runs: Run list) =
         let name, group =
             runs
-            // Runs on another device share no mean; a copied file counts once.
-            |> List.distinctBy _.Id
-            |> List.groupBy (fun run -> Tables.nameOf run, run.Experiment.Training, run.Device)
-            |> List.map (fun ((name, _, _), group) -> name, group)
+            // Runs of another setting share no mean.
+            |> List.groupBy (Tables.nameIn findings.Numbered findings.Runs)
             |> List.maxBy (fun (_, group) -> group |> List.averageBy _.Score)
 
         let ids = group |> List.map _.Id
 
         [
-            SheetCell.words (Tables.title task)
+            SheetCell.words task
             SheetCell.words (Level.text level)
             SheetCell.words name
             SheetCell.number (Fixed 4) ids (group |> List.averageBy _.Score)
@@ -72,25 +70,29 @@ module ComparisonSheets =
 
     /// Which technique was best on each task at each level, and which ones the test rows do not tell from it.
     let best (findings: SettingFindings) : Sheet =
-        let compared (task, level) =
+        let compared (task, level, rows) =
             findings.Comparisons
-            |> List.tryFind (fun comparison -> comparison.Task = task && comparison.Level = level)
+            |> List.tryFind (fun comparison ->
+                comparison.Task = task
+                && comparison.Level = level
+                && Findings.rowsOf findings comparison = rows)
 
         let places =
             findings.Runs
             |> List.filter (fun run -> run.Experiment.Level.IsSome)
-            |> List.groupBy (fun run -> run.Experiment.Task, run.Experiment.Level)
-            |> List.sortBy (fun ((task, level), _) ->
-                Tables.taskOrder task, task, level |> Option.map Level.rows |> Option.defaultValue 0)
+            |> List.groupBy (fun run ->
+                run.Experiment.Task, run.Experiment.Level, (Settings.first findings.Numbered run).Rows)
+            |> List.sortBy (fun ((task, level, rows), _) ->
+                Tables.taskOrder task, task, level |> Option.map Level.rows |> Option.defaultValue 0, rows)
 
-        let row ((task, level), runs) =
-            match compared (task, level) with
-            | Some comparison -> bestCompared comparison
-            | None -> bestUncompared task level runs
+        let row ((task, level, rows), runs) =
+            match compared (task, level, rows) with
+            | Some comparison -> bestCompared findings comparison
+            | None -> bestUncompared findings (Findings.titleOf findings task rows) level runs
 
         Sheet.create
             ("best" + findings.Suffix)
-            "The best technique of each task and level"
+            ("The best technique of each task and level" + findings.Heading)
             "With several seeds the 95 % interval of the mean and the paired test against the best are over other test rows and other trained seeds; with one seed they hold for that trained model and other test rows only (Wilson's interval and McNemar's test for right and wrong, the bootstrap for ROUGE-L). Tied: P after Holm's correction is 0.05 or more. Baselines take part."
             [
                 Sheet.words "task"
@@ -106,7 +108,7 @@ module ComparisonSheets =
             ]
             (places |> List.map row)
 
-    let private standingRows (comparison: Comparison) : SheetCell list list =
+    let private standingRows (findings: SettingFindings) (comparison: Comparison) : SheetCell list list =
         [
             for place in 0 .. comparison.Methods.Length - 1 do
                 let standing, cost, runs =
@@ -115,7 +117,7 @@ module ComparisonSheets =
                 let number style value = SheetCell.number style runs value
 
                 [
-                    SheetCell.words (Tables.title comparison.Task)
+                    SheetCell.words (Findings.taskOf findings comparison)
                     SheetCell.words (Level.text comparison.Level)
                     SheetCell.words standing.Name
                     number (Fixed 4) standing.Mean
@@ -136,7 +138,7 @@ module ComparisonSheets =
     let standings (findings: SettingFindings) : Sheet =
         Sheet.create
             ("comparison" + findings.Suffix)
-            "Techniques compared on the same test rows"
+            ("Techniques compared on the same test rows" + findings.Heading)
             "P after Holm's correction against the best. Front: no other technique is as good in score, parameters, time and memory and better in one; P(front) is its probability when test rows and seeds, with their seconds and memory, are resampled."
             [
                 Sheet.words "task"
@@ -154,14 +156,14 @@ module ComparisonSheets =
                 Sheet.words "front"
                 Sheet.number "P(front)"
             ]
-            (findings.Comparisons |> List.collect standingRows)
+            (findings.Comparisons |> List.collect (standingRows findings))
 
     /// The share of test rows that each two techniques of a comparison answer differently.
-    let disagreement (suffix: string) (comparison: Comparison) : Sheet =
-        let level = Level.text comparison.Level
+    let disagreement (findings: SettingFindings) (comparison: Comparison) : Sheet =
+        let level, title = Level.text comparison.Level, Findings.taskOf findings comparison
 
         let task =
-            comparison.Task
+            Findings.fileWordOf findings comparison
             |> String.map (fun letter -> if Char.IsAsciiLetterOrDigit letter then letter else '-')
 
         let row left =
@@ -175,8 +177,9 @@ module ComparisonSheets =
             ]
 
         Sheet.create
-            ($"disagreement-{task}-{level}".TrimEnd '-' + suffix)
-            ($"Answers that differ: {Tables.title comparison.Task}, {level}".TrimEnd([| ','; ' ' |]))
+            ($"disagreement-{task}-{level}".TrimEnd '-' + findings.Suffix)
+            ($"Answers that differ: {title}, {level}".TrimEnd([| ','; ' ' |])
+             + findings.Heading)
             "The share of test rows that two techniques answer differently, the mean over seeds."
             (Sheet.words "technique"
              :: (comparison.Methods |> Array.map Sheet.number |> List.ofArray))

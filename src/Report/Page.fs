@@ -4,7 +4,7 @@ open System
 open Peft
 
 /// What every format of a report says.
-[<NoComparison>]
+[<NoComparison; NoEquality>]
 type ReportContent =
     {
         Findings: Findings
@@ -47,7 +47,7 @@ module Page =
                 let parts = make setting
 
                 if content.Findings.Settings.Length > 1 && not parts.IsEmpty then
-                    Element("p", [ "class", "setting" ], [ Text $"Setting: {setting.Setting}" ])
+                    Element("p", [ "class", "setting" ], [ Text $"Setting{setting.Heading}: {setting.Setting}" ])
 
                 yield! parts
         ]
@@ -89,6 +89,7 @@ module Page =
                 Html.paragraph (Summary.sentence content.Findings)
                 facts content
                 yield! problems content
+                yield! named content "settings"
                 yield! bySetting content (fun setting -> named content ("best" + setting.Suffix))
             ]
 

@@ -31,11 +31,11 @@ module PageData =
         write ()
         writer.WriteEndObject()
 
-    let private run (writer: Utf8JsonWriter) (run: Run) =
+    let private run (writer: Utf8JsonWriter) (nameOf: Run -> string) (run: Run) =
         object' writer (fun () ->
             writer.WriteString("id", run.Id)
             writer.WriteString("task", Tables.title run.Experiment.Task)
-            writer.WriteString("technique", Tables.nameOf run)
+            writer.WriteString("technique", nameOf run)
             writer.WriteString("level", Level.text run.Experiment.Level)
             writer.WriteNumber("seed", run.Experiment.Seed)
             writer.WriteString("status", run.Status)
@@ -75,6 +75,10 @@ module PageData =
             writer.WriteString("name", figure.Name)
             writer.WriteString("title", figure.Title)
             axis writer "x" figure.X
+
+            Chart.limits figure
+            |> Option.iter (fun (low, high) -> [ low; high ] |> array writer "limits" (number writer))
+
             axis writer "y" figure.Y
             writer.WritePropertyName "reference"
             number writer figure.Reference
@@ -105,8 +109,10 @@ module PageData =
         let places = Collections.Generic.Dictionary<string, int>()
         findings.Runs |> List.iteri (fun place run -> places[run.Id] <- place)
 
+        let nameOf = Tables.nameIn findings.Numbered findings.Runs
+
         object' writer (fun () ->
-            findings.Runs |> array writer "runs" (run writer)
+            findings.Runs |> array writer "runs" (run writer nameOf)
             figures |> array writer "figures" (figure writer)
 
             samples

@@ -19,6 +19,9 @@ module Picture =
         | "triangle-up" -> MarkerShape.FilledTriangleUp
         | _ -> MarkerShape.FilledCircle
 
+    /// Beyond the first and last place of a logarithmic axis, in powers of ten.
+    let private limitMargin = 0.05
+
     let private drawSeries (plot: Plot) (place: float -> float) (series: ChartSeries) =
         let colour = Color.FromHex(Chart.colour series.Technique)
 
@@ -81,6 +84,9 @@ module Picture =
             // Named places keep room on both sides.
             if not figure.X.IsLogarithmic then
                 plot.Axes.SetLimitsX(-0.6, float ticks.Length - 0.4)
+
+        Chart.limits figure
+        |> Option.iter (fun (low, high) -> plot.Axes.SetLimitsX(place low - limitMargin, place high + limitMargin))
 
         plot.Title(figure.Title, 16.0f)
         plot.XLabel(figure.X.Title, 13.0f)

@@ -80,20 +80,58 @@ module Report =
         |> String.concat "\n\n"
         |> fun text -> text + "\n"
 
-    /// Writes `report.md`, `report.html`, `tables/*.csv`, `tables/*.tex` and `figures/*.png`, `*.svg` into a folder.
+    /// The list of the files that a report is made of, by their paths in its folder.
+    let private manifest = "manifest.txt"
+
+    /// What an earlier report into the folder wrote. A line that leads out of the folder is none of its files.
+    let private earlier (output: string) : string list =
+        let root = Path.GetFullPath output + string Path.DirectorySeparatorChar
+
+        let isWithin (line: string) =
+            let path = Path.GetFullPath(Path.Combine(output, line))
+            path.StartsWith(root, StringComparison.Ordinal) && File.Exists path
+
+        match Path.Combine(output, manifest) with
+        | path when File.Exists path -> File.ReadAllLines path |> Array.filter isWithin |> List.ofArray
+        | _ -> []
+
+    let private writeManifest (output: string) (files: string list) =
+        Files.writeAtomically (Path.Combine(output, manifest)) (String.Join("\n", List.sort files) + "\n")
+
+    /// The files of a report, each with what writes it into its folder.
+    let private files (output: string) (content: ReportContent) : (string list * (unit -> unit)) list =
+        let text (name: string) (make: unit -> string) =
+            [ name ], (fun () -> Files.writeAtomically (Path.Combine(output, name)) (make ()))
+
+        [
+            for sheet in content.Sheets do
+                text $"tables/{sheet.Name}.csv" (fun () -> Sheet.toCsv sheet + "\n")
+                text $"tables/{sheet.Name}.tex" (fun () -> Sheet.toLatex sheet + "\n")
+
+            for figure in content.Figures do
+                [ $"figures/{figure.Name}.png"; $"figures/{figure.Name}.svg" ],
+                (fun () -> Picture.write (Path.Combine(output, "figures")) figure)
+
+            text "report.md" (fun () -> toMarkdown content)
+            text "report.html" (fun () -> Page.toHtml content)
+        ]
+
+    /// Writes `report.md`, `report.html`, `tables/*.csv`, `tables/*.tex` and `figures/*.png`, `*.svg` into a folder, and
+    /// their list, `manifest.txt`. What the list of an earlier report names and this one does not write is deleted, nothing
+    /// else.
     let write (output: string) (content: ReportContent) : unit =
-        let path (parts: string list) =
-            Path.Combine(Array.ofList (output :: parts))
+        for folder in [ ""; "tables"; "figures" ] do
+            Files.createFolder (Path.Combine(output, folder))
 
-        for folder in [ []; [ "tables" ]; [ "figures" ] ] do
-            Files.createFolder (path folder)
+        let files, before = files output content, earlier output
+        let names = files |> List.collect fst
+        // Both lists first: a report that is stopped half-way leaves no file behind that nobody knows of.
+        writeManifest output (List.distinct (before @ names))
 
-        for sheet in content.Sheets do
-            Files.writeAtomically (path [ "tables"; $"{sheet.Name}.csv" ]) (Sheet.toCsv sheet + "\n")
-            Files.writeAtomically (path [ "tables"; $"{sheet.Name}.tex" ]) (Sheet.toLatex sheet + "\n")
+        for _, write in files do
+            write ()
 
-        for figure in content.Figures do
-            Picture.write (path [ "figures" ]) figure
+        for name in List.except names before do
+            File.Delete(Path.Combine(output, name))
 
-        Files.writeAtomically (path [ "report.md" ]) (toMarkdown content)
-        Files.writeAtomically (path [ "report.html" ]) (Page.toHtml content)
+        writeManifest output names

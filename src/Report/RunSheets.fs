@@ -6,9 +6,72 @@ open Peft
 /// Tables of runs: what was run, what finished, what failed and why.
 [<RequireQualifiedAccess>]
 module RunSheets =
+    let private hasSeveral (findings: Findings) = findings.Numbered.All.Length > 1
+
+    /// The numbers of a run's settings, where the folder has several.
+    let private settingCell (findings: Findings) (run: Run) : SheetCell list =
+        [
+            if hasSeveral findings then
+                findings.Numbered.Numbers run |> Settings.words |> SheetCell.words
+        ]
+
+    let private settingColumn (findings: Findings) : SheetColumn list =
+        [
+            if hasSeveral findings then
+                Sheet.words "setting"
+        ]
+
+    /// The settings by their numbers, where there are several: what they differ in; the note says what they share.
+    let settings (findings: Findings) : Sheet =
+        let numbered = findings.Numbered
+        let differing, shared = Settings.parts numbered
+
+        let row place setting =
+            let runs =
+                findings.Runs
+                |> List.filter (fun run -> numbered.Numbers run |> List.contains (place + 1))
+
+            [
+                SheetCell.words (Settings.words [ place + 1 ])
+                for _, part in differing do
+                    match part setting with
+                    | "" -> SheetCell.missing
+                    | words -> SheetCell.words words
+                runs
+                |> List.sortBy Tables.rowOrder
+                |> List.map Tables.nameOf
+                |> List.distinct
+                |> String.concat "; "
+                |> SheetCell.words
+                SheetCell.number (Plain 0) (runs |> List.map _.Id) (float runs.Length)
+            ]
+
+        let note =
+            shared
+            |> List.map (fun (heading, part) -> heading, numbered.All |> List.map part |> List.head)
+            |> List.filter (fun (_, words) -> words <> "")
+            |> List.map (fun (heading, words) -> $"{heading} {words}")
+            |> String.concat "; "
+
+        Sheet.create
+            "settings"
+            "Settings"
+            $"Tables, figures and predictions name these by their numbers; nothing is averaged over them. A baseline stands for all settings that differ in training only. All share: {note}."
+            [
+                Sheet.words "setting"
+                for heading, _ in differing do
+                    Sheet.words heading
+                Sheet.words "techniques"
+                Sheet.number "runs"
+            ]
+            (if hasSeveral findings then
+                 List.mapi row numbered.All
+             else
+                 [])
+
     /// How many of the sweep's seeds each technique, level and task has: what is missing or failed shows here.
     let coverage (findings: Findings) : Sheet =
-        let groups = Tables.bySetting findings.Runs
+        let numbers = findings.Numbered.Numbers
 
         let tasks =
             findings.Runs
@@ -29,22 +92,28 @@ module RunSheets =
                     IsMissing = finished.Length < seeds
                 }
 
+        /// How many seeds the settings have.
+        let seedsOf (own: int list) =
+            findings.Runs
+            |> List.filter (fun run -> numbers run |> List.exists (fun number -> List.contains number own))
+            |> List.distinctBy _.Experiment.Seed
+            |> List.length
+
         let rows =
             [
-                for index, (_, runs) in List.indexed groups do
-                    let seeds = runs |> List.distinctBy _.Experiment.Seed |> List.length
-
-                    for (name, level), group in
+                for _, runs in Tables.bySetting findings.Runs do
+                    for (name, level, own), group in
                         runs
-                        |> List.sortBy Tables.rowOrder
-                        |> List.groupBy (fun run -> Tables.nameOf run, run.Experiment.Level) do
+                        |> List.sortBy (fun run -> Tables.rowOrder run, numbers run)
+                        |> List.groupBy (fun run -> Tables.nameOf run, run.Experiment.Level, numbers run) do
                         [
                             SheetCell.words name
                             SheetCell.words (Level.text level)
-                            if groups.Length > 1 then
-                                SheetCell.number (Plain 0) [] (float (index + 1))
+                            yield! settingCell findings group.Head
                             for task in tasks do
-                                group |> List.filter (fun run -> run.Experiment.Task = task) |> cell seeds
+                                group
+                                |> List.filter (fun run -> run.Experiment.Task = task)
+                                |> cell (seedsOf own)
                         ]
             ]
 
@@ -55,15 +124,14 @@ module RunSheets =
               [
                   Sheet.words "technique"
                   Sheet.words "level"
-                  if groups.Length > 1 then
-                      Sheet.number "setting"
+                  yield! settingColumn findings
                   for task in tasks do
                       Sheet.number (Tables.title task)
               ]
               rows with
             Csv =
                 ([ "technique"; "level" ]
-                 @ (if groups.Length > 1 then [ "setting" ] else [])
+                 @ (settingColumn findings |> List.map _.Heading)
                  @ List.map Tables.title tasks)
                 :: List.map (List.map (fun (cell: SheetCell) -> cell.Text)) rows
         }
@@ -86,6 +154,7 @@ module RunSheets =
                 SheetCell.words (Tables.title run.Experiment.Task)
                 SheetCell.words (Tables.nameOf run)
                 SheetCell.words (Level.text run.Experiment.Level)
+                yield! settingCell findings run
                 number (Plain 0) (float run.Experiment.Seed)
                 number (Fixed 4) run.Score
                 SheetCell.words run.Metric
@@ -114,6 +183,7 @@ module RunSheets =
                 Sheet.words "task"
                 Sheet.words "technique"
                 Sheet.words "level"
+                yield! settingColumn findings
                 Sheet.number "seed"
                 Sheet.number "score"
                 Sheet.words "metric"
@@ -139,6 +209,7 @@ module RunSheets =
                 SheetCell.words (Tables.title run.Experiment.Task)
                 SheetCell.words (Tables.nameOf run)
                 SheetCell.words (Level.text run.Experiment.Level)
+                yield! settingCell findings run
                 SheetCell.number (Plain 0) [ run.Id ] (float run.Experiment.Seed)
                 SheetCell.words run.Error
                 SheetCell.words (fileOf run)
@@ -153,6 +224,7 @@ module RunSheets =
                 Sheet.words "task"
                 Sheet.words "technique"
                 Sheet.words "level"
+                yield! settingColumn findings
                 Sheet.number "seed"
                 Sheet.words "reason"
                 Sheet.words "result file"

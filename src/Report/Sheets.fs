@@ -33,7 +33,7 @@ module Sheets =
     let ofPaper (findings: SettingFindings) : Sheet list =
         [
             for name, title, style, make in Tables.all do
-                let frame = make findings.Runs
+                let frame = make findings.Numbered findings.Runs
 
                 let mark: RowKey -> string -> Cell -> string =
                     if name = "table1" then
@@ -42,17 +42,18 @@ module Sheets =
                         fun _ _ _ -> ""
 
                 if frame.RowCount > 0 && isUseful findings.Runs name then
-                    Sheet.ofFrame (name + findings.Suffix) title (noteOf name) style mark frame
+                    Sheet.ofFrame (name + findings.Suffix) (title + findings.Heading) (noteOf name) style mark frame
         ]
 
     /// Every table of a report that has a row.
     let all (findings: Findings) : Sheet list =
         [
+            RunSheets.settings findings
             for setting in findings.Settings do
                 ComparisonSheets.best setting
                 yield! ofPaper setting
                 ComparisonSheets.standings setting
-                yield! setting.Comparisons |> List.map (ComparisonSheets.disagreement setting.Suffix)
+                yield! setting.Comparisons |> List.map (ComparisonSheets.disagreement setting)
             RunSheets.coverage findings
             RunSheets.runs findings
             RunSheets.failed findings

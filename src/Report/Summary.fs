@@ -101,11 +101,14 @@ module Summary =
             if not failed.IsEmpty then
                 let runs = plural failed.Length "run"
                 $"{runs} failed; the reasons stand under Runs."
-            if findings.Settings.Length > 1 then
-                "The runs have several settings (model, precision, limits or decoding). Each has tables of its own; nothing is averaged over settings."
+            match findings.Numbered.All.Length with
+            | 0
+            | 1 -> ()
+            | count ->
+                $"The runs have several settings ({count}): the table of settings says what they differ in, and names are followed by their numbers. Nothing is averaged over settings."
             for setting in findings.Settings do
                 for cause in setting.NotCompared do
-                    $"Not compared row by row: {cause}"
+                    $"Not compared row by row{setting.Heading}: {cause}"
 
                 for comparison in setting.Comparisons do
                     if not comparison.LeftOut.IsEmpty then
@@ -122,11 +125,11 @@ module Summary =
                             else
                                 $"seeds {seeds} are"
 
-                        $"{Tables.title comparison.Task}{level}: {are} left out of the comparison, which takes what every technique has."
+                        $"{Findings.taskOf setting comparison}{level}{setting.Heading}: {are} left out of the comparison, which takes what every technique has."
         ]
 
-    /// What `Tables.notes` says, failed runs aside, which have a table of their own.
-    let notes (findings: Findings) : string list = finished findings |> Tables.notes
+    /// What `Tables.notes` says, settings and failed runs aside, which have tables of their own.
+    let notes (findings: Findings) : string list = finished findings |> Tables.seenBefore
 
     /// A run's command as people type it: the recorded one begins with the subcommand.
     let private typed (command: string) =
@@ -155,10 +158,18 @@ module Summary =
 
     /// Where each task's rows came from and what they have in common.
     let sources (findings: Findings) : string list =
+        let versions = findings.Numbered.All |> List.distinctBy _.Rows |> List.length
+
+        let version (run: Run) =
+            if versions < 2 then
+                ""
+            else
+                $", rows version {(Settings.first findings.Numbered run).Rows}"
+
         finished findings
         |> List.map (fun run ->
             Tables.taskOrder run.Experiment.Task,
-            $"{Tables.title run.Experiment.Task}: {run.Source}; {run.Overlap}".Trim([| ';'; ' ' |]))
+            $"{Tables.title run.Experiment.Task}{version run}: {run.Source}; {run.Overlap}".Trim([| ';'; ' ' |]))
         |> List.distinct
         |> List.sort
         |> List.map snd
@@ -169,5 +180,5 @@ module Summary =
             "Means over seeds with the sample standard deviation (n - 1). With several seeds, the 95 % interval of a mean and the paired test of two techniques are over other test rows and other seeds: the variances over rows and over seeds added, as resampling both gives (Owen 2007), against Student's distributions of the two, weighted by the variances. A seed trains both techniques on the same rows, so what it does to both is taken out."
             $"With one seed they hold for that trained model and other test rows only: Wilson's interval and McNemar's exact test for right and wrong, the bootstrap over rows, {Comparison.resamples:N0} resamples, for ROUGE-L. Holm's correction within a task and level."
             $"A Pareto front's probability: how often a technique is on it when test rows and seeds, with their seconds and memory, are drawn again, {Comparison.resamples:N0} times, and parameters stay. The draws have a fixed seed: the same files give the same report."
-            "Runs of different model, precision, token limits or decoding never share a table; runs of different training, rows or device never share a cell: their rows say [setting n]."
+            "Runs of different model, precision, token limits or decoding never share a table; runs of different training, rows or device never share a cell: names are followed by the setting's number, as [2]."
         ]

@@ -4,8 +4,9 @@ namespace Peft
 [<NoComparison>]
 type CommonRuns =
     {
-        /// Each technique's name and training, and its runs with their predictions, in the order of `Seeds`.
-        Techniques: ((string * Training) * (Run * Prediction[]) list) list
+        /// Each technique, with the number of its setting where there are several, and its runs with their predictions, in
+        /// the order of `Seeds`.
+        Techniques: (string * (Run * Prediction[]) list) list
         Seeds: int list
         /// Seeds that only some of the techniques have.
         LeftOut: int list
@@ -27,7 +28,7 @@ module CommonRuns =
             | Error cause -> Some cause)
 
     /// A technique with two runs of one seed does not say which of them to compare.
-    let private isOneRunASeed ((method: string, _), runs: Run list) : Result<Run list, string> =
+    let private isOneRunASeed (method: string, runs: Run list) : Result<Run list, string> =
         match
             runs
             |> List.countBy _.Experiment.Seed
@@ -93,20 +94,19 @@ module CommonRuns =
             userError $"{Level.name first} and {Level.name second} are different levels: compare the runs of one level."
         | _ -> ()
 
-    /// What can be compared of runs of one task, one level (baselines may join) and one setting; `UserError` where nothing
-    /// can.
-    let choose (results: string) (runs: Run list) : CommonRuns =
+    /// What can be compared of runs of one task, one level (baselines may join) and one model; `UserError` where nothing
+    /// can. A technique with several settings among the runs `shown` is several techniques.
+    let choose (settings: Settings) (shown: Run list) (results: string) (runs: Run list) : CommonRuns =
         let runs = runs |> List.filter _.IsFinished |> List.distinctBy _.Id
         refuseWhereMixed runs
 
-        let key (run: Run) =
-            Tables.nameOf run, run.Experiment.Training
+        let key = Tables.nameIn settings shown
 
         let single, twofold =
             runs
             |> List.groupBy key
-            |> List.sortBy (fun ((name, training), runs) ->
-                Tables.methodOrder runs.Head.Experiment.Method, name, training)
+            |> List.sortBy (fun (_, runs) ->
+                Tables.methodOrder runs.Head.Experiment.Method, Tables.nameOf runs.Head, settings.Numbers runs.Head)
             |> List.map isOneRunASeed
             |> partitionResults
 
@@ -151,7 +151,7 @@ module CommonRuns =
         let compared, incomplete =
             List.zip found seedSets |> List.partition (snd >> Set.isSubset seeds)
 
-        let lacking ((technique: string, _), _) (has: Set<int>) =
+        let lacking (technique: string, _) (has: Set<int>) =
             let seeds = seeds - has |> Seq.map string |> String.concat ", "
             $"{technique} is left out: it has no run to compare with seed {seeds}, which the others have."
 

@@ -74,17 +74,6 @@ module Comparison =
         matrices.Head
         |> Array2D.mapi (fun left right _ -> matrices |> List.averageBy (fun matrix -> matrix[left, right]))
 
-    /// The names of techniques; with several trainings each says which it is.
-    let private names (techniques: (string * Training) list) : string[] =
-        techniques
-        |> List.mapi (fun place (method, _) ->
-            let isSame (other, _) = other = method
-
-            match techniques |> List.filter isSame |> List.length with
-            | 1 -> method
-            | _ -> $"{method} [setting {techniques |> List.take (place + 1) |> List.filter isSame |> List.length}]")
-        |> Array.ofList
-
     let private parameters (runs: Run list) =
         runs |> List.averageBy (fun run -> float run.TrainableParameters)
 
@@ -104,11 +93,11 @@ module Comparison =
             [| parameters runs |]
             (runs |> List.map spent |> Array.transpose |> Array.map Statistics.orderlessMean)
 
-    /// Compares techniques on their common test rows. `runs` are of one task, one level (baselines may join) and one
-    /// setting. What cannot be compared is left out and named in `Dropped`; `UserError` where nothing is left.
-    let ofRuns (results: string) (runs: Run list) : Comparison =
-        let common = CommonRuns.choose results runs
-        let techniques = common.Techniques |> List.map fst
+    /// Compares techniques on their common test rows. `runs` are of one task, one version of its rows, one level (baselines
+    /// may join) and one model; a technique with several settings is several, which are named among `shown`. What cannot be
+    /// compared is left out and named in `Dropped`; `UserError` where nothing is left.
+    let private ofRunsIn (settings: Settings) (shown: Run list) (results: string) (runs: Run list) : Comparison =
+        let common = CommonRuns.choose settings shown results runs
 
         let joined =
             common.Seeds
@@ -118,7 +107,7 @@ module Comparison =
                 |> Predictions.joined)
 
         let runs = common.Techniques |> List.map (snd >> List.map fst) |> Array.ofList
-        let methods = names techniques
+        let methods = common.Techniques |> List.map fst |> Array.ofList
         let bySeed = crossed joined
         let scores = bySeed |> Array.map Crossed.rowMeans
         let costs = runs |> Array.map meanCosts
@@ -154,40 +143,46 @@ module Comparison =
 
         Tables.title task + level
 
-    /// A comparison for each setting, task and level among finished runs that has two techniques or more, baselines
-    /// standing beside every level; and what could not be compared, with the cause: whole groups, and the runs and
-    /// techniques that a comparison left out.
-    let all (results: string) (runs: Run list) : Comparison list * string list =
+    /// `ofRunsIn` with the settings of these runs.
+    let ofRuns (results: string) (runs: Run list) : Comparison =
+        ofRunsIn (Settings.ofRuns runs) (runs |> List.filter _.IsFinished) results runs
+
+    /// A comparison for each table of settings, task, version of its rows and level among finished runs that has two
+    /// techniques or more, baselines standing beside every level; and what could not be compared, with the cause: whole
+    /// groups, and the runs and techniques that a comparison left out.
+    let allIn (settings: Settings) (results: string) (runs: Run list) : Comparison list * string list =
         let groups =
             [
-                for _, runs in runs |> List.filter _.IsFinished |> Tables.bySetting do
-                    for _, runs in runs |> List.groupBy _.Experiment.Task do
+                for _, shown in runs |> List.filter _.IsFinished |> Tables.bySetting do
+                    for _, runs in
+                        shown
+                        |> List.groupBy (fun run -> run.Experiment.Task, (Settings.first settings run).Rows) do
                         let baselines, tuned =
                             runs |> List.partition (fun run -> run.Experiment.Level.IsNone)
 
                         for _, tuned in tuned |> List.groupBy _.Experiment.Level do
-                            baselines @ tuned
+                            shown, baselines @ tuned
             ]
 
         let compared =
             groups
-            |> List.filter (fun runs ->
-                runs
-                |> List.distinctBy (fun run -> Tables.nameOf run, run.Experiment.Training)
-                |> List.length
-                    >
-                    1)
-            |> List.map (fun runs ->
+            |> List.filter (fun (shown, runs) ->
+                runs |> List.distinctBy (Tables.nameIn settings shown) |> List.length > 1)
+            |> List.map (fun (shown, runs) ->
                 let place =
                     place runs.Head.Experiment.Task (runs |> List.tryPick _.Experiment.Level)
 
                 try
-                    let comparison = ofRuns results runs
+                    let comparison = ofRunsIn settings shown results runs
                     Some comparison, comparison.Dropped |> List.map (fun cause -> $"{place}: {cause}")
                 with UserError cause ->
                     None, [ $"{place}: {cause}" ])
 
         compared |> List.choose fst, compared |> List.collect snd
+
+    /// `allIn` with the settings of these runs.
+    let all (results: string) (runs: Run list) : Comparison list * string list =
+        allIn (runs |> List.filter _.IsFinished |> Settings.ofRuns) results runs
 
     /// What is tied with the best, as a mark for cells of Table 1: `*`, or "" for what is behind or not compared. A cell
     /// is the technique whose runs it was computed from, all of them and no others: a mean over other seeds than those

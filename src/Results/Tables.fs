@@ -30,8 +30,9 @@ module Placed =
             })
 
 /// One function for each table and figure of the paper: a list of runs to a frame. A cell is the mean over seeds; what no
-/// run gives is missing. Runs of different training, rows, source or device never share a cell: their rows say `[setting n]`, and
-/// `notes` says what the settings are.
+/// run gives is missing. Runs of different settings never share a cell: their rows say `[n]`, and `notes` says what setting n
+/// is. A function that ends in `In` takes the numbers of `Settings.ofRuns` of more runs than it shows; without, the runs shown
+/// are all.
 [<RequireQualifiedAccess>]
 module Tables =
     /// A task's place in every table: the known ones in their order, then others.
@@ -73,92 +74,14 @@ module Tables =
         run.Experiment.Placement <> Placement.everywhere,
         Placement.text run.Experiment.Placement
 
-    /// The files that a run's rows came from: the same for every seed, unlike the counts after them.
-    let private files (run: Run) =
-        run.Source.Split "; "
-        |> Array.filter (fun words ->
-            [ "training"; "validation"; "testing" ]
-            |> List.exists (fun use' -> words.EndsWith $" for {use'}"))
-        |> String.concat "; "
-
-    /// Which test rows a run has, as far as that does not depend on the seed.
-    let private rowsOf (run: Run) = files run, run.TestRows
-
-    /// What runs of a cell must have in common, beside model and decoding.
-    let private settingOfRow (run: Run) =
-        run.Experiment.Training, run.Device, rowsOf run
-
-    let private sharesRow (placed: Placed) =
-        placed.Placement, Method.text placed.Run.Experiment.Method, placed.Run.Experiment.Level
-
-    let private sharesCell (placed: Placed) =
-        sharesRow placed, placed.Run.Experiment.Task
-
-    /// The number of a run's setting within its row, from 1, and how many the row has. Training and device count across
-    /// the row; files and test rows count within a cell, since every task has its own.
-    let private settings (runs: Placed list) : Placed -> int * int =
-        let ofCells =
-            runs
-            |> List.groupBy sharesCell
-            |> List.map (fun (key, group) ->
-                key,
-                group
-                |> List.map (fun placed -> rowsOf placed.Run)
-                |> List.distinct
-                |> List.sort)
-            |> dict
-
-        let identity placed =
-            let run = placed.Run
-            run.Experiment.Training, run.Device, List.findIndex ((=) (rowsOf run)) ofCells[sharesCell placed]
-
-        let ofRows =
-            runs
-            |> List.groupBy sharesRow
-            |> List.map (fun (key, group) -> key, group |> List.map identity |> List.distinct |> List.sort)
-            |> dict
-
-        fun placed ->
-            let known = ofRows[sharesRow placed]
-            1 + List.findIndex ((=) (identity placed)) known, known.Length
-
-    /// A word for each setting of a row that has several, so that they are never averaged.
-    let private variants (runs: Placed list) : Placed -> string =
-        let settings = settings runs
-
-        fun placed ->
-            match settings placed with
-            | _, 1 -> ""
-            | number, _ -> $" [setting {number}]"
-
-    /// What must be equal for runs to stand in one table.
-    let private settingOf (run: Run) =
-        let experiment = run.Experiment
-
-        [
-            $"model {experiment.Model}"
-            if experiment.Precision <> "" then
-                experiment.Precision
-            if experiment.InputLimit > 0 then
-                $"inputs of {experiment.InputLimit} and targets of {experiment.TargetLimit} tokens"
-            if experiment.Beams > 0 then
-                if experiment.Beams = 1 then
-                    "greedy"
-                else
-                    $"{experiment.Beams} beams"
-        ]
-        |> String.concat ", "
-
-    /// Runs by the setting they share, in words; a table is made of one setting.
+    /// Runs by the setting they share, in words, as far as it decides what stands in one table: model, precision, limits
+    /// and decoding.
     let bySetting (runs: Run list) : (string * Run list) list =
-        runs |> List.groupBy settingOf |> List.sortBy fst
+        let settings = Settings.ofRuns runs
 
-    /// Where one seed has several results (another version of the rows), the newest counts.
-    let private newest (runs: Placed list) : Placed list =
         runs
-        |> List.groupBy (fun placed ->
-            placed.Placement, { placed.Run.Experiment with Data = "" }, settingOfRow placed.Run)
-        |> List.map (fun (_, group) -> group |> List.maxBy (fun placed -> placed.Run.FinishedAt, placed.Run.Id))
+        |> List.groupBy (Settings.first settings >> Setting.table)
+        |> List.sortBy fst
 
     /// A frame of values: the row, the column, the ids of the runs behind the value, the value.
     let private frameOf
@@ -192,17 +115,18 @@ module Tables =
     let private table
         (name: Placed -> string)
         (columnsOf: Placed -> (string * float) list)
+        (settings: Settings)
         (runs: Placed list)
         : Frame<RowKey, string> =
-        let runs = runs |> List.filter _.Run.IsFinished |> newest
-        let variant = variants runs
+        let runs = runs |> List.filter _.Run.IsFinished
+        let mark = runs |> List.map _.Run |> Settings.mark settings
 
         let key placed : RowKey =
-            name placed + variant placed, levelName placed.Run.Experiment
+            name placed + mark placed.Run, levelName placed.Run.Experiment
 
         let rows =
             runs
-            |> List.sortBy (fun placed -> rowOrder placed.Run)
+            |> List.sortBy (fun placed -> rowOrder placed.Run, settings.Numbers placed.Run)
             |> List.map key
             |> List.distinct
 
@@ -229,6 +153,11 @@ module Tables =
     let nameOf (run: Run) : string =
         Placed.ofRuns [ run ] |> List.head |> placedName
 
+    /// What a run is called among the runs shown: its name, and its setting where they have several.
+    let nameIn (settings: Settings) (shown: Run list) : Run -> string =
+        let mark = Settings.mark settings shown
+        fun run -> nameOf run + mark run
+
     let private taskTitle (placed: Placed) = title placed.Run.Experiment.Task
 
     let private scoreColumn (placed: Placed) =
@@ -248,17 +177,28 @@ module Tables =
     let private tuned (runs: Run list) =
         runs |> Placed.ofRuns |> List.filter isTuned
 
+    let private ofPlaced (placed: Placed list) : Settings =
+        placed |> List.map _.Run |> Settings.ofRuns
+
     /// Table 1: the mean score over seeds of each technique at each level (rows) on each task (columns), with the
     /// baselines on top. The runs must be of one setting (`bySetting`); failed ones are left out.
-    let table1 (runs: Run list) : Frame<RowKey, string> =
-        runs |> Placed.ofRuns |> table placedName scores
+    let table1In (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
+        runs |> Placed.ofRuns |> table placedName scores settings
+
+    /// `table1In` with the settings of these runs.
+    let table1 (runs: Run list) : Frame<RowKey, string> = table1In (Settings.ofRuns runs) runs
 
     /// Table 2: the score of each technique at each place in the model (rows: `lora, later layers`) on each task.
-    let table2 (runs: Placed list) : Frame<RowKey, string> =
+    let table2In (settings: Settings) (runs: Placed list) : Frame<RowKey, string> =
         runs
         |> List.filter isTuned
-        |> table (fun placed -> $"{methodName placed}, {placed.Placement}") (fun placed ->
-            [ scoreColumn placed, placed.Run.Score ])
+        |> table
+            (fun placed -> $"{methodName placed}, {placed.Placement}")
+            (fun placed -> [ scoreColumn placed, placed.Run.Score ])
+            settings
+
+    /// `table2In` with the settings of these runs.
+    let table2 (runs: Placed list) : Frame<RowKey, string> = table2In (ofPlaced runs) runs
 
     /// Table 3: the trainable parameters of each technique at each place, and their share of the base model's. One row
     /// whatever the level: the level is "".
@@ -311,27 +251,33 @@ module Tables =
     let private known (count: int) = if count > 0 then float count else nan
 
     /// Table 4: the epoch with the lowest validation loss, and the whole run's seconds.
-    let table4 (runs: Run list) : Frame<RowKey, string> =
+    let table4In (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
         tuned runs
-        |> table placedName (fun placed ->
-            [
-                $"{taskTitle placed} (epoch)", known placed.Run.ConvergedEpoch
-                $"{taskTitle placed} (s)", placed.Run.Timing.Total
-            ])
+        |> table
+            placedName
+            (fun placed ->
+                [
+                    $"{taskTitle placed} (epoch)", known placed.Run.ConvergedEpoch
+                    $"{taskTitle placed} (s)", placed.Run.Timing.Total
+                ])
+            settings
+
+    /// `table4In` with the settings of these runs.
+    let table4 (runs: Run list) : Frame<RowKey, string> = table4In (Settings.ofRuns runs) runs
+
+    let private perParameters (run: Run) =
+        if run.TrainableParameters > 0L then
+            run.Score / (float run.TrainableParameters / 1e5)
+        else
+            nan
 
     /// Table 5: score per 100,000 trainable parameters.
-    let table5 (runs: Run list) : Frame<RowKey, string> =
+    let table5In (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
         tuned runs
-        |> table placedName (fun placed ->
-            let run = placed.Run
+        |> table placedName (fun placed -> [ taskTitle placed, perParameters placed.Run ]) settings
 
-            [
-                taskTitle placed,
-                if run.TrainableParameters > 0L then
-                    run.Score / (float run.TrainableParameters / 1e5)
-                else
-                    nan
-            ])
+    /// `table5In` with the settings of these runs.
+    let table5 (runs: Run list) : Frame<RowKey, string> = table5In (Settings.ofRuns runs) runs
 
     let private perMinute (run: Run) =
         if run.Timing.Total > 0.0 then
@@ -340,52 +286,63 @@ module Tables =
             nan
 
     /// Table 6: score per minute of run time.
-    let table6 (runs: Run list) : Frame<RowKey, string> =
+    let table6In (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
         tuned runs
-        |> table placedName (fun placed -> [ taskTitle placed, perMinute placed.Run ])
+        |> table placedName (fun placed -> [ taskTitle placed, perMinute placed.Run ]) settings
 
-    /// Seconds of each run by task and level, and of full fine-tuning with the same seed on the same device. With several
-    /// settings of full fine-tuning at one task, level and seed there is nothing to divide by.
-    let private besideFull (runs: Placed list) : Placed -> string list * float =
+    /// `table6In` with the settings of these runs.
+    let table6 (runs: Run list) : Frame<RowKey, string> = table6In (Settings.ofRuns runs) runs
+
+    /// The runs and seconds of full fine-tuning with the same task, level and seed on the same device: those of the run's
+    /// own setting, or of the only one there is. With several other settings there is nothing to divide by.
+    let private besideFull (settings: Settings) (runs: Placed list) : Placed -> string list * float =
         let place (run: Run) =
-            run.Experiment.Task, run.Experiment.Level, run.Experiment.Seed, run.Device, settingOf run
+            let table = Settings.first settings run |> Setting.table
+            run.Experiment.Task, run.Experiment.Level, run.Experiment.Seed, run.Device, table
 
         let full =
             runs
-            |> List.filter (fun placed -> placed.Run.Experiment.Method = Tuned FullFineTuning && placed.Run.IsFinished)
-            |> newest
-            |> List.groupBy (fun placed -> place placed.Run)
-            |> List.choose (fun (place, group) ->
-                match group with
-                | [ only ] -> Some(place, ([ only.Run.Id ], only.Run.Timing.Total))
-                | _ -> None)
+            |> List.map _.Run
+            |> List.filter (fun run -> run.Experiment.Method = Tuned FullFineTuning && run.IsFinished)
+            |> List.groupBy place
             |> dict
+
+        let seconds (run: Run) = [ run.Id ], run.Timing.Total
 
         fun placed ->
             match full.TryGetValue(place placed.Run) with
-            | true, found -> found
+            | true, [ only ] -> seconds only
+            | true, several ->
+                match
+                    several
+                    |> List.filter (fun run -> settings.Numbers run = settings.Numbers placed.Run)
+                with
+                | [ own ] -> seconds own
+                | _ -> [], nan
             | _ -> [], nan
 
     /// Figure 1: a run's seconds divided by those of full fine-tuning with the same task, level and seed on the same device.
-    let figure1 (runs: Run list) : Frame<RowKey, string> =
+    let figure1In (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
         let placed = tuned runs
-        let full = besideFull placed
+        let full = besideFull settings placed
 
         placed
-        |> table placedName (fun placed -> [ taskTitle placed, placed.Run.Timing.Total / snd (full placed) ])
+        |> table placedName (fun placed -> [ taskTitle placed, placed.Run.Timing.Total / snd (full placed) ]) settings
+
+    /// `figure1In` with the settings of these runs.
+    let figure1 (runs: Run list) : Frame<RowKey, string> = figure1In (Settings.ofRuns runs) runs
 
     /// The mean speed-ups of §3.2: 1 - full fine-tuning's seconds / the mean seconds of the other techniques, for each
     /// seed, then the mean over seeds. A seed of which full fine-tuning is missing, or a technique that other seeds have,
     /// is left out, so that every mean is over the same techniques.
-    let speedUps (runs: Run list) : Frame<RowKey, string> =
+    let speedUpsIn (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
         // Techniques at other places than their own belong to Table 2.
         let placed =
             tuned runs
             |> List.filter (fun placed ->
                 placed.Run.IsFinished && placed.Run.Experiment.Placement = Placement.everywhere)
-            |> newest
 
-        let full = besideFull placed
+        let full = besideFull settings placed
 
         let ofLevel ((task: string, level), group: Placed list) =
             let others =
@@ -394,20 +351,32 @@ module Tables =
                     placed.Run.Experiment.Method <> Tuned FullFineTuning
                     && not (Double.IsNaN placed.Run.Timing.Total))
 
-            let identity placed =
-                Method.text placed.Run.Experiment.Method, placed.Run.Experiment.Training
+            // A technique with several settings: each setting is a row.
+            let mark =
+                let isOnce =
+                    others
+                    |> List.distinctBy (fun placed -> placed.Run.Experiment.Method, settings.Numbers placed.Run)
+                    |> List.countBy _.Run.Experiment.Method
+                    |> List.forall (snd >> (=) 1)
 
-            let techniques = others |> List.map identity |> List.distinct |> List.length
+                if isOnce then
+                    fun _ -> ""
+                else
+                    others |> List.map _.Run |> Settings.mark settings
 
-            others
-            |> List.groupBy (fun placed -> placed.Run.Experiment.Seed, placed.Run.Device)
-            |> List.filter (fun (_, seed) -> seed.Length = techniques)
-            |> List.map (fun (_, seed) ->
-                let key: RowKey = "full fine-tuning's speed-up", Level.text level
+            [
+                for mark, others in others |> List.groupBy (fun placed -> mark placed.Run) do
+                    let techniques = others |> List.distinctBy _.Run.Experiment.Method |> List.length
 
-                let fullIds, seconds = full seed.Head
-                let ids = fullIds @ (seed |> List.map _.Run.Id)
-                key, title task, (ids, 1.0 - seconds / (seed |> List.averageBy _.Run.Timing.Total)))
+                    for _, seed in
+                        others
+                        |> List.groupBy (fun placed -> placed.Run.Experiment.Seed, placed.Run.Device) do
+                        if seed.Length = techniques then
+                            let key: RowKey = "full fine-tuning's speed-up" + mark, Level.text level
+                            let fullIds, seconds = full seed.Head
+                            let ids = fullIds @ (seed |> List.map _.Run.Id)
+                            key, title task, (ids, 1.0 - seconds / (seed |> List.averageBy _.Run.Timing.Total))
+            ]
 
         let groups =
             placed
@@ -421,14 +390,28 @@ module Tables =
             |> List.choose (fun ((_, level), _) -> level)
             |> List.distinct
             |> List.sortBy Level.rows
-            |> List.map (fun level -> "full fine-tuning's speed-up", Level.name level)
+            |> List.collect (fun level ->
+                match
+                    values
+                    |> List.map (fun (key, _, _) -> key)
+                    |> List.filter (fun (_, at) -> at = Level.name level)
+                    |> List.distinct
+                with
+                | [] -> [ "full fine-tuning's speed-up", Level.name level ]
+                | keys -> List.sort keys)
 
         frameOf rows (groups |> List.map (fun ((task, _), _) -> title task) |> List.distinct) values
 
+    /// `speedUpsIn` with the settings of these runs.
+    let speedUps (runs: Run list) : Frame<RowKey, string> = speedUpsIn (Settings.ofRuns runs) runs
+
     /// The peak memory of each run, in MiB.
-    let memory (runs: Run list) : Frame<RowKey, string> =
+    let memoryIn (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
         tuned runs
-        |> table placedName (fun placed -> [ taskTitle placed, known (int placed.Run.PeakMemoryMiB) ])
+        |> table placedName (fun placed -> [ taskTitle placed, known (int placed.Run.PeakMemoryMiB) ]) settings
+
+    /// `memoryIn` with the settings of these runs.
+    let memory (runs: Run list) : Frame<RowKey, string> = memoryIn (Settings.ofRuns runs) runs
 
     let private rowsWord = " rows"
 
@@ -442,23 +425,30 @@ module Tables =
 
     /// Learning curves: the score of each technique (rows) after so many training rows (the key's second part: `1,000
     /// rows`), 0 for baselines.
-    let learningCurves (runs: Run list) : Frame<RowKey, string> =
-        let runs = runs |> Placed.ofRuns |> List.filter _.Run.IsFinished |> newest
-        let variant = variants runs
+    let learningCurvesIn (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
+        let runs = runs |> Placed.ofRuns |> List.filter _.Run.IsFinished
+        let mark = runs |> List.map _.Run |> Settings.mark settings
 
         let key placed : RowKey =
-            placedName placed + variant placed, $"{placed.Run.TrainRows:N0}{rowsWord}"
+            placedName placed + mark placed.Run, $"{placed.Run.TrainRows:N0}{rowsWord}"
 
         let rows =
             runs
             |> List.sortBy (fun placed ->
-                methodOrder placed.Run.Experiment.Method, placedName placed, placed.Run.TrainRows)
+                methodOrder placed.Run.Experiment.Method,
+                placedName placed,
+                settings.Numbers placed.Run,
+                placed.Run.TrainRows)
             |> List.map key
             |> List.distinct
 
         runs
         |> List.map (fun placed -> key placed, scoreColumn placed, ([ placed.Run.Id ], placed.Run.Score))
         |> frameOf rows (runs |> byTask |> List.map scoreColumn |> List.distinct)
+
+    /// `learningCurvesIn` with the settings of these runs.
+    let learningCurves (runs: Run list) : Frame<RowKey, string> =
+        learningCurvesIn (Settings.ofRuns runs) runs
 
     /// Columns aligned with blanks, scores with four decimals.
     let toText (frame: Frame<RowKey, string>) : string = Render.toText (Fixed 4) frame
@@ -469,24 +459,8 @@ module Tables =
     /// CSV with a column each for mean, standard deviation and number of seeds.
     let toCsv (frame: Frame<RowKey, string>) : string = Render.toCsv frame
 
-    let private settingNotes (runs: Run list) : string list =
-        let placed = runs |> Placed.ofRuns |> List.filter _.Run.IsFinished |> newest
-        let settings = settings placed
-
-        let note placed =
-            let run = placed.Run
-            let training = run.Experiment.Training
-
-            $"{title run.Experiment.Task}, {Experiment.rowName run.Experiment} [setting {fst (settings placed)}]: at most {training.Epochs} epochs, batches of {training.BatchSize}, accumulation {training.Accumulation}, rates {training.InitialRate:g}, {training.PeakRate:g}, {training.FinalRate:g}, warm-up {training.WarmupShare:g}, weight decay {training.WeightDecay:g}, clip {training.ClipNorm:g}, dropout {training.Dropout:g}, patience {training.Patience}; {run.TestRows} test rows; on {run.Device}; {files run}"
-
-        placed
-        |> List.filter (fun placed -> snd (settings placed) > 1)
-        |> List.sortBy (fun placed -> taskOrder placed.Run.Experiment.Task, rowOrder placed.Run, fst (settings placed))
-        |> List.map note
-        |> List.distinct
-
-    /// What a reader must know beside the table: what FLAN-T5 has seen before, several settings, failed runs.
-    let notes (runs: Run list) : string list =
+    /// What a reader must know of a FLAN-T5 base: it has seen the published data.
+    let seenBefore (runs: Run list) : string list =
         let isPublished (run: Run) =
             TaskDefinition.published
             |> List.exists (fun task -> task.Name = run.Experiment.Task)
@@ -494,9 +468,13 @@ module Tables =
         [
             if runs |> List.exists isPublished then
                 "FLAN-T5 was itself trained on AG News, CoLA, E2E NLG and SAMSum: on a FLAN-T5 base these scores are not those of unseen tasks."
+        ]
 
-            for _, runs in bySetting runs do
-                yield! settingNotes runs
+    /// What a reader must know beside the table: what FLAN-T5 has seen before, several settings, failed runs.
+    let notes (runs: Run list) : string list =
+        [
+            yield! seenBefore runs
+            yield! runs |> List.filter _.IsFinished |> Settings.ofRuns |> Settings.legend
 
             for run in runs do
                 if not run.IsFinished then
@@ -504,27 +482,33 @@ module Tables =
         ]
 
     /// Every table and figure that needs runs only: name, heading, how its numbers are written, function.
-    let all: (string * string * NumberStyle * (Run list -> Frame<RowKey, string>)) list =
+    let all: (string * string * NumberStyle * (Settings -> Run list -> Frame<RowKey, string>)) list =
         [
-            "table1", "Table 1: score", Fixed 4, table1
-            "table2", "Table 2: score by place in the model", Fixed 4, (Placed.ofRuns >> table2)
-            "table3", "Table 3: trainable parameters", Plain 4, (Placed.ofRuns >> table3)
-            "table4", "Table 4: epoch of convergence; seconds of run time", Plain 1, table4
-            "table5", "Table 5: score per 100,000 trainable parameters", Significant 4, table5
-            "table6", "Table 6: score per minute of run time", Significant 4, table6
-            "figure1", "Figure 1: run time relative to full fine-tuning", Fixed 2, figure1
-            "speedups", "§3.2: mean speed-up of full fine-tuning over the other techniques", Percent, speedUps
-            "memory", "Peak memory in MiB", Grouped, memory
-            "learning-curves", "Learning curves: score by number of training rows", Fixed 4, learningCurves
+            "table1", "Table 1: score", Fixed 4, table1In
+            "table2",
+            "Table 2: score by place in the model",
+            Fixed 4,
+            (fun settings -> Placed.ofRuns >> table2In settings)
+            "table3", "Table 3: trainable parameters", Plain 4, (fun _ -> Placed.ofRuns >> table3)
+            "table4", "Table 4: epoch of convergence; seconds of run time", Plain 1, table4In
+            "table5", "Table 5: score per 100,000 trainable parameters", Significant 4, table5In
+            "table6", "Table 6: score per minute of run time", Significant 4, table6In
+            "figure1", "Figure 1: run time relative to full fine-tuning", Fixed 2, figure1In
+            "speedups", "§3.2: mean speed-up of full fine-tuning over the other techniques", Percent, speedUpsIn
+            "memory", "Peak memory in MiB", Grouped, memoryIn
+            "learning-curves", "Learning curves: score by number of training rows", Fixed 4, learningCurvesIn
         ]
 
     /// Table 1 of every setting among the runs, with its notes, as text for people.
     let describe (runs: Run list) : string =
         let tables =
-            match runs |> List.filter _.IsFinished |> bySetting with
+            let finished = runs |> List.filter _.IsFinished
+            let settings = Settings.ofRuns finished
+
+            match bySetting finished with
             | [] -> [ "No run has finished." ]
-            | settings ->
-                settings
-                |> List.map (fun (setting, runs) -> $"Table 1 ({setting})\n\n{toText (table1 runs)}")
+            | groups ->
+                groups
+                |> List.map (fun (setting, runs) -> $"Table 1 ({setting})\n\n{toText (table1In settings runs)}")
 
         String.concat "\n\n" (tables @ (notes runs |> List.map (fun note -> $"Note: {note}")))

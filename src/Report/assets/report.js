@@ -220,7 +220,7 @@
             paper_bgcolor: theme.paper,
             plot_bgcolor: theme.paper,
             font: { color: theme.ink, family: getComputedStyle(document.body).fontFamily, size: 13 },
-            xaxis: axis(figure.x, theme, true),
+            xaxis: { ...axis(figure.x, theme, true), ...(figure.limits && { range: figure.limits.map((end, place) => Math.log10(end) + [-0.05, 0.05][place]) }) },
             yaxis: axis(figure.y, theme, false),
             margin: { l: 50, r: 10, t: 30, b: 40 },
             legend: isNarrow ? { orientation: "h", yref: "container", y: 0, yanchor: "bottom", maxheight: 0.6 } : {},
