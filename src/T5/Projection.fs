@@ -119,8 +119,50 @@ module Projection =
         let weight, _ = fold projection
         weight.square().sum([| 1L |]).sqrt().MoveToOuterDisposeScope()
 
+    /// The frozen weight and what stands around it, where that is at most one rescaling, one update and one bias, in this
+    /// order from the inside: the paper's LoRA, (IA)3 and BitFit, and LoRA without dropout.
+    let private around (pass: Pass) (projection: Projection) : (torch.Tensor * Around) option =
+        let value (leaf: Leaf) = leaf.Value
+
+        let ofRescaled (projection: Projection) =
+            match projection with
+            | Dense(Frozen weight) -> Some(weight, Around.Nothing)
+            | Rescaled(Dense(Frozen weight), input, output) ->
+                Some(
+                    weight,
+                    { Around.Nothing with
+                        Input = Option.map value input
+                        Output = Option.map value output
+                    }
+                )
+            | _ -> None
+
+        let ofUpdated (projection: Projection) =
+            match projection with
+            | LowRank(inner, a, b, scale, dropout) when not (Drop.isOn pass dropout) ->
+                ofRescaled inner
+                |> Option.map (fun (weight, around) ->
+                    weight,
+                    { around with
+                        Update = Some(a.Value, b.Value, scale)
+                    })
+            | projection -> ofRescaled projection
+
+        match projection with
+        | Dense _ -> None
+        | Shifted(inner, bias) ->
+            ofUpdated inner
+            |> Option.map (fun (weight, around) -> weight, { around with Bias = Some bias.Value })
+        | projection -> ofUpdated projection
+
     /// What the site computes for `x` [.., in]: [.., out], in the dtype of `x`.
     let rec apply (pass: Pass) (projection: Projection) (x: torch.Tensor) : torch.Tensor =
+        match around pass projection with
+        | Some(weight, around) when Adapted.serves around weight x -> Adapted.apply around weight x
+        | _ -> compose pass projection x
+
+    /// The same from the single operations that define it.
+    and internal compose (pass: Pass) (projection: Projection) (x: torch.Tensor) : torch.Tensor =
         match projection with
         | Dense weight -> linear weight x
         | LowRank(inner, a, b, scale, dropout) ->

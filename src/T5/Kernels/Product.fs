@@ -52,3 +52,12 @@ module internal Product =
 
             Libtorch.product x weight
             |> Node.create [ x; weight ] saved (backward wantsX wantsWeight)
+
+    /// gradient W of `gradient` [.., out] and `weight` [out, in]: what `linear` hands back to x. Not differentiated.
+    let back (weight: torch.Tensor) (gradient: torch.Tensor) : torch.Tensor =
+        use transposed = weight.t ()
+
+        if fits gradient transposed then
+            Libtorch.product gradient transposed
+        else
+            gradient.matmul weight
