@@ -86,7 +86,7 @@ module internal Adapted =
         match around.Update with
         | Some(a, b, scale) ->
             let a = even a
-            Some(a, even (b.t().mul (scale.ToScalar()))), int (a.size 0)
+            Some(a, even (b.t().mul(scale.ToScalar()))), int (a.size 0)
         | None -> None, 0
 
     /// Runs `body first last sums` over the rows, with `parts` · `width` sums for each piece of them, and gives the total
@@ -141,7 +141,15 @@ module internal Adapted =
             y
 
     /// From the gradient of y: that of z, that of A x, and the sums [ranks + 2, out]: uᵀ g, those of `output` and of `bias`.
-    let private backOutwards (around: Around) matrices ranks wantsZ (u: torch.Tensor) (z: torch.Tensor option) (gradient: torch.Tensor) =
+    let private backOutwards
+        (around: Around)
+        matrices
+        ranks
+        wantsZ
+        (u: torch.Tensor)
+        (z: torch.Tensor option)
+        (gradient: torch.Tensor)
+        =
         let isHalf, width = gradient.dtype = torch.bfloat16, int (gradient.size -1)
         let rows = int (gradient.numel ()) / width
         let isRescaled = around.Output.IsSome && wantsZ
@@ -153,7 +161,10 @@ module internal Adapted =
                 gradient.alias ()
 
         let v = torch.empty_like u
-        let g, into = Libtorch.address gradient, (if isRescaled then Libtorch.address dz else 0n)
+
+        let g, into =
+            Libtorch.address gradient, (if isRescaled then Libtorch.address dz else 0n)
+
         let output, kept = addressOf around.Output, addressOf z
         let b = addressOf (Option.map snd matrices)
         let dots, ofDots = Libtorch.address u, Libtorch.address v
@@ -161,10 +172,7 @@ module internal Adapted =
         let sums =
             summed rows width (ranks + 2) (fun first last sums ->
                 let beside part isThere =
-                    if isThere then
-                        Lanes.at sums (4 * width) part
-                    else
-                        0n
+                    if isThere then Lanes.at sums (4 * width) part else 0n
 
                 AdaptedLoops.Dots(isHalf, width, ranks, b, g, ofDots, first, last)
 
@@ -188,10 +196,20 @@ module internal Adapted =
 
     /// From v, the gradient of A x, and where it is owed that of input ∘ x, which becomes that of x: the sums [ranks + 1,
     /// in]: vᵀ x and that of `input`.
-    let private backInwards (around: Around) matrices ranks (v: torch.Tensor) (x: torch.Tensor) (gradient: torch.Tensor option) =
+    let private backInwards
+        (around: Around)
+        matrices
+        ranks
+        (v: torch.Tensor)
+        (x: torch.Tensor)
+        (gradient: torch.Tensor option)
+        =
         let isHalf, width = x.dtype = torch.bfloat16, int (x.size -1)
         let rows = int (x.numel ()) / width
-        let factors, from, g = addressOf around.Input, Libtorch.address x, addressOf gradient
+
+        let factors, from, g =
+            addressOf around.Input, Libtorch.address x, addressOf gradient
+
         let a, dots = addressOf (Option.map fst matrices), Libtorch.address v
 
         summed rows width (ranks + 1) (fun first last sums ->
@@ -209,11 +227,7 @@ module internal Adapted =
         let needsProduct = wantsX || wants around.Input
         let dz, v, ofOutputs = backOutwards around matrices ranks needsProduct u z gradient
 
-        let ofX =
-            if needsProduct then
-                Some(Product.back weight dz)
-            else
-                None
+        let ofX = if needsProduct then Some(Product.back weight dz) else None
 
         dz.Dispose()
 
@@ -225,7 +239,7 @@ module internal Adapted =
 
         let sum (sums: torch.Tensor) place (part: torch.Tensor) =
             if part.requires_grad then
-                Some(sums.select(0L, int64 place).clone ())
+                Some(sums.select(0L, int64 place).clone())
             else
                 None
 
@@ -246,7 +260,7 @@ module internal Adapted =
             match around.Update, ofInputs with
             | Some(a, b, scale), Some sums ->
                 matrix sums a (a.size 0) _.clone()
-                matrix ofOutputs b (a.size 0) (fun sum -> sum.t().contiguous().mul_ (scale.ToScalar()))
+                matrix ofOutputs b (a.size 0) (fun sum -> sum.t().contiguous().mul_(scale.ToScalar()))
             | _ -> ()
             match around.Bias with
             | Some bias -> sum ofOutputs (ranks + 1) bias
@@ -264,25 +278,19 @@ module internal Adapted =
         let z, u = inwards around matrices ranks weight source
         use u = u
         let y = outwards around matrices ranks u z
-        let keepsZ = isRecording && wants around.Output
+        let isRescaled = wants around.Output
 
         let result =
-            if not isRecording then
-                y
-            else
+            if isRecording then
                 let backward (saved: torch.Tensor[]) (gradient: torch.Tensor) =
-                    backward around wantsX weight saved[0] saved[1] (Array.tryItem 2 saved) gradient
+                    let z = if isRescaled then Some saved[2] else None
+                    backward around wantsX weight saved[0] saved[1] z gradient
 
+                // Where x or z is not needed, u stands in its place: it is small.
+                let x = if around.Input.IsSome || ranks > 0 then source else u
+                Node.create inputs [ x; u; (if isRescaled then z else u) ] backward y
+            else
                 y
-                |> Node.create
-                    inputs
-                    [
-                        source
-                        u
-                        if keepsZ then
-                            z
-                    ]
-                    backward
 
         if around.Output.IsSome then
             z.Dispose()

@@ -40,16 +40,8 @@ type internal AdaptedLoops =
     /// dots [rows, ranks] = x matrixᵀ of `matrix` [ranks, width].
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Dots
-        (
-            isHalf: bool,
-            width: int,
-            ranks: int,
-            matrix: nativeint,
-            x: nativeint,
-            dots: nativeint,
-            first: int,
-            last: int
-        ) : unit =
+        (isHalf: bool, width: int, ranks: int, matrix: nativeint, x: nativeint, dots: nativeint, first: int, last: int)
+        : unit =
         for row in first .. last - 1 do
             let from = row * width
             let mutable rank = 0
@@ -99,14 +91,14 @@ type internal AdaptedLoops =
                 if bias <> 0n then
                     v <- v + Lanes.loadFloat bias place
 
-                let mutable rank = 0
+                let mutable number = row * ranks
+                let mutable at = place
 
-                while rank < ranks do
-                    let number = row * ranks + rank
-                    let at = rank * width + place
+                while at < ranks * width do
                     v <- Lanes.fma (AdaptedLoops.Broadcast(u, number)) (Lanes.loadFloat matrix at) v
                     v <- Lanes.fma (AdaptedLoops.Broadcast(u, number + 1)) (Lanes.loadFloat matrix (at + width)) v
-                    rank <- rank + 2
+                    number <- number + 2
+                    at <- at + 2 * width
 
                 Lanes.store isHalf y (from + place) v
                 place <- place + Lanes.Width
@@ -146,14 +138,14 @@ type internal AdaptedLoops =
                 if ofBias <> 0n then
                     AdaptedLoops.Add(ofBias, place, g)
 
-                let mutable rank = 0
+                let mutable number = row * ranks
+                let mutable at = place
 
-                while rank < ranks do
-                    let number = row * ranks + rank
-                    let at = rank * width + place
+                while at < ranks * width do
                     AdaptedLoops.AddProduct(ofMatrix, at, AdaptedLoops.Broadcast(u, number), g)
                     AdaptedLoops.AddProduct(ofMatrix, at + width, AdaptedLoops.Broadcast(u, number + 1), g)
-                    rank <- rank + 2
+                    number <- number + 2
+                    at <- at + 2 * width
 
                 place <- place + Lanes.Width
 
@@ -192,20 +184,18 @@ type internal AdaptedLoops =
                 if input <> 0n then
                     g <- g * Lanes.loadFloat input place
 
-                let mutable rank = 0
+                let mutable number = row * ranks
+                let mutable at = place
 
-                while rank < ranks do
-                    let number = row * ranks + rank
-                    let at = rank * width + place
-
-                    let one, other =
-                        AdaptedLoops.Broadcast(v, number), AdaptedLoops.Broadcast(v, number + 1)
-
+                while at < ranks * width do
+                    let one = AdaptedLoops.Broadcast(v, number)
+                    let other = AdaptedLoops.Broadcast(v, number + 1)
                     g <- Lanes.fma one (Lanes.loadFloat a at) g
                     g <- Lanes.fma other (Lanes.loadFloat a (at + width)) g
                     AdaptedLoops.AddProduct(ofA, at, one, own)
                     AdaptedLoops.AddProduct(ofA, at + width, other, own)
-                    rank <- rank + 2
+                    number <- number + 2
+                    at <- at + 2 * width
 
                 if gradient <> 0n then
                     Lanes.store isHalf gradient (from + place) g
