@@ -119,8 +119,8 @@ module Projection =
         let weight, _ = fold projection
         weight.square().sum([| 1L |]).sqrt().MoveToOuterDisposeScope()
 
-    /// The frozen weight and what stands around it, where that is at most one rescaling, one update and one bias, in this
-    /// order from the inside: the paper's LoRA, (IA)3 and BitFit, and LoRA without dropout.
+    /// The frozen weight and what stands around it, where that is a rescaling or an update, or both and a bias, in this order
+    /// from the inside: the paper's LoRA and (IA)3, and LoRA without dropout. A bias alone is faster without the kernel.
     let private around (pass: Pass) (projection: Projection) : (torch.Tensor * Around) option =
         let value (leaf: Leaf) = leaf.Value
 
@@ -149,7 +149,8 @@ module Projection =
             | projection -> ofRescaled projection
 
         match projection with
-        | Dense _ -> None
+        | Dense _
+        | Shifted(Dense _, _) -> None
         | Shifted(inner, bias) ->
             ofUpdated inner
             |> Option.map (fun (weight, around) -> weight, { around with Bias = Some bias.Value })
@@ -169,6 +170,10 @@ module Projection =
             let update = x |> Drop.apply pass dropout |> linear a |> linear b
             (apply pass inner x).add(update, scale.ToScalar())
         | Rescaled(inner, input, output) -> x |> scaled input |> apply pass inner |> scaled output
+        | Shifted(Dense weight, bias) ->
+            // No backward pass reads the product: it need not wait for the end of the block.
+            use product = linear weight x
+            product.add (Leaf.cast x.dtype bias)
         | Shifted(inner, bias) -> (apply pass inner x).add(Leaf.cast x.dtype bias)
         | Directed(inner, magnitude) ->
             let rows = magnitude.Value.div(rowNorms inner).``to`` x.dtype
