@@ -59,7 +59,8 @@ type Leaf =
 /// does not.
 [<RequireQualifiedAccess>]
 module internal Drop =
-    let private isOn (pass: Pass) (rate: float) = pass.IsTraining && rate > 0.0
+    /// Whether a pass drops anything at this rate.
+    let isOn (pass: Pass) (rate: float) = pass.IsTraining && rate > 0.0
 
     let private keys (pass: Pass) =
         match pass.Keys with

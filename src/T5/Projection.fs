@@ -125,8 +125,51 @@ module Projection =
         let weight, _ = fold projection
         weight.square().sum([| 1L |]).sqrt().MoveToOuterDisposeScope()
 
+    /// The frozen weight and what stands around it, where that is a rescaling or an update, or both and a bias, in this order
+    /// from the inside: the paper's LoRA and (IA)3, and LoRA without dropout. A bias alone is faster without the kernel.
+    let private around (pass: Pass) (projection: Projection) : (torch.Tensor * Around) option =
+        let value (leaf: Leaf) = leaf.Value
+
+        let ofRescaled (projection: Projection) =
+            match projection with
+            | Dense(Frozen weight) -> Some(weight, Around.Nothing)
+            | Rescaled(Dense(Frozen weight), input, output) ->
+                Some(
+                    weight,
+                    { Around.Nothing with
+                        Input = Option.map value input
+                        Output = Option.map value output
+                    }
+                )
+            | _ -> None
+
+        let ofUpdated (projection: Projection) =
+            match projection with
+            | LowRank(inner, a, b, scale, dropout) when not (Drop.isOn pass dropout) ->
+                ofRescaled inner
+                |> Option.map (fun (weight, around) ->
+                    weight,
+                    { around with
+                        Update = Some(a.Value, b.Value, scale)
+                    })
+            | projection -> ofRescaled projection
+
+        match projection with
+        | Dense _
+        | Shifted(Dense _, _) -> None
+        | Shifted(inner, bias) ->
+            ofUpdated inner
+            |> Option.map (fun (weight, around) -> weight, { around with Bias = Some bias.Value })
+        | projection -> ofUpdated projection
+
     /// What the site computes for `x` [.., in]: [.., out], in the dtype of `x`.
     let rec apply (pass: Pass) (projection: Projection) (x: torch.Tensor) : torch.Tensor =
+        match around pass projection with
+        | Some(weight, around) when Adapted.serves around weight x -> Adapted.apply around weight x
+        | _ -> compose pass projection x
+
+    /// The same from the single operations that define it.
+    and internal compose (pass: Pass) (projection: Projection) (x: torch.Tensor) : torch.Tensor =
         match projection with
         | Dense weight -> linear weight x
         | Packed(copy = copy) -> Product.packed copy x
@@ -134,6 +177,10 @@ module Projection =
             let update = x |> Drop.apply pass dropout |> linear a |> linear b
             (apply pass inner x).add(update, scale.ToScalar())
         | Rescaled(inner, input, output) -> x |> scaled input |> apply pass inner |> scaled output
+        | Shifted(Dense weight, bias) ->
+            // No backward pass reads the product: it need not wait for the end of the block.
+            use product = linear weight x
+            product.add (Leaf.cast x.dtype bias)
         | Shifted(inner, bias) -> (apply pass inner x).add(Leaf.cast x.dtype bias)
         | Directed(inner, magnitude) ->
             let rows = magnitude.Value.div(rowNorms inner).``to`` x.dtype

@@ -70,3 +70,12 @@ module internal Product =
 
     /// `linear` with a weight that `pack` made. Not differentiated.
     let packed (weight: torch.Tensor) (x: torch.Tensor) : torch.Tensor = Libtorch.product x weight
+
+    /// gradient W of `gradient` [.., out] and `weight` [out, in]: what `linear` hands back to x. Not differentiated.
+    let back (weight: torch.Tensor) (gradient: torch.Tensor) : torch.Tensor =
+        use transposed = weight.t ()
+
+        if fits gradient transposed then
+            Libtorch.product gradient transposed
+        else
+            gradient.matmul weight
