@@ -78,14 +78,13 @@ module BenchPlan =
                 }
         ]
 
-    /// A quarter of the batch and of the lengths: 200 steps of the whole would take as long as everything else.
+    /// A quarter of the batch: 200 steps of the whole would take as long as everything else. Lengths are those of the text, at most
+    /// those of the batch.
     let private losses (settings: BenchSettings) : BenchRow list =
         [
             for dtype in settings.Dtypes ->
                 { row settings BenchKind.Loss dtype with
                     Batch = max 1 (settings.Batch / 4)
-                    InputLength = max 1 (settings.InputLength / 4)
-                    TargetLength = max 1 (settings.TargetLength / 4)
                     Dropout = 0.0
                     Steps = 200
                     WarmUp = 0

@@ -35,6 +35,24 @@ module ShareBench =
             ]
             symbol
 
+    /// The loops of `src/T5/Kernels`, also where the compiler has put them into the function that hands out their rows, and the
+    /// exponentials that they call.
+    let private isOwnKernel (symbol: string) =
+        holdsAny
+            [
+                "Loops::"
+                "Peft.T5.Dropout+"
+                "Peft.T5.RmsNorm+"
+                "Peft.T5.Gate+"
+                "Peft.T5.FusedAttention+"
+                "Peft.T5.CrossEntropy+"
+                "Peft.T5.StepAttention+"
+                "Peft.T5.Scores+"
+                "Peft.T5.Adapted+"
+                "System.Runtime.Intrinsics."
+            ]
+            symbol
+
     /// What a sample is part of: `kernels` of libtorch, the project's `own kernels`, the rest of `libtorch` (dispatch, autograd, allocation), TorchSharp's
     /// native `shim`, `libc` (copies and allocation, whoever asks), the operating `system`, `dotnet`, or `unknown`.
     /// Waiting for OpenMP's other threads is waiting for a kernel.
@@ -47,8 +65,10 @@ module ShareBench =
 
         if isOf [ "libgomp" ] then
             "kernels"
-        // The project's own loops over tensors (`src/T5/Kernels`).
-        elif symbol.Contains("Loops::", StringComparison.Ordinal) then
+        // .NET's map names all that .NET compiled: what is left without a name is oneDNN's, which writes its products at run time.
+        elif isOf [ "perf-" ] && symbol.EndsWith("[unknown]", StringComparison.Ordinal) then
+            "kernels"
+        elif isOwnKernel symbol then
             "own kernels"
         elif isOf [ "libtorch" ] && isKernel symbol then
             "kernels"
@@ -139,8 +159,13 @@ module ShareBench =
             BenchProcess.run
                 "perf"
                 ([ "record"; "-q"; "-e"; "cpu-clock"; "-F"; rate; "-o"; at "perf.data"; "--" ]
-                 // .NET then names its functions for perf.
-                 @ ("env" :: "DOTNET_PerfMapEnabled=3" :: program :: arguments)
+                 // .NET then names its functions for perf; code that is mapped twice, to be written and to be run, perf would
+                 // not find under its names.
+                 @ ("env"
+                    :: "DOTNET_PerfMapEnabled=3"
+                    :: "DOTNET_EnableWriteXorExecute=0"
+                    :: program
+                    :: arguments)
                  @ [ "sweep"; "--results"; at "results" ]
                  @ threads)
             |> checked' "the sweep under perf"

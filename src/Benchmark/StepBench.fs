@@ -103,17 +103,33 @@ module StepBench =
 
         Repeated.measurement seconds []
 
-    /// Batches that a loss row cycles through, and steps at the end whose mean loss it gives.
-    let private lossBatches, private lossTail = 8, 20
+    /// Steps at the end whose mean loss a loss row gives.
+    let private lossTail = 20
 
-    /// Trains for so many steps at the paper's peak rate and gives the mean loss of the first and the last ones. Both dtypes
-    /// start from the same float32 numbers and see the same batches in the same order; dropout is off.
+    /// A batch of generated text, attributes to sentences, no row twice: `step` says which rows.
+    let private textBatch (tokenizer: Tokenizer) (row: BenchRow) (step: int) : Batch =
+        Array.init row.Batch (fun place ->
+            let text = Synthetic.Attributes.row 1 (step * row.Batch + place)
+
+            {
+                Ids = tokenizer.Encode(text.Input, row.InputLength)
+                Labels = tokenizer.Encode(text.Target, row.TargetLength)
+            })
+        |> Batch.ofRows row.Model.PadId torch.CPU
+
+    /// Trains on text for so many steps at the paper's peak rate and gives the mean loss of the first and of the last ones. Both
+    /// dtypes start from the same float32 numbers and see the same batches in the same order; dropout is off.
     let loss (row: BenchRow) : Measurement =
         use _ = torch.NewDisposeScope()
+        let tokenizer = Tokenizer.Load(Embedded.modelFolder ())
+
+        if row.Model.VocabularySize < tokenizer.VocabularySize then
+            userError
+                $"The loss is measured on text of {tokenizer.VocabularySize} pieces: the model's vocabulary has {row.Model.VocabularySize}."
+
         let model = model row |> Placement.adapter row.Technique row.Placement 1
         let parameters = T5.trained model
         let optimizer = optimizerOf row parameters
-        let batches = Array.init lossBatches (batch row)
         let losses = ResizeArray()
 
         let one step =
@@ -127,7 +143,7 @@ module StepBench =
                     optimizer
                     parameters
                     model
-                    [ batches[step % lossBatches] ]
+                    [ textBatch tokenizer row step ]
 
             losses.AddRange log.Losses
 
