@@ -419,10 +419,14 @@ let private measured =
 
             testCase "both dtypes of a loss row start from the same numbers"
             <| fun () ->
-                let first dtype =
+                let first dtype vocabulary =
                     let row =
                         { rows[0] with
                             Kind = BenchKind.Loss
+                            Model =
+                                { rows[0].Model with
+                                    VocabularySize = vocabulary
+                                }
                             Dtype = dtype
                             Dropout = 0.0
                             Steps = 2
@@ -430,7 +434,13 @@ let private measured =
 
                     (BenchRun.measure row).Value "first loss"
 
-                Expect.floatClose Accuracy.low (first "bfloat16") (first "float32") "losses of the first batch"
+                let loss dtype = first dtype 8192
+                Expect.floatClose Accuracy.low (loss "bfloat16") (loss "float32") "losses of the first batch"
+
+                Expect.stringContains
+                    (userErrorOf (fun () -> first "float32" 100 |> ignore))
+                    "vocabulary has 100"
+                    "a text of more pieces than the model knows"
 
             testCase "random weights in bfloat16 are the float32 ones, rounded"
             <| fun () ->
