@@ -289,11 +289,21 @@ let private processes =
 
             testCase "no more jobs than experiments, and no fewer than one"
             <| fun () ->
-                let jobs arguments = Options.jobs (parse arguments) 5
-                Expect.equal (jobs []) 1 "alone"
-                Expect.equal (jobs [ "--jobs"; "3" ]) 3 "as told"
-                Expect.equal (jobs [ "-j"; "300" ]) 5 "as many as there are"
+                let jobs arguments = Options.jobs (parse arguments) false 5
+                Expect.equal (jobs []) (1, None) "alone"
+                Expect.equal (jobs [ "--jobs"; "3" ]) (3, None) "as told"
+                Expect.equal (jobs [ "-j"; "300"; "--threads"; "4" ]) (5, Some 4) "as many as there are"
                 Expect.stringContains (userErrorOf (fun () -> jobs [ "--jobs"; "0" ] |> ignore)) "--jobs" "none"
+
+            testCase "the embedded model gets a process a core of one thread each, unless it is told otherwise"
+            <| fun () ->
+                let jobs arguments experiments =
+                    Options.jobs (parse arguments) true experiments
+
+                Expect.equal (jobs [] 100) (min 8 Environment.ProcessorCount, Some 1) "by itself"
+                Expect.equal (jobs [] 1) (1, Some 1) "one run"
+                Expect.equal (jobs [ "--threads"; "2" ] 100) (1, Some 2) "threads"
+                Expect.equal (jobs [ "--jobs"; "2" ] 100) (2, None) "jobs"
 
             testCase "sweep --jobs 2 leaves the result files and the table of one process"
             <| fun () ->

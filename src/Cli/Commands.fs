@@ -207,12 +207,15 @@ module Commands =
 
     /// Runs a grid of experiments and prints Table 1.
     let sweep (options: ParseResults<SweepOption>) : int =
-        useThreads (options.TryGetResult SweepOption.Threads)
         let plan = Options.plan options
         let results = options.GetResult(SweepOption.Results, "results")
         let session = Session plan.Place
         let experiments = Sweep.experiments session plan
-        let jobs = Options.jobs options experiments.Length
+
+        let jobs, threads =
+            Options.jobs options (Embedded.isModel plan.Place.ModelFolder) experiments.Length
+
+        useThreads threads
 
         let adapter experiment =
             options.TryGetResult Adapters
@@ -221,8 +224,7 @@ module Commands =
         let shopFor command stop report =
             workshop session plan adapter results stop command report
 
-        // Without --threads the jobs share those that libtorch would use in one.
-        if jobs > 1 && not (options.Contains SweepOption.Threads) then
+        if jobs > 1 && threads.IsNone then
             torch.set_num_threads (max 1 (torch.get_num_threads () / jobs))
 
         match options.TryGetResult Worker with

@@ -66,7 +66,7 @@ type SweepOption =
             | Adapters _ ->
                 "Folder in which every run's trained adapter is kept. None is kept if not given; train needs it."
             | Jobs _ ->
-                "sweep: runs at once, each in a process of its own; they share the cores, unless --threads says how many each takes. 1 if not given. Several sweeps, also of other machines, may work into one results folder at once."
+                "sweep: runs at once, each in a process of its own; they share the cores, unless --threads says how many each takes. 1 if not given; with the embedded model, where --threads is not given either, one a core (8 at most) of one thread each. Several sweeps, also of other machines, may work into one results folder at once."
             | Device _ -> "cpu, cuda or cuda:1. cpu if not given."
             | Dtype _ -> "Dtype of frozen weights and activations: float32 or bfloat16. float32 if not given."
             | Threads _ -> "Threads of libtorch. All cores if not given."
@@ -235,11 +235,21 @@ module Options =
 
         count
 
-    /// How many processes are to share so many experiments: no more than there are.
-    let jobs (options: ParseResults<SweepOption>) (experiments: int) : int =
-        match options.GetResult(Jobs, 1) with
-        | count when count < 1 -> userError $"--jobs is {count}; the least is 1."
-        | count -> count |> min experiments |> max 1
+    /// More processes would need more memory than a small machine has.
+    let private mostJobs = 8
+
+    /// How many processes are to share so many experiments, no more than there are, and the threads of each; none where they
+    /// share those that libtorch would use in one. The embedded model is too small for a second thread: it gets a process a
+    /// core, and then its numbers are the same with any number of cores.
+    let jobs (options: ParseResults<SweepOption>) (isEmbedded: bool) (experiments: int) : int * int option =
+        let fitting count = count |> min experiments |> max 1
+        let threads = options.TryGetResult SweepOption.Threads |> Option.map threads
+
+        match options.TryGetResult Jobs with
+        | Some count when count < 1 -> userError $"--jobs is {count}; the least is 1."
+        | Some count -> fitting count, threads
+        | None when isEmbedded && threads.IsNone -> fitting (min mostJobs Environment.ProcessorCount), Some 1
+        | None -> 1, threads
 
     /// The user's own folder as a task named after it.
     let private customTask (folder: string) input target scoring (instruction: string option) : TaskDefinition =
