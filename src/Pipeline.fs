@@ -499,13 +499,18 @@ module Pipeline =
                 shop.Report event
 
                 match event with
-                | EpochEnded _ -> look ()
+                | EpochEnded _ ->
+                    // Another run's damaged file is not this run's failure: the next look between runs raises it again.
+                    try
+                        look ()
+                    with UserError _ ->
+                        ()
                 | _ -> ()
 
             attempt { shop with Report = report } piece.Task piece.Place count piece.Experiment
 
         pieces
-        |> SharedWork.each shop.Stop lockPath settledElsewhere perform (Waiting >> shop.Report)
+        |> SharedWork.each shop.Stop lockPath settledElsewhere _.IsFinished perform (Waiting >> shop.Report)
 
     /// `sweep` for a process that joins one which began at `since`: what failed after that is not tried again.
     let sweepSince (since: DateTime) (shop: Workshop) (experiments: (TaskDefinition * Experiment) list) : Run list =

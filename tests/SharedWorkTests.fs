@@ -27,7 +27,33 @@ let private work (folder: string) (stop: CancellationToken) (done': int -> unit)
         Files.writeAtomically (path piece ".result") (string (piece * piece))
         piece * piece
 
-    SharedWork.each stop (fun piece -> path piece ".lock") settled perform waiting pieces
+    SharedWork.each stop (fun piece -> path piece ".lock") settled (fun _ -> true) perform waiting pieces
+
+let private probe =
+    testCase "an ordinary folder keeps locks, and the probe leaves nothing behind"
+    <| fun () ->
+        inTemporaryFolder (fun folder ->
+            Expect.isTrue (SharedWork.keepsLocks folder) "locks"
+            Expect.isEmpty (Directory.GetFiles folder) "nothing")
+
+let private untidied =
+    testCase "the lock file of a piece that may be tried again stays"
+    <| fun () ->
+        inTemporaryFolder (fun folder ->
+            let path (piece: int) = Path.Combine(folder, $"{piece}.lock")
+
+            SharedWork.each
+                System.Threading.CancellationToken.None
+                path
+                (fun _ -> None)
+                (fun result -> result > 0)
+                (fun _ piece -> piece - 1)
+                ignore
+                [ 1; 2 ]
+            |> ignore
+
+            Expect.isTrue (File.Exists(path 1)) "not final"
+            Expect.isFalse (File.Exists(path 2)) "final")
 
 let private together =
     testCase "four workers on one folder do every piece once, and each has all results in order"
@@ -139,4 +165,4 @@ let private waits =
         ]
 
 [<Tests>]
-let tests = testList "SharedWork" [ together; locks; waits ]
+let tests = testList "SharedWork" [ together; probe; untidied; locks; waits ]

@@ -177,7 +177,7 @@ module Commands =
 
     /// Runs the experiments, `jobs` at once, and gives all runs.
     let private runAll
-        options
+        (options: ParseResults<SweepOption>)
         costs
         jobs
         experiments
@@ -187,6 +187,13 @@ module Commands =
         let threads = torch.get_num_threads ()
 
         if jobs > 1 then
+            let results = options.GetResult(SweepOption.Results, "results")
+            Files.createFolder results
+
+            if not (SharedWork.keepsLocks results) then
+                userError
+                    $"{results}: the file system keeps no locks, so that several jobs would do one run twice. Give --jobs 1."
+
             printfn $"{jobs} jobs, {threads} of libtorch's threads each"
 
         let stop = stopOnCtrlC ()
@@ -212,8 +219,12 @@ module Commands =
         let session = Session plan.Place
         let experiments = Sweep.experiments session plan
 
+        let open' =
+            experiments
+            |> List.filter (fun (_, experiment) -> (Pipeline.tryFinished results experiment).IsNone)
+
         let jobs, threads =
-            Options.jobs options (Embedded.isModel plan.Place.ModelFolder) experiments.Length
+            Options.jobs options (Embedded.isModel plan.Place.ModelFolder) open'.Length
 
         useThreads threads
 

@@ -1,7 +1,6 @@
 namespace Peft
 
 open System
-open System.Collections.Concurrent
 open System.Collections.Generic
 open System.ComponentModel
 open System.Diagnostics
@@ -17,8 +16,7 @@ type internal Workers(count: int, arguments: string list, stop: CancellationToke
     /// Longer than a worker takes to its next micro-batch.
     let patience = TimeSpan.FromSeconds 30.0
     let started = List<Process>()
-    /// Those that have written a line, the cause of their end if there is one.
-    let heard = ConcurrentDictionary<int, string>()
+    let mutable isStarted = false
     let mutable isOver = false
 
     let tell (number: int) (line: string) = eprintfn $"worker {number}: {line}"
@@ -43,20 +41,18 @@ type internal Workers(count: int, arguments: string list, stop: CancellationToke
             match received.Data with
             | null
             | "" -> ()
-            | line ->
-                heard[number] <- line
-                tell number line
+            | line -> tell number line
 
         child.OutputDataReceived.Add hear
         child.ErrorDataReceived.Add hear
 
         child.Exited.Add(fun _ ->
-            // Its own words come first, and suffice.
+            // Its own words come first.
             child.WaitForExit()
 
             let isWanted = isOver || stop.IsCancellationRequested || child.ExitCode = 0
 
-            if not (isWanted || heard.ContainsKey number) then
+            if not isWanted then
                 tell number $"ended with exit code {child.ExitCode}; the sweep goes on without it.")
 
         try
@@ -64,12 +60,16 @@ type internal Workers(count: int, arguments: string list, stop: CancellationToke
             child.BeginOutputReadLine()
             child.BeginErrorReadLine()
             started.Add child
-        with :? Win32Exception as error ->
+        with
+        | :? Win32Exception
+        | :? InvalidOperationException as error ->
             tell number $"could not be started ({error.Message}); the sweep goes on without it."
 
-    /// Starts them, if they are not started yet.
+    /// Starts them, the first time.
     member _.Start() : unit =
-        if started.Count = 0 then
+        if not isStarted then
+            isStarted <- true
+
             for number in 1..count do
                 start number
 

@@ -25,8 +25,8 @@ module internal SharedWork =
         | :? IOException
         | :? UnauthorizedAccessException as error -> userError $"{path} cannot be locked: {error.Message}"
 
-    /// Removes the lock file of a piece that has its result, unless another process holds it: that one removes it. Before
-    /// there is a result no lock file may go: one process might claim the old file, and another a new one of that name.
+    /// Removes the lock file of a piece that nobody will try again, unless another process holds it: that one removes it. Of
+    /// others no lock file may go: one process might claim the old file, and another a new one of that name.
     let clear (path: string) : unit =
         try
             if File.Exists path then
@@ -40,15 +40,33 @@ module internal SharedWork =
         | :? IOException
         | :? UnauthorizedAccessException -> ()
 
+    /// Whether a lock keeps others out here: on some network file systems every process gets all of them.
+    let keepsLocks (folder: string) : bool =
+        let path = Path.Combine(folder, $"probe-{Environment.ProcessId}.lock")
+
+        let first = tryLock path
+
+        try
+            // In the same process, too, a second lock is refused.
+            match tryLock path with
+            | None -> true
+            | Some second ->
+                second.Dispose()
+                false
+        finally
+            first |> Option.iter _.Dispose()
+            File.Delete path
+
     /// The results of all pieces, in their order, whichever process made them.
     ///
-    /// `settled` tells a piece's result when there is one by now, `perform` makes it, and is given a function that looks
+    /// `settled` tells a piece's result when there is one by now, `isFinal` whether no other sweep will try it again, `perform` makes it, and is given a function that looks
     /// for results of others: call it now and then. `waiting` hears how many pieces others hold when nothing else is left.
     /// Raises `OperationCanceledException` when stopped.
     let each
         (stop: CancellationToken)
         (lockPath: 'piece -> string)
         (settled: 'piece -> 'result option)
+        (isFinal: 'result -> bool)
         (perform: (unit -> unit) -> 'piece -> 'result)
         (waiting: int -> unit)
         (pieces: 'piece list)
@@ -67,17 +85,20 @@ module internal SharedWork =
             results[place] <- settled pieces[place]
             results[place].IsSome
 
+        let tidy place =
+            if results[place] |> Option.exists isFinal then
+                clear (lockPath pieces[place])
+
         let look () =
             for place in left () do
                 if isSettled place then
-                    clear (lockPath pieces[place])
+                    tidy place
 
         /// Whether the piece was there to be claimed.
         let attempt place =
             stop.ThrowIfCancellationRequested()
-            let path = lockPath pieces[place]
 
-            match tryLock path with
+            match tryLock (lockPath pieces[place]) with
             | None -> false
             | Some held ->
                 do
@@ -87,7 +108,7 @@ module internal SharedWork =
                     if not (isSettled place) then
                         results[place] <- Some(perform look pieces[place])
 
-                clear path
+                tidy place
                 true
 
         let rec work (told: int) =

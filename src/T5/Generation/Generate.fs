@@ -5,13 +5,6 @@ open TorchSharp
 /// Text generation with a key/value cache. Rows that have finished leave the batch.
 [<RequireQualifiedAccess>]
 module Generate =
-    /// Copying the caches costs about as much as a step of the rows it saves: wait until this share has finished.
-    let private leavingShare = 0.25
-
-    let private shouldLeave (isDone: bool[]) =
-        let finished = isDone |> Array.filter id |> Array.length
-        finished < isDone.Length && float finished >= leavingShare * float isDone.Length
-
     /// One line's tokens, start token first, and its score so far.
     type private Line = { Tokens: int64[]; Score: float }
 
@@ -83,7 +76,7 @@ module Generate =
 
                 let isDone = live |> Array.map (fun row -> ends results[row])
 
-                if shouldLeave isDone then
+                if decoder.ShouldLeave isDone then
                     let kept = Array.indexed isDone |> Array.filter (snd >> not) |> Array.map fst
                     decoder.Select(kept, step + 1)
                     loop (kept |> Array.map (fun place -> live[place])) (step + 1)
@@ -145,10 +138,12 @@ module Generate =
                 best.Ids
 
         Array.init rows.Length (fun row ->
-            Array.init decoding.Beams (continuations row)
-            |> Array.concat
-            |> Array.sortWith (fun left right -> compare right.Line.Score left.Line.Score)
-            |> Array.truncate (2 * decoding.Beams))
+            // Of equals the first comes first: the sort of lists keeps their order.
+            List.init decoding.Beams (continuations row >> List.ofArray)
+            |> List.concat
+            |> List.sortByDescending _.Line.Score
+            |> List.truncate (2 * decoding.Beams)
+            |> Array.ofList)
 
     let private isHopeless (decoding: Decoding) length (running: Line[]) (finished: Line list) =
         let reach =
@@ -257,7 +252,7 @@ module Generate =
             let isDone = live |> Array.map (fun row -> results[row].IsDone)
 
             if not (Array.forall id isDone) then
-                if shouldLeave isDone then
+                if decoder.ShouldLeave isDone then
                     let kept = Array.indexed isDone |> Array.filter (snd >> not) |> Array.map fst
                     decoder.Select(kept |> Array.collect (fun place -> parents[place]), step + 1)
                     loop (kept |> Array.map (fun place -> live[place])) (step + 1)

@@ -9,12 +9,12 @@ type internal LineMemory(start: MemoryStart) =
     let inner = config.Heads * config.KeyWidth
     let size = int (torch.empty(0L, dtype = start.Precision).ElementSize)
 
-    // Per layer and position: the tensor [lines, 1, inner] of that step.
+    // Per layer and position: the address of that step's [lines, 1, inner].
     let room () =
         Array.init config.DecoderLayers (fun _ -> Array.create limit 0n)
 
     let keys, values = room (), room ()
-    // What a prefix holds is the same for every line: [tokens, inner], without a place of the line's own.
+    // The positions of a prefix come first. What it holds is the same for every line: [tokens, inner].
     let mutable before = 0
 
     /// `ancestors[line * limit + position]`: which line of that position's step.
@@ -86,6 +86,9 @@ type internal LineMemory(start: MemoryStart) =
         StepAttention.serves start.Config.KeyWidth start.CrossKeys[0]
 
     interface IStepMemory with
+        /// No key or value is copied: every row leaves as soon as it has finished.
+        member _.LeavingShare = 0.0
+
         member _.SelfAttention(layer, step, q, k, v) =
             remember keys[layer] step k
             remember values[layer] step v
@@ -106,7 +109,4 @@ type internal LineMemory(start: MemoryStart) =
 
             ancestors <- next
 
-            rows <-
-                parents
-                |> Array.chunkBySize beams
-                |> Array.map (fun own -> rows[own[0] / beams])
+            rows <- StepMemory.rowsOf beams parents |> Array.map (fun row -> rows[row])

@@ -19,7 +19,7 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
             |> List.map (fun block -> Projection.apply pass (part (crossAttention block)) source.Hidden)
             |> Array.ofList
 
-        let limit = before + limit
+        let positions = before + limit
 
         let memory =
             {
@@ -27,11 +27,11 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
                 Precision = model.Precision
                 Rows = int (source.Hidden.size 0)
                 Beams = beams
-                Limit = limit
+                Limit = positions
                 CrossKeys = cross _.K
                 CrossValues = cross _.V
                 MaskBias = source.MaskBias
-                PositionBias = Position.bias config Stack.Decoder model.Decoder.RelativeBias limit limit
+                PositionBias = Position.bias config Stack.Decoder model.Decoder.RelativeBias positions positions
                 Prefix = Forward.prefix model
             }
 
@@ -54,8 +54,8 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
         x.add (memory.CrossAttention(index, q) |> Projection.apply pass layer.O)
 
     // Bringing a weight into oneDNN's order costs about two steps' products and saves a good half of each: an answer of a
-    // word or two is over before that.
-    let stepsBeforePacking = 3
+    // word or two is over before that, and a few more steps would not win it back.
+    let stepsBeforePacking, leastStepsAfter = 3, 8
     // The copies stand beside the weights.
     let mostPacked = 1L <<< 30
     let mutable head = fun (hidden: torch.Tensor) -> Forward.head model hidden
@@ -78,9 +78,17 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
                 Product.pack weight |> Option.iter (fun copy -> head <- Product.packed copy)
             | _ -> ()
 
+    /// Whether it pays to go on without the rows that are done.
+    member _.ShouldLeave(isDone: bool[]) : bool =
+        let finished = isDone |> Array.filter id |> Array.length
+
+        finished > 0
+        && finished < isDone.Length
+        && float finished >= memory.LeavingShare * float isDone.Length
+
     /// To be called before each step, outside of the scope that frees what the step leaves behind.
     member _.Prepare(step: int) : unit =
-        if step = stepsBeforePacking then
+        if step = stepsBeforePacking && limit - step >= leastStepsAfter then
             pack ()
 
     /// Logits [lines, vocabulary], in the model's precision, after the tokens `ids`, one for each line, at position `step`.
@@ -110,8 +118,5 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
             { pass with
                 Routes =
                     pass.Routes
-                    |> Option.map (fun routes ->
-                        parents
-                        |> Array.chunkBySize beams
-                        |> Array.map (fun own -> routes[own[0] / beams]))
+                    |> Option.map (fun routes -> StepMemory.rowsOf beams parents |> Array.map (fun row -> routes[row]))
             }

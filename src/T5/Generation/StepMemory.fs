@@ -6,6 +6,8 @@ open TorchSharp
 /// input; they share its cross-attention keys and values. Queries, keys and values of a step are [lines, 1, heads · d_kv],
 /// and so are results.
 type internal IStepMemory =
+    /// The share of rows that must have finished before it pays to `Select` the others.
+    abstract LeavingShare: float
     /// Self-attention of decoder layer `layer` at position `step`, whose keys and values are remembered.
     abstract SelfAttention: layer: int * step: int * q: torch.Tensor * k: torch.Tensor * v: torch.Tensor -> torch.Tensor
     /// Attention to the encoder's output.
@@ -34,6 +36,12 @@ type internal MemoryStart =
         /// Per decoder layer the keys and values of a prefix, [1, heads, tokens, d_kv] both (prefix tuning).
         Prefix: (torch.Tensor * torch.Tensor) option list
     }
+
+[<RequireQualifiedAccess>]
+module internal StepMemory =
+    /// Which row of the batch the lines of each new row come from, for `Select`'s parents.
+    let rowsOf (beams: int) (parents: int[]) : int[] =
+        parents |> Array.chunkBySize beams |> Array.map (fun own -> own[0] / beams)
 
 /// A memory of tensors that serves every device: room for all positions, into which keys and values are copied.
 type internal TensorMemory(start: MemoryStart) =
@@ -88,12 +96,9 @@ type internal TensorMemory(start: MemoryStart) =
     let keep (parents: int[]) =
         use lines = torch.tensor (Array.map int64 parents, device = device)
 
-        let rows =
-            parents
-            |> Array.chunkBySize beams
-            |> Array.map (fun own -> int64 (own[0] / beams))
+        use rows =
+            torch.tensor (StepMemory.rowsOf beams parents |> Array.map int64, device = device)
 
-        use rows = torch.tensor (rows, device = device)
         select rows crossKeys
         select rows crossValues
         select lines keys
@@ -101,6 +106,9 @@ type internal TensorMemory(start: MemoryStart) =
         maskBias <- maskBias |> Option.map (fun bias -> bias.index_select (0L, rows))
 
     interface IStepMemory with
+        /// Copying the tensors costs about as much as a step of the rows it saves.
+        member _.LeavingShare = 0.25
+
         member _.SelfAttention(layer, step, q, k, v) =
             let bias =
                 start.PositionBias.narrow(2L, int64 step, 1L).narrow(3L, 0L, int64 step + 1L)

@@ -1,5 +1,6 @@
 namespace Peft.T5
 
+open System
 open TorchSharp
 
 /// What stands around a frozen linear map W [out, in]: y = output ∘ (W (input ∘ x)) + scale · B (A x) + bias. All of it is
@@ -89,17 +90,26 @@ module internal Adapted =
             Some(a, even (b.t().mul(scale.ToScalar()))), int (a.size 0)
         | None -> None, 0
 
+    /// Each piece of the rows has sums of its own: many long rows must not make more sums than rows.
+    let private mostPieces = 64
+
     /// Runs `body first last sums` over the rows, with `parts` · `width` sums for each piece of them, and gives the total
     /// [parts, width], which does not depend on the number of threads.
     let private summed (rows: int) (width: int) (parts: int) (body: int -> int -> nativeint -> unit) : torch.Tensor =
-        let pieces, pieceOf = Threads.pieces rows width
+        let perPiece =
+            max (Threads.rowsPerPiece width) ((rows + mostPieces - 1) / mostPieces)
+
+        let pieces = (rows + perPiece - 1) / perPiece
         let length = parts * width
 
         let sums =
             torch.zeros (int64 pieces, int64 parts, int64 width, dtype = torch.float32)
 
         let into = Libtorch.address sums
-        Threads.rows rows width (fun first last -> body first last (Lanes.at into (4 * length) (pieceOf first)))
+
+        Threads.run pieces (fun piece ->
+            body (piece * perPiece) (min rows ((piece + 1) * perPiece)) (Lanes.at into (4 * length) piece))
+
         AdaptedLoops.Total(pieces, length, into)
         sums.select (0L, 0L)
 
@@ -237,6 +247,8 @@ module internal Adapted =
             else
                 None
 
+        GC.KeepAlive matrices
+
         let sum (sums: torch.Tensor) place (part: torch.Tensor) =
             if part.requires_grad then
                 Some(sums.select(0L, int64 place).clone())
@@ -278,6 +290,8 @@ module internal Adapted =
         let z, u = inwards around matrices ranks weight source
         use u = u
         let y = outwards around matrices ranks u z
+        // The loops know no more than addresses.
+        GC.KeepAlive matrices
         let isRescaled = wants around.Output
 
         let result =

@@ -75,6 +75,8 @@ module internal Scores =
         Threads.run lines (fun line ->
             found[line] <- body isHalf width (first + nativeint line * nativeint (width * size)))
 
+        // The loops know no more than its address.
+        GC.KeepAlive scores
         found
 
     /// The logarithm of the sum of exponentials of each line, float32.
@@ -83,7 +85,7 @@ module internal Scores =
             ofLines scores (fun isHalf width x -> LogSumExpLoops.Row(isHalf, width, x))
         else
             use _ = torch.NewDisposeScope()
-            scores.``to``(torch.float32).logsumexp(1L).data<float32>().ToArray()
+            scores.``to``(torch.float32).logsumexp(1L).cpu().data<float32>().ToArray()
 
     /// The `count` highest of each line, or all where there are fewer.
     let highest (count: int) (scores: torch.Tensor) : Highest[] =
@@ -104,7 +106,7 @@ module internal Scores =
             let struct (values, ids) = scores.``to``(torch.float32).topk count
 
             let values, ids =
-                values.flatten().data<float32>().ToArray(), ids.flatten().data<int64>().ToArray()
+                values.flatten().cpu().data<float32>().ToArray(), ids.flatten().cpu().data<int64>().ToArray()
 
             Array.zip (Array.chunkBySize count values) (Array.chunkBySize count ids)
             |> Array.map (fun (values, ids) -> { Values = values; Ids = ids })

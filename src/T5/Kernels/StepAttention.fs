@@ -192,4 +192,6 @@ module internal StepAttention =
                     Lanes.at into size (line * inner)
                 ))
 
+        // The loops know no more than its address.
+        GC.KeepAlive q
         mixed

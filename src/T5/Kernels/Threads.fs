@@ -58,7 +58,8 @@ module internal Threads =
     /// Elements that a thread takes at once: fewer are not worth waking another for.
     let private grain = 16384
 
-    let private rowsPerPiece (width: int) = max 1 (grain / max 1 width)
+    /// Rows of `width` elements that a thread takes at once.
+    let rowsPerPiece (width: int) : int = max 1 (grain / max 1 width)
 
     /// How many pieces `rows` makes, and which of them begins at row `first`.
     let pieces (count: int) (width: int) : int * (int -> int) =
