@@ -1,6 +1,5 @@
 namespace Peft.T5
 
-open System.Runtime.CompilerServices
 open System.Runtime.Intrinsics
 
 /// The loops around the product of an adapted linear map, over rows `first` to `last`. Parameters and sums are float32, `x`,
@@ -20,7 +19,6 @@ type internal AdaptedLoops =
         Lanes.storeFloat sums place (Lanes.fma a b (Lanes.loadFloat sums place))
 
     /// target = factors ∘ x.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Scale
         (isHalf: bool, width: int, factors: nativeint, x: nativeint, target: nativeint, first: int, last: int)
         : unit =
@@ -38,7 +36,6 @@ type internal AdaptedLoops =
                 place <- place + Lanes.Width
 
     /// dots [rows, ranks] = x matrixᵀ of `matrix` [ranks, width].
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Dots
         (isHalf: bool, width: int, ranks: int, matrix: nativeint, x: nativeint, dots: nativeint, first: int, last: int)
         : unit =
@@ -63,7 +60,6 @@ type internal AdaptedLoops =
                 rank <- rank + 2
 
     /// y = output ∘ z + bias + u matrix of `u` [rows, ranks] and `matrix` [ranks, width]; `y` may be `z`.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Combine
         (
             isHalf: bool,
@@ -105,7 +101,6 @@ type internal AdaptedLoops =
 
     /// From the gradient g of y: dz = output ∘ g, and added to their sums over rows the gradients of `output` (g ∘ z), of
     /// `bias` (g) and of the update's matrix (uᵀ g).
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member OfOutput
         (
             isHalf: bool,
@@ -151,7 +146,6 @@ type internal AdaptedLoops =
 
     /// From the gradient g of input ∘ x and v [rows, ranks], that of A x: that of x, input ∘ g + v A, in the place of g, and
     /// added to their sums over rows those of `input` (x ∘ g) and of A (vᵀ x).
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member OfInput
         (
             isHalf: bool,
@@ -203,7 +197,6 @@ type internal AdaptedLoops =
                 place <- place + Lanes.Width
 
     /// Adds the pieces [pieces, length] into the first, in their order; `length` is a multiple of 8.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Total(pieces: int, length: int, sums: nativeint) : unit =
         for piece in 1 .. pieces - 1 do
             let mutable place = 0

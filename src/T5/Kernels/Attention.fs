@@ -1,7 +1,6 @@
 namespace Peft.T5
 
 open System
-open System.Runtime.CompilerServices
 open System.Runtime.Intrinsics
 open TorchSharp
 
@@ -9,7 +8,6 @@ open TorchSharp
 type internal SoftmaxLoops =
     /// Replaces scores of rows `first` to `last` by softmax(scores + bias); row r's bias begins at `biases[r / queries]`
     /// plus r % queries times `biasStride` (elements; no bias where the array is empty).
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Forward
         (
             isHalf: bool,
@@ -83,7 +81,6 @@ type internal SoftmaxLoops =
                 Lanes.set isHalf scores (from + rest) (buffer[rest] * share)
 
     /// The factor of column `place` of the mask: blocks of 16 columns within a row, rows of `blocks` blocks.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member FillMask(key: MaskKey, blocks: int, row: int, mask: float32[]) : unit =
         for block in 0 .. blocks - 1 do
             let bits = Mask.bits key (uint32 (row * blocks + block))
@@ -91,7 +88,6 @@ type internal SoftmaxLoops =
             (Mask.high key bits).CopyTo(mask, block * Mask.Block + Lanes.Width)
 
     /// target = mask ∘ source, row by row.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Drop
         (key: MaskKey, isHalf: bool, width: int, source: nativeint, target: nativeint, first: int, last: int)
         : unit =
@@ -117,7 +113,6 @@ type internal SoftmaxLoops =
                 Lanes.set isHalf target (from + rest) (Lanes.get isHalf source (from + rest) * mask[rest])
 
     /// Replaces the gradient of the dropped shares by that of the scores: p ∘ (mask ∘ g − Σ p ∘ mask ∘ g).
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Backward
         (key: MaskKey, isHalf: bool, width: int, shares: nativeint, gradient: nativeint, first: int, last: int)
         : unit =

@@ -2,7 +2,6 @@ namespace Peft.T5
 
 #nowarn "9" // Addresses of tensors are plain numbers here.
 
-open System.Runtime.CompilerServices
 open System.Runtime.Intrinsics
 open Microsoft.FSharp.NativeInterop
 open TorchSharp
@@ -13,7 +12,6 @@ type internal CrossEntropyLoops =
         NativePtr.read (NativePtr.ofNativeInt<int64>(Lanes.at labels 8 row))
 
     /// The logarithm of the sum of exponentials and the loss of each row; the loss is 0 where the label is ignored.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Forward
         (
             isHalf: bool,
@@ -39,7 +37,6 @@ type internal CrossEntropyLoops =
                 Lanes.set false losses row (normaliser - Lanes.get isHalf x (int label))
 
     /// Replaces the logits by their gradient, (softmax − one at the label) · factor; 0 where the label is ignored.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Backward
         (
             isHalf: bool,

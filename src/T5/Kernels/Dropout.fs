@@ -1,13 +1,11 @@
 namespace Peft.T5
 
-open System.Runtime.CompilerServices
 open TorchSharp
 
 /// The loops of dropout; they read and write once.
 [<AbstractClass; Sealed>]
 type internal DropoutLoops =
     /// target = residual + mask ∘ source, blocks `first` to `last`; without residual (address 0) mask ∘ source.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Apply
         (key: MaskKey, isHalf: bool, source: nativeint, residual: nativeint, target: nativeint, first: int, last: int)
         : unit =

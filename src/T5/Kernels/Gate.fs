@@ -1,6 +1,5 @@
 namespace Peft.T5
 
-open System.Runtime.CompilerServices
 open System.Runtime.Intrinsics
 open TorchSharp
 
@@ -30,7 +29,6 @@ type internal GateLoops =
             struct (Vector256.BitwiseAnd(kept, a), Vector256.BitwiseAnd(kept, Vector256<float32>.One))
 
     /// y = mask ∘ act(a) ∘ b of blocks `first` to `last`; the mask counts where the key's scale is not 0.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Forward
         (key: MaskKey, isHalf: bool, isGelu: bool, a: nativeint, b: nativeint, y: nativeint, first: int, last: int)
         : unit =
@@ -44,7 +42,6 @@ type internal GateLoops =
                 Lanes.store isHalf y place (value * Lanes.load isHalf b place * mask)
 
     /// The gradients of a and b.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Backward
         (
             key: MaskKey,

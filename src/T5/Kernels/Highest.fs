@@ -1,7 +1,6 @@
 namespace Peft.T5
 
 open System
-open System.Runtime.CompilerServices
 open System.Runtime.Intrinsics
 open TorchSharp
 
@@ -21,7 +20,6 @@ type internal HighestLoops =
 
     /// The highest of `width` numbers (a multiple of a vector's) from `x` on, best first, of equals the first; as many as the
     /// arrays have room for.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Row(isHalf: bool, width: int, x: nativeint, values: float32[], ids: int64[]) : unit =
         let last = values.Length - 1
 

@@ -1,13 +1,11 @@
 namespace Peft.T5
 
 open System
-open System.Runtime.CompilerServices
 open System.Runtime.Intrinsics
 
 [<AbstractClass; Sealed>]
 type internal LogSumExpLoops =
     /// The logarithm of the sum of exponentials of `width` numbers from `x` on; `width` is a multiple of a vector's.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Row(isHalf: bool, width: int, x: nativeint) : float32 =
         let mutable highest = Vector256.Create Single.NegativeInfinity
         let mutable place = 0

@@ -1,13 +1,11 @@
 namespace Peft.T5
 
-open System.Runtime.CompilerServices
 open System.Runtime.Intrinsics
 open TorchSharp
 
 [<AbstractClass; Sealed>]
 type internal RmsNormLoops =
     /// y = scale ∘ x / rms(x) of rows `first` to `last`, and 1 / rms(x) for the backward pass.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Forward
         (
             isHalf: bool,
@@ -48,7 +46,6 @@ type internal RmsNormLoops =
                 place <- place + Lanes.Width
 
     /// The gradient of x: inverse (g ∘ scale − x̂ mean(g ∘ scale ∘ x̂)), x̂ = x inverse.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Backward
         (
             isHalf: bool,
@@ -87,7 +84,6 @@ type internal RmsNormLoops =
                 place <- place + Lanes.Width
 
     /// Adds g ∘ x̂ of rows `first` to `last` to `sums` [width] float32.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member ScaleGradient
         (
             isHalf: bool,

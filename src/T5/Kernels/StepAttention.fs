@@ -1,7 +1,6 @@
 namespace Peft.T5
 
 open System
-open System.Runtime.CompilerServices
 open System.Runtime.Intrinsics
 open TorchSharp
 
@@ -129,7 +128,6 @@ type internal StepAttentionLoops =
             place <- place + Lanes.Width
 
     /// One line in its dtype: the loops are compiled for each, without a question at every vector.
-    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     static member Line
         (isHalf: bool, heads: int, width: int, places: Places, rooms: LineRooms, from: nativeint, into: nativeint)
         : unit =
