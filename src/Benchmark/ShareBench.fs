@@ -145,11 +145,8 @@ module ShareBench =
         let program, arguments = BenchProcess.self ()
         let rate = samplesPerSecond.ToString CultureInfo.InvariantCulture
 
-        let threads =
-            if row.Threads > 0 then
-                [ "--threads"; string row.Threads ]
-            else
-                []
+        // One process, with the one thread that each job of this sweep has.
+        let threads = [ "--threads"; string (max 1 row.Threads) ]
 
         Files.inTemporary "bench" (fun folder ->
             let at name = Path.Combine(folder, name)
