@@ -191,6 +191,20 @@ let private simulations =
 
                     inside 0.0 0.065 (share 1000 isApart) $"{name}, seeds {ofSeed}"
 
+            testCase "of 8 equal techniques of three seeds one is called behind in at most about 5 % of simulations"
+            <| fun () ->
+                for ofSeed in [ 0.0; 0.1 ] do
+                    let next = uniform 26UL
+
+                    let isOneBehind _ =
+                        let rows = around next 0.5 0.2 100
+
+                        Array.init 8 (fun name -> $"{name}", graded next rows (normal next ofSeed 3))
+                        |> Standings.tiedWithBest 0.05 50 1UL
+                        |> Array.exists (fun mark -> not mark.IsTied)
+
+                    inside 0.0 0.06 (share 300 isOneBehind) $"seeds {ofSeed}"
+
             testCase "intervals of the difference cover it, and P is below 5 % just where the interval leaves out 0"
             <| fun () ->
                 let next = uniform 23UL

@@ -78,6 +78,15 @@ let private facts =
                     [| 0.03; 0.06; 0.06; 0.02 |]
                     (Statistics.holm [| 0.01; 0.04; 0.03; 0.005 |])
 
+            testCase "Holm's correction of two tests out of a family of six; a family is not smaller than its tests"
+            <| fun () ->
+                Array.iter2
+                    (fun expected actual -> near expected actual "adjusted")
+                    [| 0.2; 0.06 |]
+                    (Statistics.holmOf 6 [| 0.04; 0.01 |])
+
+                Expect.throwsT<ArgumentException> (fun () -> Statistics.holmOf 1 [| 0.1; 0.2 |] |> ignore) "smaller"
+
             testCase "two shares: 0.5 and 0.6 of 100 rows each"
             <| fun () ->
                 let test = Statistics.twoProportion 0.5 100 0.6 100
@@ -172,6 +181,24 @@ let private simulations =
                     0.08
                     (rejections (fun trial -> RowTests.permutation 200 (uint64 trial) (graded ()) (graded ())))
                     "permutation"
+
+            testCase "of 8 equal techniques one is called behind in at most about 5 % of simulations"
+            <| fun () ->
+                let next = uniform 16UL
+
+                let isOneBehind _ =
+                    // A row's difficulty is the same for all.
+                    let rows = Array.init 300 (fun _ -> 0.3 + 0.4 * next ())
+
+                    let technique name =
+                        $"{name}", [| rows |> Array.map (fun row -> if next () < row then 1.0 else 0.0) |]
+
+                    Array.init 8 technique
+                    |> Standings.tiedWithBest 0.05 50 1UL
+                    |> Array.exists (fun mark -> not mark.IsTied)
+
+                let behind = Seq.init 600 isOneBehind |> Seq.filter id |> Seq.length
+                inside 0.01 0.06 (float behind / 600.0) "one of 8 behind"
 
             testCase "a clear difference is found, and a technique half as good is not tied"
             <| fun () ->
