@@ -33,7 +33,7 @@ type Comparison =
 
 [<RequireQualifiedAccess>]
 module Comparison =
-    /// Draws of every bootstrap.
+    /// Draws of every bootstrap, and the least of a sampled permutation test.
     let resamples = 2_000
 
     let private seed = 1UL

@@ -2,6 +2,16 @@ namespace Peft
 
 open System
 
+/// Two techniques on the same rows.
+type PairedTest =
+    {
+        /// The mean of left - right.
+        Difference: float
+        Interval: Interval
+        /// Two-sided.
+        P: float
+    }
+
 /// A mean over several seeds and test rows, and the variance that each of the two gives it.
 type CrossedMean =
     {
