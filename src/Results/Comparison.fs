@@ -111,7 +111,7 @@ module Comparison =
         let bySeed = crossed joined
         let scores = bySeed |> Array.map Crossed.rowMeans
         let costs = runs |> Array.map meanCosts
-        let means = scores |> Array.map Statistics.orderlessMean
+        let means = bySeed |> Array.map Crossed.seedMean
 
         {
             Task = runs[0].Head.Experiment.Task

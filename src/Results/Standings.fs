@@ -4,10 +4,11 @@ namespace Peft
 type BesideBest =
     {
         Name: string
+        /// Of the seeds' own means, as in Table 1.
         Mean: float
         /// Of the mean: over other rows and other seeds; with one seed, over other rows only.
         Interval: Interval
-        /// The mean of its rows' difference to the best one's; 0 or less.
+        /// Its mean less the best one's; 0 or less.
         ToBest: float
         /// Against the best one, after Holm's correction over all pairs of techniques; 1 for the best itself.
         P: float
@@ -64,9 +65,7 @@ module Standings =
             Demand.paired (snd techniques[0]) scores
             Array.iter2 Demand.paired (snd techniques[0]) scores
 
-        let means =
-            techniques
-            |> Array.map (fun (_, scores) -> Crossed.rowMeans scores |> Statistics.orderlessMean)
+        let means = techniques |> Array.map (snd >> Crossed.seedMean)
 
         let top = Array.max means
 
