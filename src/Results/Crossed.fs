@@ -121,17 +121,12 @@ module Crossed =
         }
 
     /// The two-sided probability of being more than `t` standard errors from the truth.
-    let private farther (crossed: CrossedMean) (t: float) : float =
-        let ofSeeds =
-            if crossed.Variance = 0.0 then
-                0.0
-            else
-                crossed.SeedVariance / crossed.Variance
-
-        let tail count =
-            Distribution.studentTail (max 1 (count - 1)) t
-
-        ofSeeds * tail crossed.Seeds + (1.0 - ofSeeds) * tail crossed.Rows
+    let private farther (crossed: CrossedMean) : float -> float =
+        Distribution.mixedTail
+            [|
+                crossed.SeedVariance, crossed.Seeds - 1
+                crossed.RowVariance, crossed.Rows - 1
+            |]
 
     let private reach (level: float) (crossed: CrossedMean) : float =
         Demand.share (nameof level) level
