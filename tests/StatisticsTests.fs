@@ -28,7 +28,7 @@ let private facts =
                 near 2.5 (Statistics.mean [| 1.0; 2.0; 3.0; 4.0 |]) "mean"
                 near (sqrt (5.0 / 3.0)) (Statistics.deviation [| 1.0; 2.0; 3.0; 4.0 |]) "deviation"
                 Expect.isTrue (Double.IsNaN(Statistics.deviation [| 7.0 |])) "one value has no deviation"
-                near 1.75 (Statistics.quantile 0.25 [| 4.0; 1.0; 3.0; 2.0 |]) "first quartile"
+                near 1.75 (Statistics.quantileOfSorted 0.25 [| 1.0; 2.0; 3.0; 4.0 |]) "first quartile"
 
             testCase "the normal distribution"
             <| fun () ->

@@ -28,9 +28,6 @@ type Comparison =
         FrontProbability: float[]
     }
 
-    /// Whether what it says holds for the one seed that was trained only.
-    member comparison.IsOfOneSeed: bool = comparison.Seeds.Length = 1
-
 [<RequireQualifiedAccess>]
 module Comparison =
     /// Draws of every bootstrap, and the least of a sampled permutation test.

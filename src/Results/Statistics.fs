@@ -52,20 +52,12 @@ module Statistics =
         else
             deviation (Array.sort values) ** 2.0
 
+    /// The quantile with linear interpolation between neighbours (Hyndman and Fan's type 7), of sorted values.
     let internal quantileOfSorted (share: float) (sorted: float[]) =
         let place = share * float (sorted.Length - 1)
         let below = int (floor place)
         let above = min (sorted.Length - 1) (below + 1)
         sorted[below] + (place - float below) * (sorted[above] - sorted[below])
-
-    /// The quantile with linear interpolation between neighbours (Hyndman and Fan's type 7).
-    let quantile (share: float) (values: float[]) : float =
-        Demand.some (nameof values) values
-
-        if not (share >= 0.0 && share <= 1.0) then
-            invalidArg (nameof share) $"share is {share}; it lies from 0 to 1"
-
-        quantileOfSorted share (Array.sort values)
 
     /// Holm's correction (1979) for tests out of a family of so many, in their order: the smallest P is multiplied by the
     /// family's size, the next by one less and so on, never falling, at most 1. Where the tests are fewer than the family,
