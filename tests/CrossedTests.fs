@@ -76,7 +76,9 @@ let private facts =
                 near 0.5 (Crossed.seedMean scores) "alone"
                 near 0.25 mean.SeedVariance "variance 1/2 of a mean of two"
                 // Weights 1/4, 3/8 and three times 1/8; means 1, 2/3 and three times 0.
-                let squares = (0.25 * 0.5) ** 2.0 + (0.375 / 6.0) ** 2.0 + 3.0 * (0.125 * 0.5) ** 2.0
+                let squares =
+                    (0.25 * 0.5) ** 2.0 + (0.375 / 6.0) ** 2.0 + 3.0 * (0.125 * 0.5) ** 2.0
+
                 near (squares * 5.0 / 4.0) mean.RowVariance "rows"
 
             testCase "seeds of different rows: what seeds' means differ by for their rows stays in the seeds' part"
@@ -251,7 +253,8 @@ let private simulations =
                         (share 1000 (fun _ -> (Crossed.interval 0.95 (draw ())).Holds 0.5))
                         $"seeds {ofSeed}"
 
-            testCase "seeds without a common row: equal techniques are told apart in at most 6.5 %, of two seeds in at most 9 %"
+            testCase
+                "seeds without a common row: equal techniques are told apart in at most 6.5 %, of two seeds in at most 9 %"
             <| fun () ->
                 for seeds, most in [ 3, 0.065; 2, 0.09 ] do
                     // The effect of a seed from none to four times the deviation of its mean for its 50 rows.

@@ -340,10 +340,17 @@ let private fromRuns =
                 let warnings, found = interval one
                 // 100 test rows: Wilson's, with Student's 99 degrees of freedom.
                 let reach = Distribution.twoSidedQuantile 0.05 (Distribution.studentTail 99)
-                let expected = Statistics.wilson (1.0 - 2.0 * Distribution.normalBelow -reach) 81.0 100
+
+                let expected =
+                    Statistics.wilson (1.0 - 2.0 * Distribution.normalBelow -reach) 81.0 100
+
                 Expect.floatClose Accuracy.medium found.Low expected.Low "low"
                 Expect.floatClose Accuracy.medium found.High expected.High "high"
-                Expect.exists warnings (fun line -> line.StartsWith "The intervals are over other test rows only") "said"
+
+                Expect.exists
+                    warnings
+                    (fun line -> line.StartsWith "The intervals are over other test rows only")
+                    "said"
 
                 // Seeds that differ by more than rows do: two degrees of freedom, 4.30 rather than 1.96.
                 let apart =
@@ -360,7 +367,9 @@ let private fromRuns =
             testCase "a technique that is always right has an interval with a width"
             <| fun () ->
                 let runs =
-                    own |> List.map (fun own -> run topic own.Experiment.Method own.Experiment.Level own.Experiment.Seed 1.0 1.0)
+                    own
+                    |> List.map (fun own ->
+                        run topic own.Experiment.Method own.Experiment.Level own.Experiment.Seed 1.0 1.0)
 
                 for candidate in (Recommend.answer (classification 100) runs).Ranking do
                     Expect.isLessThan candidate.Interval.Low 0.97 "100 of 100"

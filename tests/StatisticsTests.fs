@@ -249,6 +249,7 @@ let private laws =
             testProperty "a technique compared with itself is tied"
             <| fun numbers ->
                 let scores = scoresOf numbers
+
                 let marks =
                     Standings.tiedWithBest 0.05 50 1UL [| "a", [| scores |]; "b", [| scores |] |]
 

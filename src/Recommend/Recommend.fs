@@ -78,9 +78,7 @@ module Recommend =
     /// Of one task's runs those of the version of its rows with the most techniques.
     let private ofOneVersion (settings: Settings) (task: string, runs: Run list) : Run list * string list =
         let version, found =
-            runs
-            |> List.groupBy (fun run -> (Settings.first settings run).Rows)
-            |> fullest
+            runs |> List.groupBy (fun run -> (Settings.first settings run).Rows) |> fullest
 
         let others = runs |> List.except found
 

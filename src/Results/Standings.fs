@@ -43,8 +43,7 @@ module Standings =
     let private pairs (techniques: int) = techniques * (techniques - 1) / 2
 
     /// Draws of a permutation test whose smallest P is a fifth of `alpha` still after the correction for so many tests.
-    let private drawsFor (alpha: float) (family: int) =
-        int (ceil (5.0 * float family / alpha))
+    let private drawsFor (alpha: float) (family: int) = int (ceil (5.0 * float family / alpha))
 
     /// Each technique against the one with the best mean: tied are those whose P after Holm's correction is `alpha` or more.
     /// Several with the best mean are all compared with the first of them by name.
