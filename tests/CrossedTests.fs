@@ -68,7 +68,20 @@ let private facts =
                 let test = Crossed.difference 0.95 seeds (Array.create 3 (Array.zeroCreate 4))
                 near (max (Distribution.studentTail 2 t) 0.125) test.P "P"
 
-            testCase "seeds of different rows: what the rows explain is not counted for the seeds as well"
+            testCase "seeds of different rows: the mean is that of the seeds' means, each row weighing as in them"
+            <| fun () ->
+                let scores = [| [| 1.0; 1.0; nan; nan; nan |]; [| nan; 0.0; 0.0; 0.0; 0.0 |] |]
+                let mean = Crossed.mean scores
+                near 0.5 mean.Mean "means 1 and 0"
+                near 0.5 (Crossed.seedMean scores) "alone"
+                near 0.25 mean.SeedVariance "variance 1/2 of a mean of two"
+                // Weights 1/4, 3/8 and three times 1/8; means 1, 2/3 and three times 0.
+                let squares =
+                    (0.25 * 0.5) ** 2.0 + (0.375 / 6.0) ** 2.0 + 3.0 * (0.125 * 0.5) ** 2.0
+
+                near (squares * 5.0 / 4.0) mean.RowVariance "rows"
+
+            testCase "seeds of different rows: what seeds' means differ by for their rows stays in the seeds' part"
             <| fun () ->
                 let next = uniform 4UL
                 let row () = next ()
@@ -77,7 +90,8 @@ let private facts =
                     Array.init 3 (fun seed -> Array.init 600 (fun place -> if place / 200 = seed then row () else nan))
 
                 let mean = Crossed.mean apart
-                inside 0.0 (1.0 / 12.0 / 200.0) mean.SeedVariance "seeds"
+                let means = apart |> Array.map (Array.filter (Double.IsNaN >> not) >> Array.average)
+                near (Statistics.deviation means ** 2.0 / 3.0) mean.SeedVariance "seeds"
                 inside 0.0001 0.0002 mean.RowVariance "rows: 1/12 over 600"
 
             testCase "no hit and no miss have an interval with a width, and equal answers are no certainty"
@@ -191,6 +205,20 @@ let private simulations =
 
                     inside 0.0 0.065 (share 1000 isApart) $"{name}, seeds {ofSeed}"
 
+            testCase "of 8 equal techniques of three seeds one is called behind in at most about 5 % of simulations"
+            <| fun () ->
+                for ofSeed in [ 0.0; 0.1 ] do
+                    let next = uniform 26UL
+
+                    let isOneBehind _ =
+                        let rows = around next 0.5 0.2 100
+
+                        Array.init 8 (fun name -> $"{name}", graded next rows (normal next ofSeed 3))
+                        |> Standings.tiedWithBest 0.05 50 1UL
+                        |> Array.exists (fun mark -> not mark.IsTied)
+
+                    inside 0.0 0.06 (share 300 isOneBehind) $"seeds {ofSeed}"
+
             testCase "intervals of the difference cover it, and P is below 5 % just where the interval leaves out 0"
             <| fun () ->
                 let next = uniform 23UL
@@ -209,7 +237,7 @@ let private simulations =
                 for test in tests do
                     Expect.equal (test.P < 0.05) (not (test.Interval.Holds 0.0)) "the same decision"
 
-            testCase "seeds of different rows: intervals cover at 91 to 99.5 %"
+            testCase "seeds of different rows: intervals cover at 94 to 99.9 %"
             <| fun () ->
                 for ofSeed in [ 0.0; 0.03; 0.1 ] do
                     let next = uniform 24UL
@@ -220,10 +248,31 @@ let private simulations =
                             Array.mapi (fun row score -> if row / 100 = seed then nan else score))
 
                     inside
-                        0.91
-                        0.995
+                        0.94
+                        0.999
                         (share 1000 (fun _ -> (Crossed.interval 0.95 (draw ())).Holds 0.5))
                         $"seeds {ofSeed}"
+
+            testCase
+                "seeds without a common row: equal techniques are told apart in at most 6.5 %, of two seeds in at most 9 %"
+            <| fun () ->
+                for seeds, most in [ 3, 0.065; 2, 0.09 ] do
+                    // The effect of a seed from none to four times the deviation of its mean for its 50 rows.
+                    for ofSeed in [ 0.0; 1.0; 2.0; 4.0 ] do
+                        let next = uniform 27UL
+                        let deviation = ofSeed * sqrt (1.0 / 12.0 / 50.0)
+
+                        let isApart _ =
+                            let differences =
+                                normal next deviation seeds
+                                |> Array.mapi (fun seed effect ->
+                                    Array.init (50 * seeds) (fun row ->
+                                        if row / 50 = seed then next () - 0.5 + effect else nan))
+
+                            let none = differences |> Array.map (Array.map (fun score -> 0.0 * score))
+                            (Crossed.difference 0.95 differences none).P < 0.05
+
+                        inside 0.0 most (share 1000 isApart) $"{seeds} seeds, effect {ofSeed}"
 
             testCase "a clear difference is found with three seeds"
             <| fun () ->

@@ -77,6 +77,21 @@ let private facts =
                 let found = Pareto.probability 500 1UL [| steady 1.0 scores; steady 1.0 better |]
                 Expect.equal found [| 0.0; 1.0 |] "the lead is the same on every seed and row"
 
+            testCase "a draw's score is the mean of its seeds' means, however many rows each has"
+            <| fun () ->
+                let rows (few: float) (many: float) =
+                    [|
+                        Array.init 110 (fun row -> if row < 10 then few else nan)
+                        Array.init 110 (fun row -> if row < 10 then nan else many)
+                    |]
+
+                let found =
+                    Pareto.probability 4000 1UL [| steady 1.0 (rows 1.0 0.0); steady 1.0 (rows 0.4 0.4) |]
+
+                // Seeds drawn are both the first, both the second, or one of each: 1, 0 and twice 0.5 against 0.4.
+                near 0.03 0.75 found[0] "one seed"
+                near 0.03 0.25 found[1] "the even one"
+
             testCase "a lead that one of three seeds makes is no certainty"
             <| fun () ->
                 let rows score = Array.create 100 score

@@ -254,6 +254,127 @@ let private fromRuns =
                         (fun line -> line.Contains "only those of" || line.Contains "left out")
                         "said"
 
+            testCase "runs of another device are left out by name, never averaged in"
+            <| fun () ->
+                let runs =
+                    [
+                        run topic (tuned "ia3") (Some Low) 1 0.9 500.0
+                        run topic (tuned "lora") (Some Low) 1 0.9 600.0
+                        { run topic (tuned "lora") (Some Low) 2 0.8 20.0 with
+                            Device = "cuda"
+                        }
+                    ]
+
+                let answer = Recommend.answer (classification 100) runs
+
+                let lora =
+                    answer.Ranking |> List.find (fun candidate -> candidate.Method = tuned "lora")
+
+                Expect.equal (lora.Seconds, lora.Score) (600.0, 0.9) "the seed on the CPU alone"
+
+                Expect.contains
+                    answer.Warnings
+                    "Your runs are of 2 settings; only those of device cpu count here. Left out: 1 run of device cuda."
+                    "named"
+
+            testCase "one training holds for all techniques: the one that most of them have"
+            <| fun () ->
+                let short (run: Run) =
+                    { run with
+                        Experiment =
+                            { run.Experiment with
+                                Training =
+                                    { run.Experiment.Training with
+                                        Epochs = 1
+                                    }
+                            }
+                    }
+
+                let runs =
+                    [
+                        run topic (tuned "ia3") (Some Low) 1 0.9 30.0
+                        run topic (tuned "lora") (Some Low) 1 0.9 30.0
+                        for seed in 1..3 do
+                            short (run topic (tuned "lora") (Some Low) seed 0.5 1.0)
+                    ]
+
+                let answer = Recommend.answer (classification 100) runs
+                Expect.all answer.Ranking (fun candidate -> candidate.Score = 0.9) "one training"
+                Expect.exists answer.Warnings (fun line -> line.Contains "Left out: 3 runs of training") "named"
+
+            testCase "another version of the rows with as many test rows is left out"
+            <| fun () ->
+                let stray =
+                    let first = run topic (tuned "lora") (Some Low) 1 0.1 1.0
+
+                    { first with
+                        Id = "stray"
+                        Experiment = { first.Experiment with Data = "other" }
+                        FinishedAt = "2026-02-01T00:00:00Z"
+                    }
+
+                let answer = Recommend.answer (classification 100) (stray :: own)
+
+                let lora =
+                    answer.Ranking |> List.find (fun candidate -> candidate.Method = tuned "lora")
+
+                Expect.floatClose Accuracy.high lora.Score 0.82 "untouched"
+
+                Expect.contains
+                    answer.Warnings
+                    "Your runs on Topic are of several versions of its rows; only those of version 1 count here. Left out: 1 run."
+                    "named"
+
+            testCase "three seeds have Student's reach, one seed that of its test rows, and is said to have"
+            <| fun () ->
+                let one = own |> List.filter (fun run -> run.Experiment.Seed = 1)
+
+                let interval runs =
+                    let answer = Recommend.answer (classification 100) runs
+
+                    answer.Warnings,
+                    answer.Ranking
+                    |> List.find (fun candidate -> candidate.Method = tuned "lora")
+                    |> _.Interval
+
+                let warnings, found = interval one
+                // 100 test rows: Wilson's, with Student's 99 degrees of freedom.
+                let reach = Distribution.twoSidedQuantile 0.05 (Distribution.studentTail 99)
+
+                let expected =
+                    Statistics.wilson (1.0 - 2.0 * Distribution.normalBelow -reach) 81.0 100
+
+                Expect.floatClose Accuracy.medium found.Low expected.Low "low"
+                Expect.floatClose Accuracy.medium found.High expected.High "high"
+
+                Expect.exists
+                    warnings
+                    (fun line -> line.StartsWith "The intervals are over other test rows only")
+                    "said"
+
+                // Seeds that differ by more than rows do: two degrees of freedom, 4.30 rather than 1.96.
+                let apart =
+                    [
+                        for seed, score in [ 1, 0.5; 2, 0.7; 3, 0.9 ] do
+                            run topic (tuned "ia3") (Some Low) seed 0.6 30.0
+                            run topic (tuned "lora") (Some Low) seed score 30.0
+                    ]
+
+                let warnings, found = interval apart
+                Expect.isFalse (warnings |> List.exists _.Contains("test rows only")) "three seeds"
+                Expect.isGreaterThan (found.High - found.Low) (2.0 * 1.96 * 0.2 / sqrt 3.0) "wider than the normal one"
+
+            testCase "a technique that is always right has an interval with a width"
+            <| fun () ->
+                let runs =
+                    own
+                    |> List.map (fun own ->
+                        run topic own.Experiment.Method own.Experiment.Level own.Experiment.Seed 1.0 1.0)
+
+                for candidate in (Recommend.answer (classification 100) runs).Ranking do
+                    Expect.isLessThan candidate.Interval.Low 0.97 "100 of 100"
+                    Expect.equal candidate.Interval.High 1.0 "within"
+
             testCase "means are over the same tasks for all: what is left out for it is named"
             <| fun () ->
                 let on task name =

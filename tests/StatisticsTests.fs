@@ -28,7 +28,7 @@ let private facts =
                 near 2.5 (Statistics.mean [| 1.0; 2.0; 3.0; 4.0 |]) "mean"
                 near (sqrt (5.0 / 3.0)) (Statistics.deviation [| 1.0; 2.0; 3.0; 4.0 |]) "deviation"
                 Expect.isTrue (Double.IsNaN(Statistics.deviation [| 7.0 |])) "one value has no deviation"
-                near 1.75 (Statistics.quantile 0.25 [| 4.0; 1.0; 3.0; 2.0 |]) "first quartile"
+                near 1.75 (Statistics.quantileOfSorted 0.25 [| 1.0; 2.0; 3.0; 4.0 |]) "first quartile"
 
             testCase "the normal distribution"
             <| fun () ->
@@ -71,12 +71,47 @@ let private facts =
             testCase "the permutation test of three rows that all favour one side is 2/8"
             <| fun () -> near 0.25 (RowTests.permutation 100 1UL [| 0.9; 0.8; 0.7 |] [| 0.1; 0.2; 0.3 |]) "P"
 
+            testCase "one row of one seed that differs in its grade proves nothing; six on one side are 2/64"
+            <| fun () ->
+                let better rows =
+                    Array.init 500 (fun row -> if row < rows then 0.75 else 0.5)
+
+                let p rows =
+                    Standings.p 2_000 1UL [| better rows |] [| better 0 |]
+
+                near 1.0 (Standings.p 2_000 1UL [| [| 0.75 |] |] [| [| 0.5 |] |]) "one row in all"
+                near 1.0 (p 1) "one row"
+                near 0.5 (p 2) "two rows"
+                near (2.0 / 64.0) (p 6) "six rows"
+
+            testCase "fifteen techniques: grades of one seed that are clearly behind can be told"
+            <| fun () ->
+                let next = uniform 17UL
+
+                let techniques =
+                    Array.init 15 (fun place ->
+                        $"{place}", [| Array.init 200 (fun _ -> next () * (if place = 3 then 0.9 else 0.3)) |])
+
+                Expect.equal
+                    (Standings.tiedWithBest 0.05 50 1UL techniques |> Array.map _.IsTied)
+                    (Array.init 15 ((=) 3))
+                    "105 pairs"
+
             testCase "Holm's correction of 0.01, 0.04, 0.03 and 0.005"
             <| fun () ->
                 Array.iter2
                     (fun expected actual -> near expected actual "adjusted")
                     [| 0.03; 0.06; 0.06; 0.02 |]
                     (Statistics.holm [| 0.01; 0.04; 0.03; 0.005 |])
+
+            testCase "Holm's correction of two tests out of a family of six; a family is not smaller than its tests"
+            <| fun () ->
+                Array.iter2
+                    (fun expected actual -> near expected actual "adjusted")
+                    [| 0.2; 0.06 |]
+                    (Statistics.holmOf 6 [| 0.04; 0.01 |])
+
+                Expect.throwsT<ArgumentException> (fun () -> Statistics.holmOf 1 [| 0.1; 0.2 |] |> ignore) "smaller"
 
             testCase "two shares: 0.5 and 0.6 of 100 rows each"
             <| fun () ->
@@ -125,7 +160,7 @@ let private simulations =
 
                 inside 0.91 0.98 (coverage 600 (1.0 / 3.0) interval) "coverage"
 
-            testCase "paired bootstrap intervals cover the difference of correlated scores at about 90 %"
+            testCase "bootstrap intervals of paired differences cover the difference of correlated scores at about 90 %"
             <| fun () ->
                 let next = uniform 12UL
 
@@ -133,7 +168,7 @@ let private simulations =
                     let shared = Array.init 60 (fun _ -> next ())
                     let left = shared |> Array.map (fun common -> common + next ())
                     let right = shared |> Array.map (fun common -> common + 0.5 * next ())
-                    (Bootstrap.paired 0.9 300 (uint64 trial) left right).Interval
+                    Bootstrap.interval 0.9 300 (uint64 trial) (Array.map2 (-) left right)
 
                 inside 0.86 0.94 (coverage 600 0.25 interval) "coverage"
 
@@ -165,13 +200,34 @@ let private simulations =
                     0.01
                     0.09
                     (rejections (fun trial -> RowTests.paired 400 (uint64 trial) (graded ()) (graded ())))
-                    "bootstrap"
+                    "grades"
 
-                inside
-                    0.01
-                    0.08
-                    (rejections (fun trial -> RowTests.permutation 200 (uint64 trial) (graded ()) (graded ())))
-                    "permutation"
+                for rows in [ 1; 2; 3; 5; 8; 15; 20 ] do
+                    let graded () = Array.init rows (fun _ -> next ())
+
+                    inside
+                        0.0
+                        0.08
+                        (rejections (fun trial -> RowTests.paired 400 (uint64 trial) (graded ()) (graded ())))
+                        $"{rows} rows"
+
+            testCase "of 8 equal techniques one is called behind in at most about 5 % of simulations"
+            <| fun () ->
+                let next = uniform 16UL
+
+                let isOneBehind _ =
+                    // A row's difficulty is the same for all.
+                    let rows = Array.init 300 (fun _ -> 0.3 + 0.4 * next ())
+
+                    let technique name =
+                        $"{name}", [| rows |> Array.map (fun row -> if next () < row then 1.0 else 0.0) |]
+
+                    Array.init 8 technique
+                    |> Standings.tiedWithBest 0.05 50 1UL
+                    |> Array.exists (fun mark -> not mark.IsTied)
+
+                let behind = Seq.init 600 isOneBehind |> Seq.filter id |> Seq.length
+                inside 0.01 0.06 (float behind / 600.0) "one of 8 behind"
 
             testCase "a clear difference is found, and a technique half as good is not tied"
             <| fun () ->
@@ -193,14 +249,12 @@ let private laws =
             testProperty "a technique compared with itself is tied"
             <| fun numbers ->
                 let scores = scoresOf numbers
-                let test = Bootstrap.paired 0.95 50 1UL scores scores
 
                 let marks =
                     Standings.tiedWithBest 0.05 50 1UL [| "a", [| scores |]; "b", [| scores |] |]
 
-                test.P = 1.0
-                && test.Difference = 0.0
-                && RowTests.permutation 50 1UL scores scores = 1.0
+                RowTests.permutation 50 1UL scores scores = 1.0
+                && RowTests.paired 50 1UL scores scores = 1.0
                 && (marks |> Array.forall (fun mark -> mark.IsTied && mark.P = 1.0))
 
             testProperty "the order of rows changes nothing"
@@ -216,7 +270,6 @@ let private laws =
                     Standings.tiedWithBest 0.05 50 1UL [| "a", [| left |]; "b", [| right |] |]
 
                 Bootstrap.interval 0.95 50 1UL left = Bootstrap.interval 0.95 50 1UL (mix left)
-                && Bootstrap.paired 0.95 50 1UL left right = Bootstrap.paired 0.95 50 1UL (mix left) (mix right)
                 && RowTests.permutation 50 1UL left right = RowTests.permutation 50 1UL (mix left) (mix right)
                 && marks left right = marks (mix left) (mix right)
 

@@ -14,6 +14,8 @@ type Evidence =
         Score: float
         /// Of the score, by the chance in its test rows: binomial, which for ROUGE-L is an upper bound.
         StandardError: float
+        /// 0 where their number is not known.
+        TestRows: int
         Seconds: float
         Parameters: float
         MemoryMiB: float
@@ -25,8 +27,11 @@ type Candidate =
         Method: Method
         /// The mean over tasks, interpolated between the numbers of rows that were measured.
         Score: float
-        /// 95 %, by the chance in test rows and seeds: for these tasks, not for others.
+        /// 95 %, by the chance in test rows and seeds: for these tasks, not for others. Where `Seeds` is 1, by the chance in
+        /// test rows only.
         Interval: Interval
+        /// The fewest seeds that a task's score rests on.
+        Seeds: int
         /// From its worst to its best task.
         Tasks: Interval
         Seconds: float
@@ -86,6 +91,7 @@ module Evidence =
                     sqrt (max 0.0 (score * (1.0 - score)) / float rows)
                 else
                     nan
+            TestRows = rows
             Seconds = if run.Timing.Total > 0.0 then run.Timing.Total else nan
             Parameters =
                 if run.TrainableParameters > 0L then
@@ -107,19 +113,22 @@ module Ranking =
         let mean (quantity: Evidence -> float) = group |> List.averageBy quantity
         let scores = group |> List.map _.Score |> Array.ofList
 
-        let seeds =
-            if scores.Length > 1 then
-                Statistics.deviation scores / sqrt (float scores.Length)
-            else
-                0.0
-
-        let item = mean _.StandardError
+        let ofSeeds = Statistics.orderlessVariance scores / float scores.Length
+        let testRows = group |> List.map _.TestRows |> List.min
 
         {|
             Rows = group.Head.Rows
             Score = mean _.Score
-            // Seeds may share their test rows: the item's part is not divided by their number.
-            Error = sqrt (item * item + seeds * seeds)
+            // Variances with their degrees of freedom. Seeds may share their test rows: the rows' part is not divided by the
+            // number of seeds.
+            Variances =
+                [
+                    if scores.Length > 1 then
+                        ofSeeds, scores.Length - 1
+                    mean _.StandardError ** 2.0, testRows - 1
+                ]
+            TestRows = testRows
+            Seeds = scores.Length
             Seconds = mean _.Seconds
             Parameters = mean _.Parameters
             MemoryMiB = mean _.MemoryMiB
@@ -143,6 +152,31 @@ module Ranking =
              else
                  log (float rows / float low) / log (float high / float low))
 
+    /// The variances of a number times `factor`.
+    let private scaled (factor: float) (variances: (float * int) list) =
+        variances
+        |> List.map (fun (variance, freedom) -> factor * factor * variance, freedom)
+
+    /// The 95 % interval of a score, as `Crossed.interval` has it: Student's tails weighted by the variances, and Wilson's
+    /// form with as many rows as would give a share this variance; the true number of rows where nothing varies.
+    let private interval (score: float) (testRows: int) (variances: (float * int) list) : Interval =
+        let variance = variances |> List.sumBy fst
+
+        if Double.IsNaN variance || testRows < 1 then
+            { Low = nan; High = nan }
+        else
+            let reach =
+                Distribution.mixedTail (Array.ofList variances)
+                |> Distribution.twoSidedQuantile 0.05
+
+            let rows =
+                if variance = 0.0 then
+                    float testRows
+                else
+                    score * (1.0 - score) / variance
+
+            Statistics.wilsonOf reach score rows
+
     let private onTask (rows: int) (evidence: Evidence list) =
         let points =
             evidence |> List.groupBy _.Rows |> List.sortBy fst |> List.map (snd >> point)
@@ -165,11 +199,14 @@ module Ranking =
 
         {|
             Score = between lower.Score upper.Score
-            Error =
-                sqrt (
-                    ((1.0 - weight) * lower.Error) ** 2.0
-                    + (if weight = 0.0 then 0.0 else (weight * upper.Error) ** 2.0)
-                )
+            Variances =
+                [
+                    yield! lower.Variances |> scaled (1.0 - weight)
+                    if weight > 0.0 then
+                        yield! upper.Variances |> scaled weight
+                ]
+            TestRows = min lower.TestRows upper.TestRows
+            Seeds = min lower.Seeds upper.Seeds
             // Time grows with rows: outside of what was measured it is not known.
             Seconds =
                 if isOutside then
@@ -221,8 +258,6 @@ module Ranking =
 
         let count = float tasks.Length
         let score = tasks |> List.averageBy _.Score
-        let error = sqrt (tasks |> List.sumBy (fun task -> task.Error * task.Error)) / count
-        let half = Distribution.normalQuantile 0.975 * error
         let seconds = tasks |> List.averageBy _.Seconds
         let memory = tasks |> List.averageBy _.MemoryMiB
         let parameters = tasks |> List.averageBy _.Parameters
@@ -232,10 +267,11 @@ module Ranking =
             Method = method
             Score = score
             Interval =
-                {
-                    Low = max 0.0 (score - half)
-                    High = min 1.0 (score + half)
-                }
+                tasks
+                |> List.collect _.Variances
+                |> scaled (1.0 / count)
+                |> interval score (tasks |> List.map _.TestRows |> List.min)
+            Seeds = tasks |> List.map _.Seeds |> List.min
             Tasks =
                 {
                     Low = tasks |> List.map _.Score |> List.min

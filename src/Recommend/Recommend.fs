@@ -32,7 +32,64 @@ type Recommendation =
 /// Which technique to take: `peft recommend`.
 [<RequireQualifiedAccess>]
 module Recommend =
-    /// The user's finished runs of a kind, of one setting and one training a technique and level, with what was left out.
+    let private techniques (runs: Run list) : int =
+        runs |> List.distinctBy _.Experiment.Method |> List.length
+
+    /// The group that says most: the most techniques, then the most runs, then the newest one.
+    let private fullest (groups: ('key * Run list) list) : 'key * Run list =
+        groups
+        |> List.sortBy fst
+        |> List.maxBy (fun (_, runs) -> techniques runs, runs.Length, runs |> List.map _.FinishedAt |> List.max)
+
+    let private count (runs: Run list) : string =
+        if runs.Length = 1 then "1 run" else $"{runs.Length} runs"
+
+    /// The runs of the setting with the most techniques, and in words those of the others. Which version of its task's rows
+    /// a run has is not in it: each task has its own.
+    let private ofOneSetting (settings: Settings) (runs: Run list) : Run list * string list =
+        let groups =
+            runs
+            |> List.groupBy (fun run ->
+                { Settings.first settings run with
+                    Rows = 0
+                })
+
+        let chosen, found = fullest groups
+
+        let words setting =
+            Setting.parts
+            |> List.filter (fun (_, part) -> groups |> List.distinctBy (fst >> part) |> List.length |> (<) 1)
+            |> List.map (fun (heading, part) -> $"{heading} {part setting}")
+            |> String.concat ", "
+
+        let others =
+            groups
+            |> List.filter (fst >> (<>) chosen)
+            |> List.sortBy fst
+            |> List.map (fun (setting, runs) -> $"{count runs} of {words setting}")
+
+        found,
+        [
+            if not others.IsEmpty then
+                let names = String.Join("; ", others)
+                $"Your runs are of {groups.Length} settings; only those of {words chosen} count here. Left out: {names}."
+        ]
+
+    /// Of one task's runs those of the version of its rows with the most techniques.
+    let private ofOneVersion (settings: Settings) (task: string, runs: Run list) : Run list * string list =
+        let version, found =
+            runs |> List.groupBy (fun run -> (Settings.first settings run).Rows) |> fullest
+
+        let others = runs |> List.except found
+
+        found,
+        [
+            if not others.IsEmpty then
+                $"Your runs on {Tables.title task} are of several versions of its rows; only those of version {version} count here. Left out: {count others}."
+        ]
+
+    /// The user's finished runs of a kind: of one setting, of one version of each task's rows, the newest of each seed; with
+    /// what was left out. What differs in model, training, device or rows is never averaged.
     let private usable (kind: TaskKind) (runs: Run list) : Run list * string list =
         let relevant =
             runs
@@ -42,44 +99,39 @@ module Recommend =
                 && run.Experiment.Placement = Placement.everywhere
                 && Evidence.isOf kind run)
 
-        match relevant |> Tables.bySetting with
-        | [] -> [], []
-        | settings ->
-            let techniques (runs: Run list) =
-                runs |> List.distinctBy _.Experiment.Method |> List.length
+        if relevant.IsEmpty then
+            [], []
+        else
+            let settings = Settings.ofRuns relevant
+            let ofSetting, otherSettings = ofOneSetting settings relevant
 
-            let setting, chosen =
-                settings
+            let ofVersion, otherVersions =
+                ofSetting
+                |> List.groupBy _.Experiment.Task
                 |> List.sortBy fst
-                |> List.maxBy (fun (_, runs) -> techniques runs, runs.Length)
+                |> List.map (ofOneVersion settings)
+                |> List.unzip
 
-            let trainings =
-                chosen
-                |> List.groupBy (fun run -> run.Experiment.Task, run.Experiment.Method, run.Experiment.Level)
-                |> List.map (fun (_, group) ->
-                    group
-                    |> List.groupBy (fun run -> run.Experiment.Training, run.TestRows)
-                    |> List.maxBy (fun (_, group) -> group.Length, group |> List.map _.FinishedAt |> List.max)
-                    |> snd)
+            let found = List.concat ofVersion
 
             let newest =
-                trainings
-                |> List.collect (fun group ->
-                    group
-                    |> List.groupBy _.Experiment.Seed
-                    |> List.map (fun (_, runs) -> runs |> List.maxBy _.FinishedAt))
+                found
+                |> List.groupBy (fun run ->
+                    let experiment = run.Experiment
+                    experiment.Task, experiment.Method, experiment.Level, experiment.Seed)
+                |> List.map (fun (_, runs) -> runs |> List.maxBy (fun run -> run.FinishedAt, run.Id))
 
-            let left = chosen.Length - newest.Length
+            let older = found.Length - newest.Length
 
             newest
             |> List.sortBy (fun run ->
                 Method.text run.Experiment.Method, run.Experiment.Task, run.TrainRows, run.Experiment.Seed),
             [
-                if settings.Length > 1 then
-                    $"Your runs are of {settings.Length} settings; only those of {setting} count here."
-                if left > 0 then
-                    let runs = if left = 1 then "run is" else "runs are"
-                    $"{left} of your {runs} left out: other training settings, test rows or older results of the same seed."
+                yield! otherSettings
+                yield! List.concat otherVersions
+                if older > 0 then
+                    let runs = if older = 1 then "run is" else "runs are"
+                    $"{older} of your {runs} left out: older results of the same seed."
             ]
 
     let private name (candidate: Candidate) = Method.name candidate.Method
@@ -175,6 +227,17 @@ module Recommend =
             if tasks < 3 || seeds < 3 then
                 let runs = if seeds = 1 then "one run each" else $"{seeds} seeds"
                 $"Thin evidence: {tasks} {taskWord} of this kind, {runs}. The intervals do not cover how other tasks differ."
+
+            match ranking |> List.filter (fun candidate -> candidate.Seeds = 1) with
+            | [] -> ()
+            | single ->
+                let names =
+                    if single.Length = ranking.Length then
+                        ""
+                    else
+                        " of " + String.Join(", ", single |> List.map name)
+
+                $"The intervals{names} are over other test rows only: there is one seed, and what another would change is not in them."
 
             if not dropped.IsEmpty then
                 let names = String.Join(", ", dropped |> List.map Tables.title)

@@ -93,7 +93,7 @@ module ComparisonSheets =
         Sheet.create
             ("best" + findings.Suffix)
             ("The best technique of each task and level" + findings.Heading)
-            "With several seeds the 95 % interval of the mean and the paired test against the best are over other test rows and other trained seeds; with one seed they hold for that trained model and other test rows only (Wilson's interval and McNemar's test for right and wrong, the bootstrap for ROUGE-L). Tied: P after Holm's correction is 0.05 or more. Baselines take part."
+            "With several seeds the 95 % interval of the mean and the paired test against the best are over other test rows and other trained seeds; with one seed they hold for that trained model and other test rows only (Wilson's interval and McNemar's test for right and wrong, the bootstrap interval and the permutation test for ROUGE-L). Tied: P after Holm's correction over all pairs is 0.05 or more. Baselines take part."
             [
                 Sheet.words "task"
                 Sheet.words "level"

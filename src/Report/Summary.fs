@@ -178,7 +178,7 @@ module Summary =
     let methods: string list =
         [
             "Means over seeds with the sample standard deviation (n - 1). With several seeds, the 95 % interval of a mean and the paired test of two techniques are over other test rows and other seeds: the variances over rows and over seeds added, as resampling both gives (Owen 2007), against Student's distributions of the two, weighted by the variances. A seed trains both techniques on the same rows, so what it does to both is taken out."
-            $"With one seed they hold for that trained model and other test rows only: Wilson's interval and McNemar's exact test for right and wrong, the bootstrap over rows, {Comparison.resamples:N0} resamples, for ROUGE-L. Holm's correction within a task and level."
+            $"With one seed they hold for that trained model and other test rows only: Wilson's interval and McNemar's exact test for right and wrong; for ROUGE-L the percentile bootstrap of the rows, {Comparison.resamples:N0} resamples, and the paired permutation test, exact up to {RowTests.exactRows} rows that differ. Holm's correction within a task and level, over all pairs of techniques: which one is the best is found from the same data."
             $"A Pareto front's probability: how often a technique is on it when test rows and seeds, with their seconds and memory, are drawn again, {Comparison.resamples:N0} times, and parameters stay. The draws have a fixed seed: the same files give the same report."
             "Runs of different model, precision, token limits or decoding never share a table; runs of different training, rows or device never share a cell: names are followed by the setting's number, as [2]."
         ]

@@ -27,18 +27,6 @@ module CommonRuns =
             | Ok _ -> None
             | Error cause -> Some cause)
 
-    /// A technique with two runs of one seed does not say which of them to compare.
-    let private isOneRunASeed (method: string, runs: Run list) : Result<Run list, string> =
-        match
-            runs
-            |> List.countBy _.Experiment.Seed
-            |> List.tryFind (fun (_, count) -> count > 1)
-        with
-        | Some(seed, count) ->
-            Error
-                $"{method} is left out: it has {count} runs with seed {seed}, of different test rows: compare the runs of one version of the data."
-        | None -> Ok runs
-
     /// Of runs of one seed those that answer the same test rows as most of them; the others with the cause.
     let private ofSameRows (read: (Run * Prediction[]) list) : Result<Run * Prediction[], string> list =
         let isSame (run, predictions) (group: (Run * Prediction[]) list) =
@@ -94,25 +82,26 @@ module CommonRuns =
             userError $"{Level.name first} and {Level.name second} are different levels: compare the runs of one level."
         | _ -> ()
 
-    /// What can be compared of runs of one task, one level (baselines may join) and one model; `UserError` where nothing
-    /// can. A technique with several settings among the runs `shown` is several techniques.
-    let choose (settings: Settings) (shown: Run list) (results: string) (runs: Run list) : CommonRuns =
-        let runs = runs |> List.filter _.IsFinished |> List.distinctBy _.Id
-        refuseWhereMixed runs
+    let private seedOf (run: Run, _: Prediction[]) : int = run.Experiment.Seed
 
-        let key = Tables.nameIn settings shown
+    /// Techniques with their runs by `key`, in the order of tables. A key has the number of the setting where there are
+    /// several, so that a technique has one run a seed.
+    let private byTechnique (settings: Settings) (key: Run -> string) (runs: Run list) : (string * Run list) list =
+        let techniques = runs |> List.groupBy key
 
-        let single, twofold =
-            runs
-            |> List.groupBy key
-            |> List.sortBy (fun (_, runs) ->
-                Tables.methodOrder runs.Head.Experiment.Method, Tables.nameOf runs.Head, settings.Numbers runs.Head)
-            |> List.map isOneRunASeed
-            |> partitionResults
+        for technique, runs in techniques do
+            if (runs |> List.distinctBy _.Experiment.Seed).Length < runs.Length then
+                invalidOp $"{technique} has several runs of one seed"
 
+        techniques
+        |> List.sortBy (fun (_, runs) ->
+            Tables.methodOrder runs.Head.Experiment.Method, Tables.nameOf runs.Head, settings.Numbers runs.Head)
+
+    /// The runs whose predictions can be read and are of the same rows as the others' of their seed, and the causes for the
+    /// rest.
+    let private readable (results: string) (runs: Run list) : (Run * Prediction[]) list * string list =
         let read, unread =
-            single
-            |> List.concat
+            runs
             |> List.map (fun run ->
                 Predictions.tryOf results run
                 |> Result.map (fun predictions -> run, predictions)
@@ -121,26 +110,48 @@ module CommonRuns =
 
         let same, other =
             read
-            |> List.groupBy (fun (run, _) -> run.Experiment.Seed)
+            |> List.groupBy seedOf
             |> List.sortBy fst
             |> List.collect (snd >> ofSameRows)
             |> partitionResults
 
-        let seedOf (run: Run, _) = run.Experiment.Seed
-        let techniques = single |> List.map (fun runs -> key runs.Head)
+        same, unread @ other
+
+    /// The techniques that have all of these seeds, and the causes for the others.
+    let private having
+        (seeds: Set<int>)
+        (techniques: (string * (Run * Prediction[]) list) list)
+        : (string * (Run * Prediction[]) list) list * string list =
+        let complete, incomplete =
+            techniques
+            |> List.partition (fun (_, runs) -> Set.isSubset seeds (runs |> List.map seedOf |> set))
+
+        let lacking (technique, runs) =
+            let lacks =
+                seeds - (runs |> List.map seedOf |> set) |> Seq.map string |> String.concat ", "
+
+            $"{technique} is left out: it has no run to compare with seed {lacks}, which the others have."
+
+        complete, incomplete |> List.map lacking
+
+    /// What can be compared of runs of one task, one level (baselines may join) and one model; `UserError` where nothing
+    /// can. A technique with several settings among the runs `shown` is several techniques.
+    let choose (settings: Settings) (shown: Run list) (results: string) (runs: Run list) : CommonRuns =
+        let runs = runs |> List.filter _.IsFinished |> List.distinctBy _.Id
+        refuseWhereMixed runs
+        let key = Tables.nameIn settings shown
+        let techniques = byTechnique settings key runs
+        let read, causes = techniques |> List.collect snd |> readable results
 
         let found =
             techniques
-            |> List.map (fun technique -> technique, same |> List.filter (fst >> key >> (=) technique))
+            |> List.map (fun (technique, _) -> technique, read |> List.filter (fst >> key >> (=) technique))
             |> List.filter (fun (_, runs) -> not runs.IsEmpty)
-
-        let causes = twofold @ unread @ other
 
         if found.IsEmpty then
             userError (sentence ("There is nothing to compare." :: causes))
 
-        let seedSets = found |> List.map (snd >> List.map seedOf >> set)
-        let seeds = seedsOf seedSets
+        let seeds = found |> List.map (snd >> List.map seedOf >> set) |> seedsOf
 
         if seeds.IsEmpty then
             "The techniques have no seed in common: there are no rows that all of them answered."
@@ -148,26 +159,19 @@ module CommonRuns =
             |> sentence
             |> userError
 
-        let compared, incomplete =
-            List.zip found seedSets |> List.partition (snd >> Set.isSubset seeds)
-
-        let lacking (technique: string, _) (has: Set<int>) =
-            let seeds = seeds - has |> Seq.map string |> String.concat ", "
-            $"{technique} is left out: it has no run to compare with seed {seeds}, which the others have."
-
-        let dropped =
-            causes
-            @ (incomplete |> List.map (fun (technique, has) -> lacking technique has))
+        let compared, incomplete = found |> having seeds
+        let dropped = causes @ incomplete
 
         if compared.Length < 2 && not dropped.IsEmpty then
             userError (sentence ("There are no two techniques to compare." :: dropped))
 
+        let compares run = seeds.Contains(seedOf run)
+
         {
             Techniques =
                 compared
-                |> List.map (fun ((technique, runs), _) ->
-                    technique, runs |> List.filter (seedOf >> seeds.Contains) |> List.sortBy seedOf)
+                |> List.map (fun (technique, runs) -> technique, runs |> List.filter compares |> List.sortBy seedOf)
             Seeds = Set.toList seeds
-            LeftOut = (compared |> List.map snd |> Set.unionMany) - seeds |> Set.toList
+            LeftOut = (compared |> List.collect (snd >> List.map seedOf) |> set) - seeds |> Set.toList
             Dropped = dropped
         }

@@ -28,12 +28,9 @@ type Comparison =
         FrontProbability: float[]
     }
 
-    /// Whether what it says holds for the one seed that was trained only.
-    member comparison.IsOfOneSeed: bool = comparison.Seeds.Length = 1
-
 [<RequireQualifiedAccess>]
 module Comparison =
-    /// Draws of every bootstrap.
+    /// Draws of every bootstrap, and the least of a sampled permutation test.
     let resamples = 2_000
 
     let private seed = 1UL
@@ -111,7 +108,7 @@ module Comparison =
         let bySeed = crossed joined
         let scores = bySeed |> Array.map Crossed.rowMeans
         let costs = runs |> Array.map meanCosts
-        let means = scores |> Array.map Statistics.orderlessMean
+        let means = bySeed |> Array.map Crossed.seedMean
 
         {
             Task = runs[0].Head.Experiment.Task

@@ -77,7 +77,7 @@ module ComparisonText =
         let seeds = String.Join(", ", comparison.Seeds)
 
         [
-            $"{place}: {comparison.Scores[0].Length} distinct test rows, seeds {seeds}"
+            $"{place}: {comparison.Scores[0].Length} test rows over all seeds, seeds {seeds}"
             table
             disagreement
             scope comparison

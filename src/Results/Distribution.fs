@@ -98,6 +98,22 @@ module Distribution =
 
         max 0.0 (1.0 - inside)
 
+    /// The probability of being more than `t` standard errors from the truth where the variance is a sum of parts, each
+    /// estimated with so many degrees of freedom: the mean of Student's tails, weighted by the parts (after Cochran 1964,
+    /// "Approximate significance levels of the Behrens-Fisher test"); the last part's where all are 0.
+    let mixedTail (parts: (float * int)[]) (t: float) : float =
+        Demand.some (nameof parts) parts
+        let total = parts |> Array.sumBy fst
+
+        let tail (_, freedom) = studentTail (max 1 freedom) t
+
+        if total = 0.0 then
+            tail (Array.last parts)
+        else
+            parts
+            |> Array.filter (fun (variance, _) -> variance > 0.0)
+            |> Array.sumBy (fun (variance, freedom) -> variance / total * tail (variance, freedom))
+
     /// Where a two-sided tail that falls with the distance from 0 becomes `tail`; by bisection.
     let twoSidedQuantile (tail: float) (farther: float -> float) : float =
         Demand.share (nameof tail) tail

@@ -100,15 +100,19 @@ module Pareto =
 
         (a + b) + (c + d)
 
-    /// A technique under a draw of seeds and rows: its mean score, then its costs with a minus sign. A draw without a single
-    /// score, which takes seeds of different rows, keeps the point of the draw before.
+    /// A technique under a draw of seeds and rows: the mean of its seeds' mean scores, as everywhere, then its costs with a
+    /// minus sign. A seed none of whose rows was drawn, which takes seeds of different rows, does not count; a draw without
+    /// a single score keeps the point of the draw before.
     let private place (seeds: float[]) (rows: float[]) (technique: SeedPoints) (has: float[][]) (point: float[]) =
         let mutable sum, count = 0.0, 0.0
 
         for seed in 0 .. seeds.Length - 1 do
             if seeds[seed] > 0.0 then
-                sum <- sum + seeds[seed] * dot rows technique.Scores[seed]
-                count <- count + seeds[seed] * dot rows has[seed]
+                let own = dot rows has[seed]
+
+                if own > 0.0 then
+                    sum <- sum + seeds[seed] * dot rows technique.Scores[seed] / own
+                    count <- count + seeds[seed]
 
         if count > 0.0 then
             point[0] <- sum / count

@@ -90,11 +90,12 @@ module RowTests =
         scores |> Array.forall (fun score -> score = 0.0 || score = 1.0)
 
     /// The two-sided P that two techniques score alike on the same rows: McNemar's exact test for right and wrong, the
-    /// paired bootstrap for other scores.
-    let paired (resamples: int) (seed: uint64) (left: float[]) (right: float[]) : float =
+    /// permutation test for other scores. It holds however few rows there are: one alone gives 1. A bootstrap does not:
+    /// moved to zero, at 5 %, it rejects 100, 38, 23, 13 and 10 % of true nulls with 1, 2, 3, 5 and 8 rows.
+    let paired (draws: int) (seed: uint64) (left: float[]) (right: float[]) : float =
         Demand.paired left right
 
         if isRightOrWrong left && isRightOrWrong right then
             (mcNemar (Array.map ((=) 1.0) left) (Array.map ((=) 1.0) right)).P
         else
-            (Bootstrap.paired 0.95 resamples seed left right).P
+            permutation draws seed left right

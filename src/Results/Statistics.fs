@@ -52,24 +52,21 @@ module Statistics =
         else
             deviation (Array.sort values) ** 2.0
 
+    /// The quantile with linear interpolation between neighbours (Hyndman and Fan's type 7), of sorted values.
     let internal quantileOfSorted (share: float) (sorted: float[]) =
         let place = share * float (sorted.Length - 1)
         let below = int (floor place)
         let above = min (sorted.Length - 1) (below + 1)
         sorted[below] + (place - float below) * (sorted[above] - sorted[below])
 
-    /// The quantile with linear interpolation between neighbours (Hyndman and Fan's type 7).
-    let quantile (share: float) (values: float[]) : float =
-        Demand.some (nameof values) values
+    /// Holm's correction (1979) for tests out of a family of so many, in their order: the smallest P is multiplied by the
+    /// family's size, the next by one less and so on, never falling, at most 1. Where the tests are fewer than the family,
+    /// none is multiplied by less than it would be among all, so that the family's error is kept. `ArgumentException` where
+    /// the family is smaller than the tests.
+    let holmOf (family: int) (ps: float[]) : float[] =
+        if family < ps.Length then
+            invalidArg (nameof family) $"the family is {family} tests, of which {ps.Length} are given"
 
-        if not (share >= 0.0 && share <= 1.0) then
-            invalidArg (nameof share) $"share is {share}; it lies from 0 to 1"
-
-        quantileOfSorted share (Array.sort values)
-
-    /// Holm's correction (1979) for several tests, in their order: the smallest of n is multiplied by n, the next by n - 1
-    /// and so on, never falling, at most 1.
-    let holm (ps: float[]) : float[] =
         let adjusted = Array.zeroCreate ps.Length
 
         ps
@@ -77,13 +74,16 @@ module Statistics =
         |> Array.sortBy snd
         |> Array.fold
             (fun (rank, last) (place, p) ->
-                let value = max last (min 1.0 (float (ps.Length - rank) * p))
+                let value = max last (min 1.0 (float (family - rank) * p))
                 adjusted[place] <- value
                 rank + 1, value)
             (0, 0.0)
         |> ignore
 
         adjusted
+
+    /// Holm's correction for all tests of a family.
+    let holm (ps: float[]) : float[] = holmOf ps.Length ps
 
     /// Wilson's interval of a share of `rows`, which need not be whole, reaching `reach` standard errors.
     let internal wilsonOf (reach: float) (share: float) (rows: float) : Interval =
