@@ -311,7 +311,13 @@ let private settings =
                         let name, id = string (run.GetProperty "technique"), string (run.GetProperty "id")
                         Expect.isTrue (isNamed name [ id ]) $"the viewer: {name}"
 
-                    Expect.stringContains (sheet "table1" content |> Sheet.toLatex) "lora [2] & low" "LaTeX"
+                    Expect.stringContains (sheet "table1" content |> Sheet.toLatex) "lora {[}2{]} & low" "LaTeX"
+
+                    // `\\ [1]` and `\midrule [1]` would take the number for a length.
+                    for sheet in content.Sheets do
+                        for line in (Sheet.toLatex sheet).Split '\n' do
+                            Expect.isFalse (line.TrimStart().StartsWith '[') $"{sheet.Name}: {line}"
+
                     Expect.stringContains (sheet "table1" content |> Sheet.toCsv) "lora [2],low" "CSV"
                     Expect.stringContains (Report.toMarkdown content) "| lora [2] | low |" "Markdown")
 
@@ -643,40 +649,74 @@ let private command =
 
             testCase "a report deletes what an earlier one wrote and it does not, and nothing else"
             <| fun () ->
+                // However the folder is written, it is the same one.
+                for ending in [ ""; "/"; "/." ] do
+                    inSweep (fun folder ->
+                        let output = Path.Combine(folder, "report") + ending
+
+                        let files () =
+                            Directory.GetFiles(output, "*", SearchOption.AllDirectories)
+                            |> Array.map (fun path -> Path.GetRelativePath(output, path).Replace('\\', '/'))
+                            |> set
+
+                        let manifest = Path.Combine(output, Manifest.fileName)
+
+                        let listed () =
+                            File.ReadAllLines manifest |> Seq.skip 1 |> set
+
+                        Report.write output (content folder)
+                        Expect.equal (files ()) (Set.add Manifest.fileName (listed ())) "all are listed"
+                        let own = [ "mine.txt"; "tables/mine.txt"; "figures/mine.txt" ]
+
+                        for name in own do
+                            File.WriteAllText(Path.Combine(output, name), "mine")
+
+                        // A list that was tampered with leads nowhere outside, and to nothing that is no file of a report.
+                        let outside = Path.Combine(folder, "outside.txt")
+                        File.WriteAllText(outside, "mine")
+                        let lines = own @ [ "../outside.txt"; outside; ""; "."; "tables"; "./report.html" ]
+                        File.AppendAllLines(manifest, lines)
+
+                        for file in Directory.GetFiles(folder, "dialogue-*") do
+                            File.Delete file
+
+                        Report.write output (content folder)
+
+                        Expect.equal (files ()) (listed () + set (Manifest.fileName :: own)) "the stale ones are gone"
+                        Expect.isTrue (files () |> Set.contains "report.html") "the page stays"
+                        Expect.isFalse (files () |> Set.exists _.Contains("dialogue")) "of the other task"
+                        Expect.isTrue (File.Exists outside) "outside nothing is touched")
+
+            testCase "a list that no report wrote deletes nothing, nor one that leads through a link"
+            <| fun () ->
                 inSweep (fun folder ->
                     let output = Path.Combine(folder, "report")
+                    let elsewhere = Path.Combine(folder, "elsewhere")
 
-                    let files () =
-                        Directory.GetFiles(output, "*", SearchOption.AllDirectories)
-                        |> Array.map (fun path -> Path.GetRelativePath(output, path).Replace('\\', '/'))
-                        |> set
+                    let mine =
+                        [
+                            Path.Combine(output, "train.csv")
+                            Path.Combine(output, "figures", "mine.png")
+                            Path.Combine(elsewhere, "mine.csv")
+                        ]
 
-                    let listed () =
-                        File.ReadAllLines(Path.Combine(output, "manifest.txt")) |> set
+                    for path in mine do
+                        Directory.CreateDirectory(Path.GetDirectoryName path |> string) |> ignore
+                        File.WriteAllText(path, "mine")
 
-                    Report.write output (content folder)
-                    Expect.equal (files ()) (Set.add "manifest.txt" (listed ())) "all are listed"
-                    let own = [ "mine.txt"; "tables/mine.csv"; "figures/mine.png" ]
+                    Directory.CreateSymbolicLink(Path.Combine(output, "tables"), elsewhere)
+                    |> ignore
 
-                    for name in own do
-                        File.WriteAllText(Path.Combine(output, name), "mine")
+                    let lines = [ "train.csv"; "tables/mine.csv"; "figures/mine.png" ]
 
-                    // A list that was tampered with leads nowhere outside.
-                    let outside = Path.Combine(folder, "outside.txt")
-                    File.WriteAllText(outside, "mine")
-
-                    File.AppendAllText(
-                        Path.Combine(output, "manifest.txt"),
-                        $"../outside.txt\n{outside}\n\n.\ntables\n"
-                    )
-
-                    for file in Directory.GetFiles(folder, "dialogue-*") do
-                        File.Delete file
+                    for name in [ "manifest.txt"; Manifest.fileName ] do
+                        File.WriteAllLines(Path.Combine(output, name), lines)
 
                     Report.write output (content folder)
-                    Expect.equal (files ()) (listed () + set ("manifest.txt" :: own)) "the stale ones are gone"
-                    Expect.isFalse (files () |> Set.exists _.Contains("dialogue")) "of the other task"
-                    Expect.isTrue (File.Exists outside) "outside nothing is touched")
+                    Expect.all mine File.Exists "a list without the first line"
+                    File.AppendAllLines(Path.Combine(output, Manifest.fileName), lines[..1])
+                    Report.write output (content folder)
+                    Expect.all mine File.Exists "a folder that is a link, a name that no report writes")
 
             testCase "a folder without results is refused in one line"
             <| fun () ->
