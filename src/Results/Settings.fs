@@ -175,51 +175,55 @@ module Settings =
 
     let private wordsIf (isTrue: bool) (words: string) = if isTrue then words else ""
 
-    /// The settings of runs, in the order of tables, then of the first run; the order of the list changes nothing.
-    let ofRuns (runs: Run list) : Settings =
+    /// Each run with its own setting; a baseline's has no training.
+    let private own (runs: Run list) : (Run * Setting) list =
         let training = trainings runs
 
-        let settings =
-            runs
-            |> List.groupBy _.Experiment.Task
-            |> List.collect (snd >> versions)
-            |> List.map (fun (run, rows) ->
-                let experiment = run.Experiment
+        runs
+        |> List.groupBy _.Experiment.Task
+        |> List.collect (snd >> versions)
+        |> List.map (fun (run, rows) ->
+            let experiment = run.Experiment
 
-                run,
-                {
-                    Model = experiment.Model
-                    Precision = experiment.Precision
-                    Limits =
-                        $"inputs of {experiment.InputLimit} and targets of {experiment.TargetLimit} tokens"
-                        |> wordsIf (experiment.InputLimit > 0)
-                    Decoding =
-                        (if experiment.Beams = 1 then
-                             "greedy"
-                         else
-                             $"{experiment.Beams} beams")
-                        |> wordsIf (experiment.Beams > 0)
-                    Training = training run
-                    Device = run.Device
-                    Rows = rows
-                })
+            run,
+            {
+                Model = experiment.Model
+                Precision = experiment.Precision
+                Limits =
+                    $"inputs of {experiment.InputLimit} and targets of {experiment.TargetLimit} tokens"
+                    |> wordsIf (experiment.InputLimit > 0)
+                Decoding =
+                    (if experiment.Beams = 1 then
+                         "greedy"
+                     else
+                         $"{experiment.Beams} beams")
+                    |> wordsIf (experiment.Beams > 0)
+                Training = training run
+                Device = run.Device
+                Rows = rows
+            })
 
-        let tuned =
-            settings |> List.map snd |> List.filter (fun setting -> setting.Training <> "")
+    /// The settings that each run stands for: its own, or those that add a training to a baseline's.
+    let private stoodFor (own: (Run * Setting) list) : (Run * Setting list) list =
+        let trained =
+            own
+            |> List.map snd
+            |> List.distinct
+            |> List.filter (fun setting -> setting.Training <> "")
 
-        /// The settings that a run stands for.
-        let standsFor (setting: Setting) =
-            if setting.Training <> "" then
-                [ setting ]
-            else
-                match tuned |> List.filter (fun other -> { other with Training = "" } = setting) with
-                | [] -> [ setting ]
-                | others -> List.distinct others
+        own
+        |> List.map (fun (run, setting) ->
+            match trained |> List.filter (fun other -> { other with Training = "" } = setting) with
+            | _ :: _ as others when setting.Training = "" -> run, others
+            | _ -> run, [ setting ])
+
+    /// The settings of runs, in the order of tables, then of the first run; the order of the list changes nothing.
+    let ofRuns (runs: Run list) : Settings =
+        let stoodFor = own runs |> stoodFor
 
         let all =
-            settings
-            |> List.collect (fun (run, setting) ->
-                standsFor setting |> List.map (fun setting -> setting, run.FinishedAt))
+            stoodFor
+            |> List.collect (fun (run, settings) -> settings |> List.map (fun setting -> setting, run.FinishedAt))
             |> List.groupBy fst
             |> List.sortBy (fun (setting, group) ->
                 Setting.table setting, group |> List.map snd |> List.min, setting.Training = "", setting)
@@ -229,8 +233,8 @@ module Settings =
         // By reference: the same result may be in other words elsewhere.
         let numbers = Dictionary<Run, int list>(HashIdentity.Reference)
 
-        for run, setting in settings do
-            numbers[run] <- standsFor setting |> List.map (fun setting -> number[setting]) |> List.sort
+        for run, settings in stoodFor do
+            numbers[run] <- settings |> List.map (fun setting -> number[setting]) |> List.sort
 
         {
             All = all
