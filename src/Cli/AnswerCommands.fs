@@ -91,7 +91,7 @@ module AnswerCommands =
         ]
 
     let private named (names: string list) =
-        let known = Tables.all |> List.map (fun (name, _, _, _) -> name)
+        let known = AllTables.all |> List.map (fun (name, _, _, _) -> name)
 
         match names with
         | [] -> [ "table1" ]
@@ -136,7 +136,7 @@ module AnswerCommands =
             let settings = Settings.ofRuns finished
 
             for setting, runs in Tables.bySetting finished do
-                for name, heading, style, make in Tables.all do
+                for name, heading, style, make in AllTables.all do
                     if List.contains name names then
                         if format = "text" || format = "markdown" then
                             printfn $"{heading} ({setting})\n"
