@@ -178,6 +178,57 @@ let tests =
                 Expect.floatClose Accuracy.high (mean "lora [1]") 0.15 "old"
                 Expect.floatClose Accuracy.high (mean "lora [2]") 0.7 "new"
 
+            testCase "digests tell versions apart where no seed ran on both, and whatever the hours"
+            <| fun () ->
+                let of' (digest: string) (run: Run) =
+                    { run with
+                        Source =
+                            $"train (1,000 rows, digest {digest}) for training; test (100 rows, digest t) for testing; 100 of 1,000 training rows"
+                    }
+
+                let at level seed hour = run topic lora (Some level) seed 0.5 1.0 |> withData $"{level} {seed}" hour
+
+                Expect.equal
+                    (numbers [ at Low 1 1 |> of' "a"; at Low 2 3 |> of' "b"; at Low 3 2 |> of' "a" ])
+                    [ [ 1 ]; [ 2 ]; [ 1 ] ]
+                    "one seed on each"
+
+                Expect.equal
+                    (numbers [ at Low 1 1 |> of' "a"; at Medium 1 2 |> of' "b" ])
+                    [ [ 1 ]; [ 2 ] ]
+                    "a level on each: the same file held other rows"
+
+                Expect.equal (numbers [ at Low 1 1 |> of' "a"; at Medium 1 2 |> of' "a" ]) [ [ 1 ]; [ 1 ] ] "one version"
+
+            testCase "a result without a digest is of the version whose rows it had"
+            <| fun () ->
+                let of' (digest: string) (run: Run) =
+                    { run with
+                        Source = $"train (1,000 rows, digest {digest}) for training; test (100 rows) for testing"
+                    }
+
+                let lora seed data hour = run topic lora (Some Low) seed 0.5 1.0 |> withData data hour
+                let ia3 seed data hour = run topic ia3 (Some Low) seed 0.5 1.0 |> withData data hour
+
+                let runs =
+                    [
+                        lora 1 "old 1" 1
+                        // Nothing ran on other rows between the two.
+                        lora 2 "old 2" 2
+                        ia3 2 "old 2" 3 |> of' "a"
+                        ia3 3 "old 3" 4 |> of' "a"
+                        // Of another version, and of which one nobody can tell.
+                        ia3 1 "new 1" 5 |> of' "b"
+                        lora 3 "new 3" 6
+                    ]
+
+                Expect.equal
+                    (numbers runs)
+                    [ [ 1 ]; [ 1 ]; [ 1 ]; [ 1 ]; [ 2 ]; [ 3 ] ]
+                    "through the fingerprint of seed 2"
+
+                Expect.equal (numbers (List.rev runs) |> List.rev) (numbers runs) "in any order"
+
             testCase
                 "without a comparison the best mean is of one setting: versions of rows, trainings and devices stay apart"
             <| fun () ->
