@@ -16,6 +16,13 @@ module Report =
         let findings =
             { findings with
                 Damaged = findings.Damaged @ damaged
+                // A file is named once.
+                Settings =
+                    findings.Settings
+                    |> List.map (fun setting ->
+                        { setting with
+                            NotCompared = setting.NotCompared |> List.map (Predictions.withoutFiles damaged)
+                        })
             }
 
         {
