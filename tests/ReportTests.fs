@@ -134,6 +134,23 @@ let private tables =
                                     standing.IsTied
                                     $"{standing.Name} in {row[5].Text}")
 
+            testCase "baselines take part in the best, compared or not"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    for level in [ Low; Medium ] do
+                        run TaskDefinition.topic (tuned "lora") (Some level) 1 0.5 10.0
+                        |> Run.write folder
+
+                    run TaskDefinition.topic ZeroShot None 1 0.6 10.0 |> Run.write folder
+                    // Another task's baseline is not asked.
+                    run TaskDefinition.dialogue ZeroShot None 1 0.9 10.0 |> Run.write folder
+
+                    Expect.equal
+                        ((content folder |> sheet "best").Rows
+                         |> List.map (fun row -> row[1].Text, row[2].Text, row[3].Value))
+                        [ "low", "zero-shot", 0.6; "medium", "zero-shot", 0.6 ]
+                        "best")
+
             testCase "a partial sweep gives partial tables: what is missing or failed is marked"
             <| fun () ->
                 inSweep (fun folder ->
@@ -628,6 +645,80 @@ let private command =
                     for file in [ damaged; predictions ] do
                         Expect.stringContains error file "the error names it"
                         Expect.stringContains page (Path.GetFileName file |> string) "the page names it")
+
+            testCase
+                "a missing, damaged or empty predictions file is named once and gives 1, for a report and a comparison"
+            <| fun () ->
+                let missing, damaged, empty =
+                    File.Delete,
+                    (fun path -> File.AppendAllText(path, "no JSON\n")),
+                    (fun path -> File.WriteAllText(path, ""))
+
+                for change in [ missing; damaged; empty ] do
+                    // A baseline's stand behind both levels.
+                    for run in [ "topic-zero-shot-s1-*.jsonl"; "topic-lora-low-s1-*.jsonl" ] do
+                        inSweep (fun folder ->
+                            let path = Directory.GetFiles(folder, run)[0]
+                            change path
+                            let name = Path.GetFileName path |> string
+                            let times (text: string) = text.Split(name).Length - 1
+
+                            let content = content folder
+
+                            Expect.equal
+                                (Summary.problems content.Findings |> List.sumBy times)
+                                1
+                                "once among the report's problems"
+
+                            Expect.exists
+                                (Summary.problems content.Findings)
+                                _.Contains("is left out: its predictions could not be read.")
+                                "what it costs"
+
+                            for command in
+                                [
+                                    [ "report"; folder; "--output"; Path.Combine(folder, "out") ]
+                                    [ "table"; "--compare"; "--results"; folder ]
+                                ] do
+                                let code, text, error = OptionsTests.peft command
+                                Expect.equal code 1 "exit code"
+                                Expect.equal (times text, times error) (0, 1) "once, on standard error")
+
+            testCase "comparisons of several settings stand under their setting, and a legend tells the numbers"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let next = uniform 25UL
+
+                    for name in [ "lora"; "ia3" ] do
+                        let usual = run TaskDefinition.topic (tuned name) (Some Low) 1 0.5 40.0
+
+                        let experiment =
+                            { usual.Experiment with
+                                Model = "another"
+                            }
+
+                        Run.write
+                            folder
+                            { usual with
+                                Experiment = experiment
+                                Id = Experiment.id experiment
+                            }
+
+                        Array.init 30 (fun _ -> if next () < 0.5 then 1.0 else 0.0)
+                        |> predictions 0
+                        |> Evaluation.write (Run.predictionsPath folder experiment)
+
+                    let code, text, error =
+                        OptionsTests.peft [ "table"; "--compare"; "--results"; folder ]
+
+                    Expect.equal (code, error) (0, "") "nothing was skipped"
+                    let lines = text.Split '\n'
+                    let heading = lines |> Array.findIndex _.StartsWith("[1] model another")
+                    let second = lines |> Array.findIndex _.StartsWith("[2] model m")
+                    let comparison = lines |> Array.findIndex _.StartsWith("Topic, low")
+                    Expect.isTrue (heading < comparison && comparison < second) "under its setting"
+                    Expect.exists lines _.StartsWith("Note: [1] model: another") "legend"
+                    Expect.exists lines _.StartsWith("Note: [2] model: m") "legend")
 
             testCase "a copied result file is named, counts once and gives 1"
             <| fun () ->

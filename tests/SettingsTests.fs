@@ -186,7 +186,8 @@ let tests =
                             $"train (1,000 rows, digest {digest}) for training; test (100 rows, digest t) for testing; 100 of 1,000 training rows"
                     }
 
-                let at level seed hour = run topic lora (Some level) seed 0.5 1.0 |> withData $"{level} {seed}" hour
+                let at level seed hour =
+                    run topic lora (Some level) seed 0.5 1.0 |> withData $"{level} {seed}" hour
 
                 Expect.equal
                     (numbers [ at Low 1 1 |> of' "a"; at Low 2 3 |> of' "b"; at Low 3 2 |> of' "a" ])
@@ -198,7 +199,10 @@ let tests =
                     [ [ 1 ]; [ 2 ] ]
                     "a level on each: the same file held other rows"
 
-                Expect.equal (numbers [ at Low 1 1 |> of' "a"; at Medium 1 2 |> of' "a" ]) [ [ 1 ]; [ 1 ] ] "one version"
+                Expect.equal
+                    (numbers [ at Low 1 1 |> of' "a"; at Medium 1 2 |> of' "a" ])
+                    [ [ 1 ]; [ 1 ] ]
+                    "one version"
 
             testCase "a result without a digest is of the version whose rows it had"
             <| fun () ->
@@ -207,8 +211,11 @@ let tests =
                         Source = $"train (1,000 rows, digest {digest}) for training; test (100 rows) for testing"
                     }
 
-                let lora seed data hour = run topic lora (Some Low) seed 0.5 1.0 |> withData data hour
-                let ia3 seed data hour = run topic ia3 (Some Low) seed 0.5 1.0 |> withData data hour
+                let lora seed data hour =
+                    run topic lora (Some Low) seed 0.5 1.0 |> withData data hour
+
+                let ia3 seed data hour =
+                    run topic ia3 (Some Low) seed 0.5 1.0 |> withData data hour
 
                 let runs =
                     [

@@ -97,7 +97,11 @@ let private frames =
 
                 Expect.floatClose Accuracy.high (meanOf (SpeedUps.figure1 sweep) ("ia3", "low") "Topic") 4.0 "240 / 60"
                 Expect.floatClose Accuracy.high (meanOf (SpeedUps.figure1 sweep) ("full", "low") "Topic") 1.0 "itself"
-                Expect.isNone (cellOf (SpeedUps.figure1 sweep) ("lora", "medium") "Topic") "no full fine-tuning at medium"
+
+                Expect.isNone
+                    (cellOf (SpeedUps.figure1 sweep) ("lora", "medium") "Topic")
+                    "no full fine-tuning at medium"
+
                 let speedUps = SpeedUps.speedUps sweep
 
                 Expect.floatClose

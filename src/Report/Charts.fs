@@ -235,7 +235,10 @@ module Charts =
     /// A technique of a comparison by its score and one cost.
     let private scoreAndCost (comparison: Comparison) (cost: int) (technique: int) : ChartPoint =
         let title, style = costs[cost]
-        let standing, spent = comparison.Standings[technique], comparison.Costs[technique][cost]
+
+        let standing, spent =
+            comparison.Standings[technique], comparison.Costs[technique][cost]
+
         let probability = number (Fixed 2) comparison.FrontProbability[technique]
 
         {
@@ -243,8 +246,7 @@ module Charts =
             Y = standing.Mean
             Low = standing.Interval.Low
             High = standing.Interval.High
-            Label =
-                $"{number style spent} {title}; on the front of score and all costs with probability {probability}"
+            Label = $"{number style spent} {title}; on the front of score and all costs with probability {probability}"
             Runs = comparison.Runs[technique]
         }
 
@@ -311,8 +313,7 @@ module Charts =
     /// Score against one cost, a figure a comparison and cost, and the front of the two: what no technique beats in both.
     let private fronts (findings: SettingFindings, placeOf: string -> int) : Chart list =
         findings.Comparisons
-        |> List.collect (fun comparison ->
-            costs |> List.mapi (fun cost _ -> front (findings, placeOf) comparison cost))
+        |> List.collect (fun comparison -> costs |> List.mapi (fun cost _ -> front (findings, placeOf) comparison cost))
         |> List.filter (fun figure -> figure.Series.Length > 1)
 
     /// Every figure of a report.

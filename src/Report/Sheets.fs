@@ -26,7 +26,8 @@ module Sheets =
         | "table3" -> "One figure a technique, whatever task, level or seed."
         | "speedups" ->
             "1 - full fine-tuning's seconds / the other techniques' mean seconds, for each seed; negative where full fine-tuning is slower."
-        | "figure1" -> "Seconds divided by those of full fine-tuning with the same task, level, seed, setting and device."
+        | "figure1" ->
+            "Seconds divided by those of full fine-tuning with the same task, level, seed, setting and device."
         | _ -> "Mean over seeds, ± sample standard deviation."
 
     /// The paper's tables and figures of one setting, as far as there are runs for them.

@@ -18,7 +18,10 @@ module AllTables =
             "table5", "Table 5: score per 100,000 trainable parameters", Significant 4, Tables.table5In
             "table6", "Table 6: score per minute of run time", Significant 4, Tables.table6In
             "figure1", "Figure 1: run time relative to full fine-tuning", Fixed 2, SpeedUps.figure1In
-            "speedups", "§3.2: mean speed-up of full fine-tuning over the other techniques", Percent, SpeedUps.speedUpsIn
+            "speedups",
+            "§3.2: mean speed-up of full fine-tuning over the other techniques",
+            Percent,
+            SpeedUps.speedUpsIn
             "memory", "Peak memory in MiB", Grouped, Tables.memoryIn
             "learning-curves", "Learning curves: score by number of training rows", Fixed 4, Tables.learningCurvesIn
         ]

@@ -140,13 +140,13 @@ module Settings =
             |> Map.ofList
 
         let byRows =
-            digested
-            |> List.map (fun run -> run.Experiment.Data, own run)
-            |> unambiguous
+            digested |> List.map (fun run -> run.Experiment.Data, own run) |> unambiguous
 
         let byGuess =
             older
-            |> List.choose (fun run -> byRows.TryFind run.Experiment.Data |> Option.map (fun version -> own run, version))
+            |> List.choose (fun run ->
+                byRows.TryFind run.Experiment.Data
+                |> Option.map (fun version -> own run, version))
             |> unambiguous
 
         fun run ->

@@ -45,15 +45,17 @@ module SpeedUps =
     /// The speed-ups of each seed over the techniques of one task, level and setting. A seed without one of the techniques
     /// is left out, so that every mean is over the same techniques.
     let private ofSetting (full: Run -> string list * float) (key: RowKey) (others: Run list) =
-        let techniques =
-            others |> List.distinctBy _.Experiment.Method |> List.length
+        let techniques = others |> List.distinctBy _.Experiment.Method |> List.length
 
         [
             for _, seed in others |> List.groupBy _.Experiment.Seed do
                 if seed.Length = techniques then
                     let fullIds, seconds = full seed.Head
                     let ids = fullIds @ (seed |> List.map _.Id)
-                    key, Tables.title seed.Head.Experiment.Task, (ids, 1.0 - seconds / (seed |> List.averageBy _.Timing.Total))
+
+                    key,
+                    Tables.title seed.Head.Experiment.Task,
+                    (ids, 1.0 - seconds / (seed |> List.averageBy _.Timing.Total))
         ]
 
     /// The rows of a level: a row each for the settings of its values, one where it has none.
