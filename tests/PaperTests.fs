@@ -137,8 +137,8 @@ let private tables =
                 near 3.01359e-5 1e-9 (meanOf (Tables.table5 Paper.runs) ("full", "low") "AG News")
                 near 0.0412554 1e-7 (meanOf (Tables.table6 Paper.runs) ("full", "low") "AG News")
                 near 0.0931787 1e-7 (meanOf (Tables.table6 Paper.runs) ("bitfit", "medium") "CoLA")
-                near (725.0 / 89.0) 1e-12 (meanOf (Tables.figure1 Paper.runs) ("ia3", "low") "CoLA")
-                let speedUps = Tables.speedUps Paper.runs
+                near (725.0 / 89.0) 1e-12 (meanOf (SpeedUps.figure1 Paper.runs) ("ia3", "low") "CoLA")
+                let speedUps = SpeedUps.speedUps Paper.runs
                 near 0.734411 1e-6 (meanOf speedUps ("full fine-tuning's speed-up", "low") "AG News")
                 near 0.497927 1e-6 (meanOf speedUps ("full fine-tuning's speed-up", "medium") "SAMSum")
 

@@ -134,6 +134,23 @@ let private tables =
                                     standing.IsTied
                                     $"{standing.Name} in {row[5].Text}")
 
+            testCase "baselines take part in the best, compared or not"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    for level in [ Low; Medium ] do
+                        run TaskDefinition.topic (tuned "lora") (Some level) 1 0.5 10.0
+                        |> Run.write folder
+
+                    run TaskDefinition.topic ZeroShot None 1 0.6 10.0 |> Run.write folder
+                    // Another task's baseline is not asked.
+                    run TaskDefinition.dialogue ZeroShot None 1 0.9 10.0 |> Run.write folder
+
+                    Expect.equal
+                        ((content folder |> sheet "best").Rows
+                         |> List.map (fun row -> row[1].Text, row[2].Text, row[3].Value))
+                        [ "low", "zero-shot", 0.6; "medium", "zero-shot", 0.6 ]
+                        "best")
+
             testCase "a partial sweep gives partial tables: what is missing or failed is marked"
             <| fun () ->
                 inSweep (fun folder ->
@@ -311,7 +328,13 @@ let private settings =
                         let name, id = string (run.GetProperty "technique"), string (run.GetProperty "id")
                         Expect.isTrue (isNamed name [ id ]) $"the viewer: {name}"
 
-                    Expect.stringContains (sheet "table1" content |> Sheet.toLatex) "lora [2] & low" "LaTeX"
+                    Expect.stringContains (sheet "table1" content |> Sheet.toLatex) "lora {[}2{]} & low" "LaTeX"
+
+                    // `\\ [1]` and `\midrule [1]` would take the number for a length.
+                    for sheet in content.Sheets do
+                        for line in (Sheet.toLatex sheet).Split '\n' do
+                            Expect.isFalse (line.TrimStart().StartsWith '[') $"{sheet.Name}: {line}"
+
                     Expect.stringContains (sheet "table1" content |> Sheet.toCsv) "lora [2],low" "CSV"
                     Expect.stringContains (Report.toMarkdown content) "| lora [2] | low |" "Markdown")
 
@@ -623,6 +646,80 @@ let private command =
                         Expect.stringContains error file "the error names it"
                         Expect.stringContains page (Path.GetFileName file |> string) "the page names it")
 
+            testCase
+                "a missing, damaged or empty predictions file is named once and gives 1, for a report and a comparison"
+            <| fun () ->
+                let missing, damaged, empty =
+                    File.Delete,
+                    (fun path -> File.AppendAllText(path, "no JSON\n")),
+                    (fun path -> File.WriteAllText(path, ""))
+
+                for change in [ missing; damaged; empty ] do
+                    // A baseline's stand behind both levels.
+                    for run in [ "topic-zero-shot-s1-*.jsonl"; "topic-lora-low-s1-*.jsonl" ] do
+                        inSweep (fun folder ->
+                            let path = Directory.GetFiles(folder, run)[0]
+                            change path
+                            let name = Path.GetFileName path |> string
+                            let times (text: string) = text.Split(name).Length - 1
+
+                            let content = content folder
+
+                            Expect.equal
+                                (Summary.problems content.Findings |> List.sumBy times)
+                                1
+                                "once among the report's problems"
+
+                            Expect.exists
+                                (Summary.problems content.Findings)
+                                _.Contains("is left out: its predictions could not be read.")
+                                "what it costs"
+
+                            for command in
+                                [
+                                    [ "report"; folder; "--output"; Path.Combine(folder, "out") ]
+                                    [ "table"; "--compare"; "--results"; folder ]
+                                ] do
+                                let code, text, error = OptionsTests.peft command
+                                Expect.equal code 1 "exit code"
+                                Expect.equal (times text, times error) (0, 1) "once, on standard error")
+
+            testCase "comparisons of several settings stand under their setting, and a legend tells the numbers"
+            <| fun () ->
+                inSweep (fun folder ->
+                    let next = uniform 25UL
+
+                    for name in [ "lora"; "ia3" ] do
+                        let usual = run TaskDefinition.topic (tuned name) (Some Low) 1 0.5 40.0
+
+                        let experiment =
+                            { usual.Experiment with
+                                Model = "another"
+                            }
+
+                        Run.write
+                            folder
+                            { usual with
+                                Experiment = experiment
+                                Id = Experiment.id experiment
+                            }
+
+                        Array.init 30 (fun _ -> if next () < 0.5 then 1.0 else 0.0)
+                        |> predictions 0
+                        |> Evaluation.write (Run.predictionsPath folder experiment)
+
+                    let code, text, error =
+                        OptionsTests.peft [ "table"; "--compare"; "--results"; folder ]
+
+                    Expect.equal (code, error) (0, "") "nothing was skipped"
+                    let lines = text.Split '\n'
+                    let heading = lines |> Array.findIndex _.StartsWith("[1] model another")
+                    let second = lines |> Array.findIndex _.StartsWith("[2] model m")
+                    let comparison = lines |> Array.findIndex _.StartsWith("Topic, low")
+                    Expect.isTrue (heading < comparison && comparison < second) "under its setting"
+                    Expect.exists lines _.StartsWith("Note: [1] model: another") "legend"
+                    Expect.exists lines _.StartsWith("Note: [2] model: m") "legend")
+
             testCase "a copied result file is named, counts once and gives 1"
             <| fun () ->
                 inSweep (fun folder ->
@@ -643,40 +740,74 @@ let private command =
 
             testCase "a report deletes what an earlier one wrote and it does not, and nothing else"
             <| fun () ->
+                // However the folder is written, it is the same one.
+                for ending in [ ""; "/"; "/." ] do
+                    inSweep (fun folder ->
+                        let output = Path.Combine(folder, "report") + ending
+
+                        let files () =
+                            Directory.GetFiles(output, "*", SearchOption.AllDirectories)
+                            |> Array.map (fun path -> Path.GetRelativePath(output, path).Replace('\\', '/'))
+                            |> set
+
+                        let manifest = Path.Combine(output, Manifest.fileName)
+
+                        let listed () =
+                            File.ReadAllLines manifest |> Seq.skip 1 |> set
+
+                        Report.write output (content folder)
+                        Expect.equal (files ()) (Set.add Manifest.fileName (listed ())) "all are listed"
+                        let own = [ "mine.txt"; "tables/mine.txt"; "figures/mine.txt" ]
+
+                        for name in own do
+                            File.WriteAllText(Path.Combine(output, name), "mine")
+
+                        // A list that was tampered with leads nowhere outside, and to nothing that is no file of a report.
+                        let outside = Path.Combine(folder, "outside.txt")
+                        File.WriteAllText(outside, "mine")
+                        let lines = own @ [ "../outside.txt"; outside; ""; "."; "tables"; "./report.html" ]
+                        File.AppendAllLines(manifest, lines)
+
+                        for file in Directory.GetFiles(folder, "dialogue-*") do
+                            File.Delete file
+
+                        Report.write output (content folder)
+
+                        Expect.equal (files ()) (listed () + set (Manifest.fileName :: own)) "the stale ones are gone"
+                        Expect.isTrue (files () |> Set.contains "report.html") "the page stays"
+                        Expect.isFalse (files () |> Set.exists _.Contains("dialogue")) "of the other task"
+                        Expect.isTrue (File.Exists outside) "outside nothing is touched")
+
+            testCase "a list that no report wrote deletes nothing, nor one that leads through a link"
+            <| fun () ->
                 inSweep (fun folder ->
                     let output = Path.Combine(folder, "report")
+                    let elsewhere = Path.Combine(folder, "elsewhere")
 
-                    let files () =
-                        Directory.GetFiles(output, "*", SearchOption.AllDirectories)
-                        |> Array.map (fun path -> Path.GetRelativePath(output, path).Replace('\\', '/'))
-                        |> set
+                    let mine =
+                        [
+                            Path.Combine(output, "train.csv")
+                            Path.Combine(output, "figures", "mine.png")
+                            Path.Combine(elsewhere, "mine.csv")
+                        ]
 
-                    let listed () =
-                        File.ReadAllLines(Path.Combine(output, "manifest.txt")) |> set
+                    for path in mine do
+                        Directory.CreateDirectory(Path.GetDirectoryName path |> string) |> ignore
+                        File.WriteAllText(path, "mine")
 
-                    Report.write output (content folder)
-                    Expect.equal (files ()) (Set.add "manifest.txt" (listed ())) "all are listed"
-                    let own = [ "mine.txt"; "tables/mine.csv"; "figures/mine.png" ]
+                    Directory.CreateSymbolicLink(Path.Combine(output, "tables"), elsewhere)
+                    |> ignore
 
-                    for name in own do
-                        File.WriteAllText(Path.Combine(output, name), "mine")
+                    let lines = [ "train.csv"; "tables/mine.csv"; "figures/mine.png" ]
 
-                    // A list that was tampered with leads nowhere outside.
-                    let outside = Path.Combine(folder, "outside.txt")
-                    File.WriteAllText(outside, "mine")
-
-                    File.AppendAllText(
-                        Path.Combine(output, "manifest.txt"),
-                        $"../outside.txt\n{outside}\n\n.\ntables\n"
-                    )
-
-                    for file in Directory.GetFiles(folder, "dialogue-*") do
-                        File.Delete file
+                    for name in [ "manifest.txt"; Manifest.fileName ] do
+                        File.WriteAllLines(Path.Combine(output, name), lines)
 
                     Report.write output (content folder)
-                    Expect.equal (files ()) (listed () + set ("manifest.txt" :: own)) "the stale ones are gone"
-                    Expect.isFalse (files () |> Set.exists _.Contains("dialogue")) "of the other task"
-                    Expect.isTrue (File.Exists outside) "outside nothing is touched")
+                    Expect.all mine File.Exists "a list without the first line"
+                    File.AppendAllLines(Path.Combine(output, Manifest.fileName), lines[..1])
+                    Report.write output (content folder)
+                    Expect.all mine File.Exists "a folder that is a link, a name that no report writes")
 
             testCase "a folder without results is refused in one line"
             <| fun () ->

@@ -178,6 +178,64 @@ let tests =
                 Expect.floatClose Accuracy.high (mean "lora [1]") 0.15 "old"
                 Expect.floatClose Accuracy.high (mean "lora [2]") 0.7 "new"
 
+            testCase "digests tell versions apart where no seed ran on both, and whatever the hours"
+            <| fun () ->
+                let of' (digest: string) (run: Run) =
+                    { run with
+                        Source =
+                            $"train (1,000 rows, digest {digest}) for training; test (100 rows, digest t) for testing; 100 of 1,000 training rows"
+                    }
+
+                let at level seed hour =
+                    run topic lora (Some level) seed 0.5 1.0 |> withData $"{level} {seed}" hour
+
+                Expect.equal
+                    (numbers [ at Low 1 1 |> of' "a"; at Low 2 3 |> of' "b"; at Low 3 2 |> of' "a" ])
+                    [ [ 1 ]; [ 2 ]; [ 1 ] ]
+                    "one seed on each"
+
+                Expect.equal
+                    (numbers [ at Low 1 1 |> of' "a"; at Medium 1 2 |> of' "b" ])
+                    [ [ 1 ]; [ 2 ] ]
+                    "a level on each: the same file held other rows"
+
+                Expect.equal
+                    (numbers [ at Low 1 1 |> of' "a"; at Medium 1 2 |> of' "a" ])
+                    [ [ 1 ]; [ 1 ] ]
+                    "one version"
+
+            testCase "a result without a digest is of the version whose rows it had"
+            <| fun () ->
+                let of' (digest: string) (run: Run) =
+                    { run with
+                        Source = $"train (1,000 rows, digest {digest}) for training; test (100 rows) for testing"
+                    }
+
+                let lora seed data hour =
+                    run topic lora (Some Low) seed 0.5 1.0 |> withData data hour
+
+                let ia3 seed data hour =
+                    run topic ia3 (Some Low) seed 0.5 1.0 |> withData data hour
+
+                let runs =
+                    [
+                        lora 1 "old 1" 1
+                        // Nothing ran on other rows between the two.
+                        lora 2 "old 2" 2
+                        ia3 2 "old 2" 3 |> of' "a"
+                        ia3 3 "old 3" 4 |> of' "a"
+                        // Of another version, and of which one nobody can tell.
+                        ia3 1 "new 1" 5 |> of' "b"
+                        lora 3 "new 3" 6
+                    ]
+
+                Expect.equal
+                    (numbers runs)
+                    [ [ 1 ]; [ 1 ]; [ 1 ]; [ 1 ]; [ 2 ]; [ 3 ] ]
+                    "through the fingerprint of seed 2"
+
+                Expect.equal (numbers (List.rev runs) |> List.rev) (numbers runs) "in any order"
+
             testCase
                 "without a comparison the best mean is of one setting: versions of rows, trainings and devices stay apart"
             <| fun () ->
@@ -246,7 +304,7 @@ let tests =
                         run topic lora (Some Low) 1 0.5 30.0 |> withTraining change
                     ]
 
-                let table, speed = Tables.figure1 runs, Tables.speedUps runs
+                let table, speed = SpeedUps.figure1 runs, SpeedUps.speedUps runs
 
                 let mean table row = meanOf table row "Topic"
 
@@ -254,4 +312,96 @@ let tests =
                 let name = "full fine-tuning's speed-up"
                 Expect.floatClose Accuracy.high (mean speed $"{name} [1]") (1.0 - 100.0 / 50.0) "first"
                 Expect.floatClose Accuracy.high (mean speed $"{name} [2]") (1.0 - 20.0 / 30.0) "second"
+
+            testCase "run time is never set against full fine-tuning of another setting"
+            <| fun () ->
+                let change (training: Training) = { training with Epochs = 2 }
+
+                let runs =
+                    [
+                        run topic full (Some Low) 1 0.5 100.0
+                        run topic lora (Some Low) 1 0.5 50.0
+                        run topic ia3 (Some Low) 1 0.5 400.0 |> withTraining change
+                    ]
+
+                let table, speed = SpeedUps.figure1 runs, SpeedUps.speedUps runs
+
+                let tryMean (table: Frame<RowKey, string>) row =
+                    table.GetRow<Cell>((row, "low")).TryGet "Topic"
+                    |> OptionalValue.asOption
+                    |> Option.map _.Mean
+
+                Expect.equal (tryMean table "lora [1]") (Some 0.5) "its own"
+                Expect.isNone (tryMean table "ia3 [2]") "another's"
+                let name = "full fine-tuning's speed-up"
+                Expect.equal (tryMean speed $"{name} [1]") (Some -1.0) "over lora alone"
+                Expect.isNone (tryMean speed $"{name} [2]") "none to divide"
+
+            testCase "all tables of the same runs name a technique alike"
+            <| fun () ->
+                // Only the baseline is of another setting: it marks the others' names in every table.
+                let runs =
+                    { run topic ZeroShot None 1 0.2 1.0 with
+                        Device = "cuda"
+                    }
+                    :: [
+                        for level in [ Low; Medium ] do
+                            for method in [ full; lora ] -> run topic method (Some level) 1 0.5 10.0
+                    ]
+
+                let settings = Settings.ofRuns runs
+                let nameIn = Tables.nameIn settings runs
+                let names = runs |> List.map nameIn |> set
+                Expect.contains names "lora [1]" "marked"
+
+                for name, _, _, make in AllTables.all do
+                    if name <> "table3" && name <> "speedups" then
+                        for row, _ in (make settings runs).RowKeys do
+                            Expect.contains names (row.Replace(", all layers", "")) name
+
+            testCase "a technique has one colour in all figures of a report"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    let change (training: Training) = { training with Epochs = 2 }
+
+                    let ofModel model (run: Run) =
+                        run |> withExperiment (fun experiment -> { experiment with Model = model })
+
+                    let runs =
+                        [
+                            for level in [ Low; Medium ] do
+                                for method in [ full; lora; ia3 ] do
+                                    run topic method (Some level) 1 0.5 10.0
+
+                                run topic lora (Some level) 1 0.5 10.0 |> withTraining change
+                                // The other model lacks the first technique.
+                                for method in [ lora; ia3 ] do
+                                    run topic method (Some level) 1 0.5 10.0 |> ofModel "n"
+                        ]
+
+                    for run in runs do
+                        Run.write folder run
+                        Evaluation.write (Run.predictionsPath folder run.Experiment) (predictions 0 [| 1.0; 0.0 |])
+
+                    let content = Report.create "" (Path.Combine(folder, "report")) folder
+
+                    let seen =
+                        [
+                            for figure in content.Figures do
+                                for series in figure.Series do
+                                    if series.Name <> "front" then
+                                        // Not a place among all names.
+                                        Expect.isGreaterThanOrEqual series.Technique 0 series.Name
+                                        series.Name, series.Technique
+                        ]
+                        |> List.distinct
+
+                    let numberOf name =
+                        match seen |> List.filter (fst >> (=) name) with
+                        | [ _, number ] -> number
+                        | numbers -> failtest $"{name} has {numbers}"
+
+                    Expect.equal (numberOf "lora [1]") (numberOf "lora") "lora in both models"
+                    Expect.equal (numberOf "ia3 [1]") (numberOf "ia3") "ia3 in both models"
+                    Expect.notEqual (numberOf "lora [2]") (numberOf "lora [1]") "two settings in one figure")
         ]

@@ -179,7 +179,7 @@ let tests =
                 for pools, parts in
                     [
                         pools train (made "v" 1 9) (made "t" 1 9),
-                        [ "validation.jsonl (9 rows) for validation"; "files of their own" ]
+                        [ "validation.jsonl (9 rows, digest "; "files of their own" ]
                         pools train [||] (made "t" 1 9),
                         [ "no validation file, so validation rows are carved"; "5 validation rows" ]
                         { pools train (made "v" 1 9) [||] with
@@ -226,6 +226,40 @@ let tests =
                     Split.ofPools (pools train [| row "v" "" |] [| row "t" "" |]) task Low 0 10 10
 
                 Expect.equal (Overlap.describe apart.Overlap) "no input occurs in two portions" "no overlap"
+
+            testCase "the words of a file tell every row of it apart, alike for all seeds and levels"
+            <| fun () ->
+                let train, validation, test = made "train" 1 1500, made "v" 1 9, made "t" 1 9
+
+                let files pools level seed =
+                    (Split.ofPools pools task level seed 5 5).Source.Split "; " |> Array.take 3
+
+                let whole = files (pools train validation test) Low 0
+
+                Expect.stringStarts whole[0] "train.jsonl (1,500 rows, digest " "words"
+                Expect.stringEnds whole[0] ") for training" "words"
+
+                for level in Level.all do
+                    for seed in 1..3 do
+                        Expect.equal (files (pools train validation test) level seed) whole $"{level}, seed {seed}"
+
+                for row in [ 0; 700; 1499 ] do
+                    let changed =
+                        train
+                        |> Array.mapi (fun place example ->
+                            if place = row then
+                                { example with Target = "other" }
+                            else
+                                example)
+
+                    let other = files (pools changed validation test) Low 0
+                    Expect.notEqual other[0] whole[0] $"row {row}"
+                    Expect.equal other[1..] whole[1..] "the other files"
+
+                Expect.notEqual
+                    (files (pools (Array.rev train) validation test) Low 0).[0]
+                    whole[0]
+                    "another order draws other rows"
 
             testCase "a fingerprint tells rows, order, wording and portions apart"
             <| fun () ->

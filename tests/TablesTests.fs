@@ -31,7 +31,7 @@ let private sweep =
             run topic lora (Some Medium) seed 0.95 300.0
     ]
 
-/// A table of `Tables.all` of some runs alone.
+/// A table of `AllTables.all` of some runs alone.
 let private made (make: Settings -> Run list -> Frame<RowKey, string>) (runs: Run list) =
     make (Settings.ofRuns runs) runs
 
@@ -57,7 +57,7 @@ let private frames =
                     |> Array.map (fun place -> sweep[place])
                     |> List.ofArray
 
-                for name, _, style, make in Tables.all do
+                for name, _, style, make in AllTables.all do
                     Expect.equal (Render.toText style (made make mixed)) (Render.toText style (made make sweep)) name
 
             testProperty "exchanging seeds changes no table"
@@ -81,7 +81,7 @@ let private frames =
                             Id = Experiment.id experiment
                         })
 
-                Tables.all
+                AllTables.all
                 |> List.forall (fun (_, _, style, make) ->
                     Render.texts style (made make exchanged) = Render.texts style (made make sweep))
 
@@ -95,10 +95,14 @@ let private frames =
                     0.45
                     "0.9 / 2 min"
 
-                Expect.floatClose Accuracy.high (meanOf (Tables.figure1 sweep) ("ia3", "low") "Topic") 4.0 "240 / 60"
-                Expect.floatClose Accuracy.high (meanOf (Tables.figure1 sweep) ("full", "low") "Topic") 1.0 "itself"
-                Expect.isNone (cellOf (Tables.figure1 sweep) ("lora", "medium") "Topic") "no full fine-tuning at medium"
-                let speedUps = Tables.speedUps sweep
+                Expect.floatClose Accuracy.high (meanOf (SpeedUps.figure1 sweep) ("ia3", "low") "Topic") 4.0 "240 / 60"
+                Expect.floatClose Accuracy.high (meanOf (SpeedUps.figure1 sweep) ("full", "low") "Topic") 1.0 "itself"
+
+                Expect.isNone
+                    (cellOf (SpeedUps.figure1 sweep) ("lora", "medium") "Topic")
+                    "no full fine-tuning at medium"
+
+                let speedUps = SpeedUps.speedUps sweep
 
                 Expect.floatClose
                     Accuracy.high
@@ -113,7 +117,7 @@ let private frames =
                 let partial =
                     sweep
                     |> List.filter (fun run -> not (run.Experiment.Method = ia3 && run.Experiment.Seed = 2))
-                    |> Tables.speedUps
+                    |> SpeedUps.speedUps
 
                 Expect.equal (cellOf partial ("full fine-tuning's speed-up", "low") "Topic").Value.Seeds 2 "seeds"
 
@@ -236,7 +240,7 @@ let private frames =
                     }
 
                 for runs in [ []; [ failed ] ] do
-                    for name, _, style, make in Tables.all do
+                    for name, _, style, make in AllTables.all do
                         let table = made make runs
                         Expect.equal table.RowCount 0 name
                         Render.toText style table |> ignore
@@ -279,7 +283,7 @@ let private renderings =
 
                 let latex = Render.toLatex (Fixed 4) table
                 Expect.stringContains latex "full & low & 0.8200 $\\pm$ 0.0100 & 0.4000 $\\pm$ 0.0000 \\\\" "LaTeX"
-                Expect.stringContains (Render.toLatex Percent (Tables.speedUps sweep)) "67 \\%" "escaped"
+                Expect.stringContains (Render.toLatex Percent (SpeedUps.speedUps sweep)) "67 \\%" "escaped"
                 let lines = (Tables.toCsv table).Split '\n'
 
                 Expect.equal

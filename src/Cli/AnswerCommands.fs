@@ -91,7 +91,7 @@ module AnswerCommands =
         ]
 
     let private named (names: string list) =
-        let known = Tables.all |> List.map (fun (name, _, _, _) -> name)
+        let known = AllTables.all |> List.map (fun (name, _, _, _) -> name)
 
         match names with
         | [] -> [ "table1" ]
@@ -104,14 +104,34 @@ module AnswerCommands =
 
             names
 
-    let private compare (results: string) (runs: Run list) =
-        let comparisons, problems = Comparison.all results runs
+    /// Prints the comparisons of finished runs, setting by setting; the flag says whether a predictions file was skipped.
+    let private compare (results: string) (runs: Run list) : bool =
+        let finished = runs |> List.filter _.IsFinished
+        let settings = Settings.ofRuns finished
+        let skipped = Predictions.problems results finished
 
-        for comparison in comparisons do
-            printfn $"{ComparisonText.describe comparison}\n"
+        for setting, runs in Tables.bySetting finished do
+            let comparisons, problems = Comparison.allIn settings results runs
 
-        for problem in problems do
-            printfn $"Note: {problem}"
+            if settings.All.Length > 1 then
+                printfn $"{Settings.numbersOf settings runs |> Settings.words} {setting}\n"
+
+            for comparison in comparisons do
+                printfn $"{ComparisonText.describe comparison}\n"
+
+            for problem in problems do
+                printfn $"Note: {Predictions.withoutFiles skipped problem}"
+
+            if not problems.IsEmpty then
+                printfn ""
+
+        for line in Settings.legend settings do
+            printfn $"Note: {line}"
+
+        for problem in skipped do
+            eprintfn $"peft: skipped: {problem}"
+
+        not skipped.IsEmpty
 
     /// Prints tables of a folder of results.
     let table (options: ParseResults<TableOption>) : int =
@@ -129,21 +149,24 @@ module AnswerCommands =
         if runs.IsEmpty then
             userError $"{results} holds no result file: run a sweep first, or name its folder with --results."
 
-        if options.Contains TableOption.Compare then
-            compare results runs
-        else
-            let finished = runs |> List.filter _.IsFinished
-            let settings = Settings.ofRuns finished
+        let hasSkipped =
+            if options.Contains TableOption.Compare then
+                compare results runs
+            else
+                let finished = runs |> List.filter _.IsFinished
+                let settings = Settings.ofRuns finished
 
-            for setting, runs in Tables.bySetting finished do
-                for name, heading, style, make in Tables.all do
-                    if List.contains name names then
-                        if format = "text" || format = "markdown" then
-                            printfn $"{heading} ({setting})\n"
+                for setting, runs in Tables.bySetting finished do
+                    for name, heading, style, make in AllTables.all do
+                        if List.contains name names then
+                            if format = "text" || format = "markdown" then
+                                printfn $"{heading} ({setting})\n"
 
-                        printfn $"{render style (make settings runs)}\n"
+                            printfn $"{render style (make settings runs)}\n"
 
-            for note in Tables.notes runs do
-                eprintfn $"Note: {note}"
+                for note in Tables.notes runs do
+                    eprintfn $"Note: {note}"
 
-        if hasDamaged then 1 else 0
+                false
+
+        if hasDamaged || hasSkipped then 1 else 0

@@ -148,7 +148,8 @@ type Split =
         Validation: Example[]
         Test: Example[]
         Overlap: Overlap
-        /// Which files and which rule the rows come from, in words.
+        /// Which files, with a digest of their rows, and which rule the rows come from, in words. The files are told alike for
+        /// every seed and level.
         Source: string
         /// 16 hexadecimal digits of the SHA-256 of all examples in order.
         Fingerprint: string
@@ -190,7 +191,8 @@ module Split =
 
     let private told (pool: Pool) = String.Join(" and ", pool.Files)
 
-    let private fingerprint (portions: Example[] list) : string =
+    /// The first `digits` hexadecimal digits of the SHA-256 of examples in order.
+    let private digest (digits: int) (portions: Example[] list) : string =
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
 
         let addNumber (number: int) =
@@ -209,7 +211,13 @@ module Split =
                 addText row.Input
                 addText row.Target
 
-        Convert.ToHexString(hash.GetHashAndReset()).Substring(0, 16).ToLowerInvariant()
+        Convert.ToHexString(hash.GetHashAndReset()).Substring(0, digits).ToLowerInvariant()
+
+    let private fingerprint (portions: Example[] list) : string = digest 16 portions
+
+    /// A pool's files with the number and the digest of its rows: what tells one version of the files from another.
+    let private toldWhole (pool: Pool) : string =
+        $"{told pool} ({pool.Examples.Length:n0} rows, digest {digest 8 [ pool.Examples ]})"
 
     let private roles (task: TaskDefinition) (pools: Pools) : Pool option * Pool * string =
         let missing (kind: string) (pool: Pool) =
@@ -281,11 +289,11 @@ module Split =
 
         let words =
             [
-                $"{told pools.Train} ({pools.Train.Examples.Length:n0} rows) for training"
+                $"{toldWhole pools.Train} for training"
                 match validationPool with
-                | Some pool -> $"{told pool} ({pool.Examples.Length:n0} rows) for validation"
+                | Some pool -> $"{toldWhole pool} for validation"
                 | None -> ()
-                $"{told testPool} ({testPool.Examples.Length:n0} rows) for testing"
+                $"{toldWhole testPool} for testing"
                 rule
                 $"{amount}, {validation.Length:n0} validation rows, {test.Length:n0} test rows"
                 yield! leftOut pools

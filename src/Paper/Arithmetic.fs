@@ -156,7 +156,7 @@ module Arithmetic =
         audited figure value { Low = value; High = value }
 
     let private speedUps () =
-        let frame = Tables.speedUps Paper.runs
+        let frame = SpeedUps.speedUps Paper.runs
 
         Paper.speedUps
         |> List.map (fun figure ->

@@ -167,7 +167,7 @@ module Audit =
                 (Fixed 2)
                 (Paper.runs
                  |> List.filter (fun run -> run.Experiment.Level <> Some High)
-                 |> Tables.figure1)
+                 |> SpeedUps.figure1)
             section "§3.2, full fine-tuning's mean speed-up in per cent" (Plain 1) Quantity.SpeedUp
             plain "Table 2's rows of whole techniques against Table 1" Quantity.Score
             plain "Table 3 and A.4 against the counts of FLAN-T5-XL's shape" Quantity.Parameters

@@ -13,17 +13,49 @@ module Charts =
 
     let private number (style: NumberStyle) (value: float) = NumberStyle.text style value
 
-    /// The techniques of a setting in the order of tables: the place in it decides a technique's colour.
-    let techniques (findings: SettingFindings) : string list =
-        [
-            yield! (Tables.table1In findings.Numbered findings.Runs).RowKeys |> Seq.map fst
-            for comparison in findings.Comparisons do
-                yield! comparison.Methods
-        ]
+    /// The techniques of a setting in the order of tables: the name without a setting's number, and as tables write it.
+    let private names (setting: SettingFindings) : (string * string) list =
+        let finished = setting.Runs |> List.filter _.IsFinished
+        let nameIn = Tables.nameIn setting.Numbered finished
+
+        finished
+        |> List.sortBy (fun run -> Tables.rowOrder run, setting.Numbered.Numbers run)
+        |> List.map (fun run -> Tables.nameOf run, nameIn run)
         |> List.distinct
 
-    let private placeOf (techniques: string list) (name: string) : int =
-        List.tryFindIndex ((=) name) techniques |> Option.defaultValue -1
+    /// A setting with the number of each of its techniques by name, which decides colour and marker. It is the same in all
+    /// settings' figures; only where a technique has several settings in one figure, the second and later ones have numbers
+    /// of their own, after all others.
+    let private numbered (findings: Findings) : (SettingFindings * (string -> int)) list =
+        let times (setting: SettingFindings) =
+            names setting
+            |> List.groupBy fst
+            |> List.collect (fun (technique, names) ->
+                names |> List.mapi (fun time (_, name) -> name, (technique, time)))
+
+        let techniques =
+            findings.Runs
+            |> List.filter _.IsFinished
+            |> List.sortBy Tables.rowOrder
+            |> List.map Tables.nameOf
+            |> List.distinct
+
+        let places =
+            findings.Settings
+            |> List.collect (times >> List.map snd)
+            |> List.distinct
+            |> List.sortBy (fun (technique, time) -> time, List.findIndex ((=) technique) techniques)
+
+        [
+            for setting in findings.Settings do
+                let own = times setting |> dict
+
+                setting,
+                fun name ->
+                    match own.TryGetValue name with
+                    | true, place -> List.findIndex ((=) place) places
+                    | _ -> -1
+        ]
 
     let private points (name: string) (technique: int) (points: ChartPoint list) : ChartSeries =
         {
@@ -56,8 +88,8 @@ module Charts =
         ]
 
     /// Scores with their intervals, a figure a level: techniques side by side on each task.
-    let scores (findings: SettingFindings) : Chart list =
-        let techniques = techniques findings
+    let private scores (findings: SettingFindings, placeOf: string -> int) : Chart list =
+        let techniques = names findings |> List.map snd
 
         let ofLevel (level, comparisons: Comparison list) =
             let methods =
@@ -101,7 +133,7 @@ module Charts =
                         comparisons
                         |> List.indexed
                         |> List.choose (point index name)
-                        |> points name (placeOf techniques name))
+                        |> points name (placeOf name))
                 Reference = nan
             }
 
@@ -115,9 +147,8 @@ module Charts =
         |> List.map ofLevel
 
     /// The paper's Figure 1, a figure a level: run time relative to full fine-tuning.
-    let relativeTimes (findings: SettingFindings) : Chart list =
-        let techniques = techniques findings
-        let frame = Tables.figure1In findings.Numbered findings.Runs
+    let private relativeTimes (findings: SettingFindings, placeOf: string -> int) : Chart list =
+        let frame = SpeedUps.figure1In findings.Numbered findings.Runs
         let tasks = List.ofSeq frame.ColumnKeys
 
         let ofLevel (level, cells: (RowKey * string * Cell) list) =
@@ -129,7 +160,7 @@ module Charts =
                 |> List.map (fun (_, task, cell) ->
                     let x = float (List.findIndex ((=) task) tasks) + Chart.dodge index methods.Length
                     ofCell $"{task}: {number (Fixed 2) cell.Mean} times as long" x cell)
-                |> points name (placeOf techniques name)
+                |> points name (placeOf name)
 
             {
                 Name = $"figure1-{fileWord level}" + findings.Suffix
@@ -139,7 +170,7 @@ module Charts =
                     $"Figure 1: run time relative to full fine-tuning, level {level}"
                     + findings.Heading
                 Caption =
-                    "A run's seconds divided by those of full fine-tuning with the same task, level, seed and device; mean over seeds ± standard deviation. Below the dashed line a technique is faster."
+                    "A run's seconds divided by those of full fine-tuning with the same task, level, seed, setting and device; mean over seeds ± standard deviation. Below the dashed line a technique is faster."
                 X = Chart.categories "" tasks
                 Y = Chart.axis "times full fine-tuning"
                 Series = methods |> List.mapi series
@@ -151,9 +182,7 @@ module Charts =
         |> List.map ofLevel
 
     /// Learning curves, a figure a task: score by number of training rows; baselines are lines across.
-    let learningCurves (findings: SettingFindings) : Chart list =
-        let techniques = techniques findings
-
+    let private learningCurves (findings: SettingFindings, placeOf: string -> int) : Chart list =
         let ofTask (column: string, cells: (RowKey * string * Cell) list) =
             let rowsOf (key, _, _) = float (Tables.trainingRows key)
             let trained = cells |> List.filter (fun cell -> rowsOf cell > 0.0)
@@ -170,7 +199,7 @@ module Charts =
                             |> List.map (fun rows -> ofCell "without training" rows cell)
                         | rows -> [ ofCell $"{rows:N0} training rows" rows cell ])
 
-                { points name (placeOf techniques name) curve with
+                { points name (placeOf name) curve with
                     IsJoined = true
                     HasMarkers = group |> List.exists (fun cell -> rowsOf cell > 0.0)
                 }
@@ -203,86 +232,94 @@ module Charts =
     let private costs =
         [ "trainable parameters", Grouped; "seconds", Fixed 1; "peak MiB", Grouped ]
 
-    /// Score against one cost, a figure a comparison and cost, and the front of the two: what no technique beats in both.
-    let fronts (findings: SettingFindings) : Chart list =
-        let techniques = techniques findings
+    /// A technique of a comparison by its score and one cost.
+    let private scoreAndCost (comparison: Comparison) (cost: int) (technique: int) : ChartPoint =
+        let title, style = costs[cost]
 
-        let ofComparison (comparison: Comparison) =
-            let place =
-                $"{Findings.taskOf findings comparison}, {Level.text comparison.Level}".TrimEnd([| ','; ' ' |])
+        let standing, spent =
+            comparison.Standings[technique], comparison.Costs[technique][cost]
 
-            costs
-            |> List.mapi (fun cost (title, style) ->
-                // A logarithmic axis has no place for a baseline, which trains nothing.
-                let drawn =
-                    [| 0 .. comparison.Methods.Length - 1 |]
-                    |> Array.filter (fun technique ->
-                        comparison.Costs[technique][0] > 0.0 && comparison.Costs[technique][cost] > 0.0)
+        let probability = number (Fixed 2) comparison.FrontProbability[technique]
 
-                let point technique =
-                    let standing = comparison.Standings[technique]
-                    let probability = number (Fixed 2) comparison.FrontProbability[technique]
-                    let spent = comparison.Costs[technique][cost] |> number style
+        {
+            X = spent
+            Y = standing.Mean
+            Low = standing.Interval.Low
+            High = standing.Interval.High
+            Label = $"{number style spent} {title}; on the front of score and all costs with probability {probability}"
+            Runs = comparison.Runs[technique]
+        }
 
-                    {
-                        X = comparison.Costs[technique][cost]
-                        Y = standing.Mean
-                        Low = standing.Interval.Low
-                        High = standing.Interval.High
-                        Label = $"{spent} {title}; on the front of score and all costs with probability {probability}"
-                        Runs = comparison.Runs[technique]
-                    }
+    /// The line through the techniques of a comparison that none of the drawn ones beats in score and cost.
+    let private frontLine (comparison: Comparison) (cost: int) (drawn: int list) : ChartSeries =
+        let isOnFront =
+            [|
+                for technique in drawn -> [| comparison.Standings[technique].Mean; -comparison.Costs[technique][cost] |]
+            |]
+            |> Pareto.front
 
-                let isOnFront =
-                    drawn
-                    |> Array.map (fun technique ->
-                        let spent = comparison.Costs[technique][cost]
-                        [| comparison.Standings[technique].Mean; -spent |])
-                    |> Pareto.front
-
-                let front =
-                    Array.zip drawn isOnFront
-                    |> Array.filter snd
-                    |> Array.map (fst >> point >> fun point -> { point with Low = nan; High = nan })
-                    |> Array.sortBy _.X
-                    |> List.ofArray
-
-                {
-                    Name =
-                        $"front-{fileWord (Findings.fileWordOf findings comparison)}-{fileWord (Level.text comparison.Level)}-{fileWord title}"
-                        + findings.Suffix
-                    Group = "front" + findings.Suffix
-                    Choice = $"{place}: {title}"
-                    Title = $"Score and {title}: {place}" + findings.Heading
-                    Caption =
-                        $"Mean score with its 95 %% interval against {title}, the mean over seeds. The line joins what no technique beats in both. Baselines, which train nothing, are left out."
-                    X =
-                        drawn
-                        |> Array.map (fun technique -> comparison.Costs[technique].[cost])
-                        |> List.ofArray
-                        |> Chart.logAxis title
-                    Y = Chart.axis "score"
-                    Series =
-                        { points "front" -1 front with
-                            IsJoined = true
-                            HasMarkers = false
-                        }
-                        :: (drawn
-                            |> Array.map (fun technique ->
-                                let name = comparison.Methods[technique]
-                                points name (placeOf techniques name) [ point technique ])
-                            |> List.ofArray)
-                    Reference = nan
+        let line =
+            List.zip drawn (List.ofArray isOnFront)
+            |> List.filter snd
+            |> List.map (fun (technique, _) ->
+                { scoreAndCost comparison cost technique with
+                    Low = nan
+                    High = nan
                 })
+            |> List.sortBy _.X
 
+        { points "front" -1 line with
+            IsJoined = true
+            HasMarkers = false
+        }
+
+    /// Score against one cost of a comparison, and the front of the two.
+    let private front (findings: SettingFindings, placeOf: string -> int) (comparison: Comparison) (cost: int) : Chart =
+        let title = fst costs[cost]
+
+        let place =
+            $"{Findings.taskOf findings comparison}, {Level.text comparison.Level}".TrimEnd([| ','; ' ' |])
+
+        // A logarithmic axis has no place for a baseline, which trains nothing.
+        let drawn =
+            [ 0 .. comparison.Methods.Length - 1 ]
+            |> List.filter (fun technique ->
+                comparison.Costs[technique][0] > 0.0 && comparison.Costs[technique][cost] > 0.0)
+
+        {
+            Name =
+                $"front-{fileWord (Findings.fileWordOf findings comparison)}-{fileWord (Level.text comparison.Level)}-{fileWord title}"
+                + findings.Suffix
+            Group = "front" + findings.Suffix
+            Choice = $"{place}: {title}"
+            Title = $"Score and {title}: {place}" + findings.Heading
+            Caption =
+                $"Mean score with its 95 %% interval against {title}, the mean over seeds. The line joins what no technique beats in both. Baselines, which train nothing, are left out."
+            X =
+                drawn
+                |> List.map (fun technique -> comparison.Costs[technique].[cost])
+                |> Chart.logAxis title
+            Y = Chart.axis "score"
+            Series =
+                frontLine comparison cost drawn
+                :: [
+                    for technique in drawn do
+                        let name = comparison.Methods[technique]
+                        points name (placeOf name) [ scoreAndCost comparison cost technique ]
+                ]
+            Reference = nan
+        }
+
+    /// Score against one cost, a figure a comparison and cost, and the front of the two: what no technique beats in both.
+    let private fronts (findings: SettingFindings, placeOf: string -> int) : Chart list =
         findings.Comparisons
-        |> List.collect ofComparison
+        |> List.collect (fun comparison -> costs |> List.mapi (fun cost _ -> front (findings, placeOf) comparison cost))
         |> List.filter (fun figure -> figure.Series.Length > 1)
 
     /// Every figure of a report.
     let all (findings: Findings) : Chart list =
         [
-            for setting in findings.Settings do
+            for setting in numbered findings do
                 yield! scores setting
                 yield! relativeTimes setting
                 yield! learningCurves setting

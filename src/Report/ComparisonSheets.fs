@@ -77,9 +77,11 @@ module ComparisonSheets =
                 && comparison.Level = level
                 && Findings.rowsOf findings comparison = rows)
 
+        let baselines, tuned =
+            findings.Runs |> List.partition (fun run -> run.Experiment.Level.IsNone)
+
         let places =
-            findings.Runs
-            |> List.filter (fun run -> run.Experiment.Level.IsSome)
+            tuned
             |> List.groupBy (fun run ->
                 run.Experiment.Task, run.Experiment.Level, (Settings.first findings.Numbered run).Rows)
             |> List.sortBy (fun ((task, level, rows), _) ->
@@ -88,7 +90,14 @@ module ComparisonSheets =
         let row ((task, level, rows), runs) =
             match compared (task, level, rows) with
             | Some comparison -> bestCompared findings comparison
-            | None -> bestUncompared findings (Findings.titleOf findings task rows) level runs
+            | None ->
+                // Baselines stand beside every level.
+                let baselines =
+                    baselines
+                    |> List.filter (fun run ->
+                        run.Experiment.Task = task && (Settings.first findings.Numbered run).Rows = rows)
+
+                bestUncompared findings (Findings.titleOf findings task rows) level (baselines @ runs)
 
         Sheet.create
             ("best" + findings.Suffix)

@@ -16,6 +16,13 @@ module Report =
         let findings =
             { findings with
                 Damaged = findings.Damaged @ damaged
+                // A file is named once.
+                Settings =
+                    findings.Settings
+                    |> List.map (fun setting ->
+                        { setting with
+                            NotCompared = setting.NotCompared |> List.map (Predictions.withoutFiles damaged)
+                        })
             }
 
         {
@@ -80,24 +87,6 @@ module Report =
         |> String.concat "\n\n"
         |> fun text -> text + "\n"
 
-    /// The list of the files that a report is made of, by their paths in its folder.
-    let private manifest = "manifest.txt"
-
-    /// What an earlier report into the folder wrote. A line that leads out of the folder is none of its files.
-    let private earlier (output: string) : string list =
-        let root = Path.GetFullPath output + string Path.DirectorySeparatorChar
-
-        let isWithin (line: string) =
-            let path = Path.GetFullPath(Path.Combine(output, line))
-            path.StartsWith(root, StringComparison.Ordinal) && File.Exists path
-
-        match Path.Combine(output, manifest) with
-        | path when File.Exists path -> File.ReadAllLines path |> Array.filter isWithin |> List.ofArray
-        | _ -> []
-
-    let private writeManifest (output: string) (files: string list) =
-        Files.writeAtomically (Path.Combine(output, manifest)) (String.Join("\n", List.sort files) + "\n")
-
     /// The files of a report, each with what writes it into its folder.
     let private files (output: string) (content: ReportContent) : (string list * (unit -> unit)) list =
         let text (name: string) (make: unit -> string) =
@@ -117,16 +106,15 @@ module Report =
         ]
 
     /// Writes `report.md`, `report.html`, `tables/*.csv`, `tables/*.tex` and `figures/*.png`, `*.svg` into a folder, and
-    /// their list, `manifest.txt`. What the list of an earlier report names and this one does not write is deleted, nothing
-    /// else.
+    /// their list (`Manifest`). What an earlier report wrote and this one does not write is deleted, nothing else.
     let write (output: string) (content: ReportContent) : unit =
         for folder in [ ""; "tables"; "figures" ] do
             Files.createFolder (Path.Combine(output, folder))
 
-        let files, before = files output content, earlier output
+        let files, before = files output content, Manifest.read output
         let names = files |> List.collect fst
         // Both lists first: a report that is stopped half-way leaves no file behind that nobody knows of.
-        writeManifest output (List.distinct (before @ names))
+        Manifest.write output (before @ names)
 
         for _, write in files do
             write ()
@@ -134,4 +122,4 @@ module Report =
         for name in List.except names before do
             File.Delete(Path.Combine(output, name))
 
-        writeManifest output names
+        Manifest.write output names

@@ -37,12 +37,6 @@ module Sample =
     /// JSON around each answer and row.
     let private overhead = 24
 
-    let private tryRead (folder: string) (run: Run) : Result<Prediction[], string> =
-        try
-            Ok(Predictions.read (Run.predictionsPath folder run.Experiment))
-        with UserError problem ->
-            Error problem
-
     /// Evenly spread places: `count` of `all`.
     let private spread (count: int) (all: 'a[]) : 'a[] =
         if count >= all.Length then
@@ -55,10 +49,7 @@ module Sample =
         let predictions =
             runs
             |> List.groupBy (fun run -> run.Experiment.Seed, run.Experiment.Data)
-            |> List.choose (
-                snd
-                >> List.tryPick (tryRead folder >> Result.toOption >> Option.filter (Array.isEmpty >> not))
-            )
+            |> List.choose (snd >> List.tryPick (Predictions.tryOf folder >> Result.toOption))
             |> Array.concat
 
         let size =
@@ -97,7 +88,7 @@ module Sample =
         let damaged =
             runs
             |> List.choose (fun run ->
-                match tryRead folder run with
+                match Predictions.tryOf folder run with
                 | Error problem -> Some problem
                 | Ok predictions ->
                     for prediction in predictions do
@@ -127,8 +118,8 @@ module Sample =
         },
         damaged
 
-    /// The samples of all tasks within a budget of characters, and a line for each predictions file that is missing or
-    /// damaged.
+    /// The samples of all tasks within a budget of characters, and a line for each predictions file that is missing,
+    /// damaged or empty.
     let read (budget: int) (findings: Findings) : TaskSample list * string list =
         let finished = findings.Runs |> List.filter _.IsFinished
 

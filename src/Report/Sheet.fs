@@ -119,10 +119,6 @@ module Sheet =
     let private texts (sheet: Sheet) =
         List.map _.Heading sheet.Columns :: List.map (List.map _.Text) sheet.Rows
 
-    /// Whether it has a cell that no run gives.
-    let hasMissing (sheet: Sheet) : bool =
-        sheet.Rows |> List.exists (List.exists _.IsMissing)
-
     let toMarkdown (sheet: Sheet) : string =
         texts sheet |> Render.markdownOf (sheet.Columns |> List.map _.IsNumber)
 

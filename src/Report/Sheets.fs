@@ -12,7 +12,7 @@ module Sheets =
     let private hasCurves (runs: Run list) =
         runs |> List.choose _.Experiment.Level |> List.distinct |> List.length |> (<) 1
 
-    /// Which of `Tables.all` say something that Table 1 does not.
+    /// Which of `AllTables.all` say something that Table 1 does not.
     let private isUseful (runs: Run list) (name: string) =
         match name with
         | "table2" -> hasPlaces runs
@@ -26,13 +26,14 @@ module Sheets =
         | "table3" -> "One figure a technique, whatever task, level or seed."
         | "speedups" ->
             "1 - full fine-tuning's seconds / the other techniques' mean seconds, for each seed; negative where full fine-tuning is slower."
-        | "figure1" -> "Seconds divided by those of full fine-tuning with the same task, level, seed and device."
+        | "figure1" ->
+            "Seconds divided by those of full fine-tuning with the same task, level, seed, setting and device."
         | _ -> "Mean over seeds, ± sample standard deviation."
 
     /// The paper's tables and figures of one setting, as far as there are runs for them.
     let ofPaper (findings: SettingFindings) : Sheet list =
         [
-            for name, title, style, make in Tables.all do
+            for name, title, style, make in AllTables.all do
                 let frame = make findings.Numbered findings.Runs
 
                 let mark: RowKey -> string -> Cell -> string =

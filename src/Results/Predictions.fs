@@ -42,14 +42,31 @@ module Predictions =
         | :? IOException
         | :? UnauthorizedAccessException as error -> userError $"{path} cannot be read: {error.Message}"
 
-    /// The predictions of a run in a folder of results, or why there are none.
+    /// The predictions of a run in a folder of results, one at least, or why there are none; the cause names the file.
     let tryOf (results: string) (run: Run) : Result<Prediction[], string> =
+        let path = Run.predictionsPath results run.Experiment
+
         try
-            match read (Run.predictionsPath results run.Experiment) with
-            | [||] -> Error "it has no predictions: its file is empty."
+            match read path with
+            | [||] -> Error $"{path}: the result has no predictions, its file is empty."
             | predictions -> Ok predictions
         with UserError cause ->
             Error cause
+
+    /// A line for each finished run whose predictions file is missing, damaged or empty.
+    let problems (results: string) (runs: Run list) : string list =
+        runs
+        |> List.filter _.IsFinished
+        |> List.choose (fun run ->
+            match tryOf results run with
+            | Ok _ -> None
+            | Error cause -> Some cause)
+
+    /// What could not be compared, without the files of `problems`, which are named elsewhere: a baseline's file stands
+    /// behind every level.
+    let withoutFiles (problems: string list) (cause: string) : string =
+        (cause, problems)
+        ||> List.fold (fun cause problem -> cause.Replace(problem, "its predictions could not be read."))
 
     /// How a run is named where its predictions are spoken of.
     let name (run: Run) : string =

@@ -196,6 +196,9 @@ module Render =
             | '…' -> "\\ldots{}"
             | '³' -> "\\textsuperscript{3}"
             | '§' -> "\\S{}"
+            // A line that begins with a bracket would be the argument of the \\ or \midrule before it.
+            | '[' -> "{[}"
+            | ']' -> "{]}"
             | '\n'
             | '\r' -> " "
             | '&'

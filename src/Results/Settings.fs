@@ -15,7 +15,7 @@ type Setting =
         /// The preset of training and what replaces its values; "" for a baseline.
         Training: string
         Device: string
-        /// Which version of its task's rows, from 1: another fingerprint, other files or another number of test rows.
+        /// Which version of its task's rows, from 1: other files, other rows in them or another number of test rows.
         Rows: int
     }
 
@@ -56,15 +56,31 @@ module Setting =
 
 [<RequireQualifiedAccess>]
 module Settings =
-    /// The files that a run's rows came from: the same for every seed, unlike the counts after them.
-    let private files (run: Run) : string =
+    /// The files that a run's rows came from, with the digests of their rows: the same for every seed and level, unlike the
+    /// counts after them.
+    let private files (run: Run) : string list =
         run.Source.Split "; "
         |> Array.filter (fun words ->
             [ "training"; "validation"; "testing" ]
             |> List.exists (fun use' -> words.EndsWith $" for {use'}"))
-        |> String.concat "; "
+        |> List.ofArray
+
+    /// Whether a run says what its files held. Older results name their files only.
+    let private hasDigest (run: Run) : bool =
+        files run |> List.exists _.Contains(" rows, digest ")
+
+    /// The files' names of a run with digests, each with what it held.
+    let private contents (run: Run) : (string * string) list =
+        files run
+        |> List.map (fun words ->
+            match words.LastIndexOf " (" with
+            | -1 -> words, ""
+            | place -> words.Substring(0, place), words.Substring place)
 
     // Which version of a task's rows
+
+    /// What tells versions apart: how often the rows had changed before (0 with digests), files, number of test rows.
+    type private Version = int * string list * int
 
     /// When a fingerprint was first seen; the fingerprint itself decides between equal times.
     let private firstSeen (runs: Run list) : Map<string, string * string> =
@@ -93,25 +109,79 @@ module Settings =
             | last :: _ when before < last -> found
             | _ -> after :: found)
 
-    /// The version of the rows of each run of one task, from 1.
-    let private versions (runs: Run list) : (Run * int) list =
-        let finished = runs |> List.filter _.IsFinished
+    /// The version of each finished run of one task. Digests in the results tell it. For older results without, the moments
+    /// of `changes` do, which is a guess: it takes one seed and level that ran on both versions, and finish times in the order
+    /// of the runs. Older results are of a version with digests where the fingerprint of their rows is that of a run that
+    /// has them; so are those that the guess puts beside such a one.
+    let private versionOf (finished: Run list) : Run -> Version =
+        let digested, older = finished |> List.partition hasDigest
         let seen = firstSeen finished
         let changes = changes seen finished
 
-        let rows (run: Run) =
+        let own (run: Run) : Version =
             let changed =
-                changes |> List.filter (fun change -> change <= seen[run.Experiment.Data])
+                if hasDigest run then
+                    0
+                else
+                    changes
+                    |> List.filter (fun change -> change <= seen[run.Experiment.Data])
+                    |> List.length
 
-            changed.Length, files run, run.TestRows
+            changed, files run, run.TestRows
 
-        // Another level may have other files; where no level has two, there is one version.
-        let isOne =
+        /// The keys that lead to one version with digests.
+        let unambiguous (versions: ('key * Version) list) : Map<'key, Version> =
+            versions
+            |> List.distinct
+            |> List.groupBy fst
+            |> List.choose (function
+                | key, [ _, only ] -> Some(key, only)
+                | _ -> None)
+            |> Map.ofList
+
+        let byRows =
+            digested |> List.map (fun run -> run.Experiment.Data, own run) |> unambiguous
+
+        let byGuess =
+            older
+            |> List.choose (fun run ->
+                byRows.TryFind run.Experiment.Data
+                |> Option.map (fun version -> own run, version))
+            |> unambiguous
+
+        fun run ->
+            if hasDigest run then
+                own run
+            else
+                byRows.TryFind run.Experiment.Data
+                |> Option.orElse (byGuess.TryFind(own run))
+                |> Option.defaultWith (fun () -> own run)
+
+    /// Whether finished runs of one task are of one version. Another level may have other files; where no level has two
+    /// versions and no file, by its digest, has held other rows, there is one.
+    let private isOneVersion (versionOf: Run -> Version) (finished: Run list) : bool =
+        let areSame (values: 'value list) = List.length (List.distinct values) = 1
+
+        (finished
+         |> List.groupBy _.Experiment.Level
+         |> List.forall (snd >> List.map versionOf >> areSame))
+        && (finished
+            |> List.filter hasDigest
+            |> List.collect contents
+            |> List.groupBy fst
+            |> List.forall (snd >> areSame))
+
+    /// The version of the rows of each run of one task, from 1, in the order of their first runs.
+    let private versions (runs: Run list) : (Run * int) list =
+        let finished = runs |> List.filter _.IsFinished
+        let versionOf = versionOf finished
+        let isOne = isOneVersion versionOf finished
+
+        let known =
             finished
-            |> List.groupBy _.Experiment.Level
-            |> List.forall (fun (_, runs) -> runs |> List.distinctBy rows |> List.length |> (=) 1)
-
-        let known = finished |> List.map rows |> List.distinct |> List.sort
+            |> List.groupBy versionOf
+            |> List.sortBy (fun (version, runs) -> runs |> List.map _.FinishedAt |> List.min, version)
+            |> List.map fst
 
         let version (run: Run) =
             // A failed run may not say what its rows were; a finished one of the same fingerprint does.
@@ -120,8 +190,8 @@ module Settings =
                 |> List.tryFind (fun other -> other.Experiment.Data = run.Experiment.Data)
             with
             | _ when isOne -> 1
-            | _ when run.IsFinished -> 1 + List.findIndex ((=) (rows run)) known
-            | Some other -> 1 + List.findIndex ((=) (rows other)) known
+            | _ when run.IsFinished -> 1 + List.findIndex ((=) (versionOf run)) known
+            | Some other -> 1 + List.findIndex ((=) (versionOf other)) known
             | None -> 1
 
         runs |> List.map (fun run -> run, version run)
@@ -175,51 +245,55 @@ module Settings =
 
     let private wordsIf (isTrue: bool) (words: string) = if isTrue then words else ""
 
-    /// The settings of runs, in the order of tables, then of the first run; the order of the list changes nothing.
-    let ofRuns (runs: Run list) : Settings =
+    /// Each run with its own setting; a baseline's has no training.
+    let private own (runs: Run list) : (Run * Setting) list =
         let training = trainings runs
 
-        let settings =
-            runs
-            |> List.groupBy _.Experiment.Task
-            |> List.collect (snd >> versions)
-            |> List.map (fun (run, rows) ->
-                let experiment = run.Experiment
+        runs
+        |> List.groupBy _.Experiment.Task
+        |> List.collect (snd >> versions)
+        |> List.map (fun (run, rows) ->
+            let experiment = run.Experiment
 
-                run,
-                {
-                    Model = experiment.Model
-                    Precision = experiment.Precision
-                    Limits =
-                        $"inputs of {experiment.InputLimit} and targets of {experiment.TargetLimit} tokens"
-                        |> wordsIf (experiment.InputLimit > 0)
-                    Decoding =
-                        (if experiment.Beams = 1 then
-                             "greedy"
-                         else
-                             $"{experiment.Beams} beams")
-                        |> wordsIf (experiment.Beams > 0)
-                    Training = training run
-                    Device = run.Device
-                    Rows = rows
-                })
+            run,
+            {
+                Model = experiment.Model
+                Precision = experiment.Precision
+                Limits =
+                    $"inputs of {experiment.InputLimit} and targets of {experiment.TargetLimit} tokens"
+                    |> wordsIf (experiment.InputLimit > 0)
+                Decoding =
+                    (if experiment.Beams = 1 then
+                         "greedy"
+                     else
+                         $"{experiment.Beams} beams")
+                    |> wordsIf (experiment.Beams > 0)
+                Training = training run
+                Device = run.Device
+                Rows = rows
+            })
 
-        let tuned =
-            settings |> List.map snd |> List.filter (fun setting -> setting.Training <> "")
+    /// The settings that each run stands for: its own, or those that add a training to a baseline's.
+    let private stoodFor (own: (Run * Setting) list) : (Run * Setting list) list =
+        let trained =
+            own
+            |> List.map snd
+            |> List.distinct
+            |> List.filter (fun setting -> setting.Training <> "")
 
-        /// The settings that a run stands for.
-        let standsFor (setting: Setting) =
-            if setting.Training <> "" then
-                [ setting ]
-            else
-                match tuned |> List.filter (fun other -> { other with Training = "" } = setting) with
-                | [] -> [ setting ]
-                | others -> List.distinct others
+        own
+        |> List.map (fun (run, setting) ->
+            match trained |> List.filter (fun other -> { other with Training = "" } = setting) with
+            | _ :: _ as others when setting.Training = "" -> run, others
+            | _ -> run, [ setting ])
+
+    /// The settings of runs, in the order of tables, then of the first run; the order of the list changes nothing.
+    let ofRuns (runs: Run list) : Settings =
+        let stoodFor = own runs |> stoodFor
 
         let all =
-            settings
-            |> List.collect (fun (run, setting) ->
-                standsFor setting |> List.map (fun setting -> setting, run.FinishedAt))
+            stoodFor
+            |> List.collect (fun (run, settings) -> settings |> List.map (fun setting -> setting, run.FinishedAt))
             |> List.groupBy fst
             |> List.sortBy (fun (setting, group) ->
                 Setting.table setting, group |> List.map snd |> List.min, setting.Training = "", setting)
@@ -229,8 +303,8 @@ module Settings =
         // By reference: the same result may be in other words elsewhere.
         let numbers = Dictionary<Run, int list>(HashIdentity.Reference)
 
-        for run, setting in settings do
-            numbers[run] <- standsFor setting |> List.map (fun setting -> number[setting]) |> List.sort
+        for run, settings in stoodFor do
+            numbers[run] <- settings |> List.map (fun setting -> number[setting]) |> List.sort
 
         {
             All = all

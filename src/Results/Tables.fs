@@ -84,7 +84,7 @@ module Tables =
         |> List.sortBy fst
 
     /// A frame of values: the row, the column, the ids of the runs behind the value, the value.
-    let private frameOf
+    let internal frameOf
         (rows: 'row list)
         (columns: string list)
         (values: ('row * string * (string list * float)) list)
@@ -107,19 +107,22 @@ module Tables =
             name, Series.ofOptionalObservations (rows |> List.map (fun row -> row, cell row |> OptionalValue.asOption)))
         |> Frame.ofColumns
 
-    let private byTask (runs: Placed list) =
+    let internal byTask (runs: Placed list) =
         runs
         |> List.sortBy (fun placed -> taskOrder placed.Run.Experiment.Task, placed.Run.Experiment.Task)
 
-    /// The table of some columns of each run: rows by `name`, columns in the order of tasks.
-    let private table
+    /// The table of some columns of each run that `isShown`: rows by `name`, columns in the order of tasks. Names are marked
+    /// as among all of the runs, so that every table of them names alike.
+    let internal table
+        (isShown: Placed -> bool)
         (name: Placed -> string)
         (columnsOf: Placed -> (string * float) list)
         (settings: Settings)
         (runs: Placed list)
         : Frame<RowKey, string> =
-        let runs = runs |> List.filter _.Run.IsFinished
-        let mark = runs |> List.map _.Run |> Settings.mark settings
+        let finished = runs |> List.filter _.Run.IsFinished
+        let mark = finished |> List.map _.Run |> Settings.mark settings
+        let runs = finished |> List.filter isShown
 
         let key placed : RowKey =
             name placed + mark placed.Run, levelName placed.Run.Experiment
@@ -143,7 +146,7 @@ module Tables =
         Method.name placed.Run.Experiment.Method
 
     /// The method with its place, where that is not all of its own sites.
-    let private placedName (placed: Placed) =
+    let internal placedName (placed: Placed) =
         if placed.Placement = Placed.allLayers then
             methodName placed
         else
@@ -158,7 +161,7 @@ module Tables =
         let mark = Settings.mark settings shown
         fun run -> nameOf run + mark run
 
-    let private taskTitle (placed: Placed) = title placed.Run.Experiment.Task
+    let internal taskTitle (placed: Placed) = title placed.Run.Experiment.Task
 
     let private scoreColumn (placed: Placed) =
         $"{taskTitle placed} ({metricTitle placed.Run.Metric})"
@@ -171,11 +174,8 @@ module Tables =
         |> List.filter run.Scores.ContainsKey
         |> List.map (fun metric -> $"{taskTitle placed} ({metricTitle metric})", run.Scores[metric])
 
-    let private isTuned (placed: Placed) =
+    let internal isTuned (placed: Placed) =
         not (Method.isBaseline placed.Run.Experiment.Method)
-
-    let private tuned (runs: Run list) =
-        runs |> Placed.ofRuns |> List.filter isTuned
 
     let private ofPlaced (placed: Placed list) : Settings =
         placed |> List.map _.Run |> Settings.ofRuns
@@ -183,7 +183,7 @@ module Tables =
     /// Table 1: the mean score over seeds of each technique at each level (rows) on each task (columns), with the
     /// baselines on top. The runs must be of one setting (`bySetting`); failed ones are left out.
     let table1In (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
-        runs |> Placed.ofRuns |> table placedName scores settings
+        runs |> Placed.ofRuns |> table (fun _ -> true) placedName scores settings
 
     /// `table1In` with the settings of these runs.
     let table1 (runs: Run list) : Frame<RowKey, string> = table1In (Settings.ofRuns runs) runs
@@ -191,8 +191,8 @@ module Tables =
     /// Table 2: the score of each technique at each place in the model (rows: `lora, later layers`) on each task.
     let table2In (settings: Settings) (runs: Placed list) : Frame<RowKey, string> =
         runs
-        |> List.filter isTuned
         |> table
+            isTuned
             (fun placed -> $"{methodName placed}, {placed.Placement}")
             (fun placed -> [ scoreColumn placed, placed.Run.Score ])
             settings
@@ -252,8 +252,9 @@ module Tables =
 
     /// Table 4: the epoch with the lowest validation loss, and the whole run's seconds.
     let table4In (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
-        tuned runs
+        Placed.ofRuns runs
         |> table
+            isTuned
             placedName
             (fun placed ->
                 [
@@ -273,8 +274,8 @@ module Tables =
 
     /// Table 5: score per 100,000 trainable parameters.
     let table5In (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
-        tuned runs
-        |> table placedName (fun placed -> [ taskTitle placed, perParameters placed.Run ]) settings
+        Placed.ofRuns runs
+        |> table isTuned placedName (fun placed -> [ taskTitle placed, perParameters placed.Run ]) settings
 
     /// `table5In` with the settings of these runs.
     let table5 (runs: Run list) : Frame<RowKey, string> = table5In (Settings.ofRuns runs) runs
@@ -287,128 +288,16 @@ module Tables =
 
     /// Table 6: score per minute of run time.
     let table6In (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
-        tuned runs
-        |> table placedName (fun placed -> [ taskTitle placed, perMinute placed.Run ]) settings
+        Placed.ofRuns runs
+        |> table isTuned placedName (fun placed -> [ taskTitle placed, perMinute placed.Run ]) settings
 
     /// `table6In` with the settings of these runs.
     let table6 (runs: Run list) : Frame<RowKey, string> = table6In (Settings.ofRuns runs) runs
 
-    /// The runs and seconds of full fine-tuning with the same task, level and seed on the same device: those of the run's
-    /// own setting, or of the only one there is. With several other settings there is nothing to divide by.
-    let private besideFull (settings: Settings) (runs: Placed list) : Placed -> string list * float =
-        let place (run: Run) =
-            let table = Settings.first settings run |> Setting.table
-            run.Experiment.Task, run.Experiment.Level, run.Experiment.Seed, run.Device, table
-
-        let full =
-            runs
-            |> List.map _.Run
-            |> List.filter (fun run -> run.Experiment.Method = Tuned FullFineTuning && run.IsFinished)
-            |> List.groupBy place
-            |> dict
-
-        let seconds (run: Run) = [ run.Id ], run.Timing.Total
-
-        fun placed ->
-            match full.TryGetValue(place placed.Run) with
-            | true, [ only ] -> seconds only
-            | true, several ->
-                match
-                    several
-                    |> List.filter (fun run -> settings.Numbers run = settings.Numbers placed.Run)
-                with
-                | [ own ] -> seconds own
-                | _ -> [], nan
-            | _ -> [], nan
-
-    /// Figure 1: a run's seconds divided by those of full fine-tuning with the same task, level and seed on the same device.
-    let figure1In (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
-        let placed = tuned runs
-        let full = besideFull settings placed
-
-        placed
-        |> table placedName (fun placed -> [ taskTitle placed, placed.Run.Timing.Total / snd (full placed) ]) settings
-
-    /// `figure1In` with the settings of these runs.
-    let figure1 (runs: Run list) : Frame<RowKey, string> = figure1In (Settings.ofRuns runs) runs
-
-    /// The mean speed-ups of §3.2: 1 - full fine-tuning's seconds / the mean seconds of the other techniques, for each
-    /// seed, then the mean over seeds. A seed of which full fine-tuning is missing, or a technique that other seeds have,
-    /// is left out, so that every mean is over the same techniques.
-    let speedUpsIn (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
-        // Techniques at other places than their own belong to Table 2.
-        let placed =
-            tuned runs
-            |> List.filter (fun placed ->
-                placed.Run.IsFinished && placed.Run.Experiment.Placement = Placement.everywhere)
-
-        let full = besideFull settings placed
-
-        let ofLevel ((task: string, level), group: Placed list) =
-            let others =
-                group
-                |> List.filter (fun placed ->
-                    placed.Run.Experiment.Method <> Tuned FullFineTuning
-                    && not (Double.IsNaN placed.Run.Timing.Total))
-
-            // A technique with several settings: each setting is a row.
-            let mark =
-                let isOnce =
-                    others
-                    |> List.distinctBy (fun placed -> placed.Run.Experiment.Method, settings.Numbers placed.Run)
-                    |> List.countBy _.Run.Experiment.Method
-                    |> List.forall (snd >> (=) 1)
-
-                if isOnce then
-                    fun _ -> ""
-                else
-                    others |> List.map _.Run |> Settings.mark settings
-
-            [
-                for mark, others in others |> List.groupBy (fun placed -> mark placed.Run) do
-                    let techniques = others |> List.distinctBy _.Run.Experiment.Method |> List.length
-
-                    for _, seed in
-                        others
-                        |> List.groupBy (fun placed -> placed.Run.Experiment.Seed, placed.Run.Device) do
-                        if seed.Length = techniques then
-                            let key: RowKey = "full fine-tuning's speed-up" + mark, Level.text level
-                            let fullIds, seconds = full seed.Head
-                            let ids = fullIds @ (seed |> List.map _.Run.Id)
-                            key, title task, (ids, 1.0 - seconds / (seed |> List.averageBy _.Run.Timing.Total))
-            ]
-
-        let groups =
-            placed
-            |> byTask
-            |> List.groupBy (fun placed -> placed.Run.Experiment.Task, placed.Run.Experiment.Level)
-
-        let values = groups |> List.collect ofLevel
-
-        let rows =
-            groups
-            |> List.choose (fun ((_, level), _) -> level)
-            |> List.distinct
-            |> List.sortBy Level.rows
-            |> List.collect (fun level ->
-                match
-                    values
-                    |> List.map (fun (key, _, _) -> key)
-                    |> List.filter (fun (_, at) -> at = Level.name level)
-                    |> List.distinct
-                with
-                | [] -> [ "full fine-tuning's speed-up", Level.name level ]
-                | keys -> List.sort keys)
-
-        frameOf rows (groups |> List.map (fun ((task, _), _) -> title task) |> List.distinct) values
-
-    /// `speedUpsIn` with the settings of these runs.
-    let speedUps (runs: Run list) : Frame<RowKey, string> = speedUpsIn (Settings.ofRuns runs) runs
-
     /// The peak memory of each run, in MiB.
     let memoryIn (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
-        tuned runs
-        |> table placedName (fun placed -> [ taskTitle placed, known (int placed.Run.PeakMemoryMiB) ]) settings
+        Placed.ofRuns runs
+        |> table isTuned placedName (fun placed -> [ taskTitle placed, known (int placed.Run.PeakMemoryMiB) ]) settings
 
     /// `memoryIn` with the settings of these runs.
     let memory (runs: Run list) : Frame<RowKey, string> = memoryIn (Settings.ofRuns runs) runs
@@ -479,24 +368,6 @@ module Tables =
             for run in runs do
                 if not run.IsFinished then
                     $"failed: {run.Experiment.Task}, {Experiment.rowName run.Experiment}, seed {run.Experiment.Seed}: {run.Error}"
-        ]
-
-    /// Every table and figure that needs runs only: name, heading, how its numbers are written, function.
-    let all: (string * string * NumberStyle * (Settings -> Run list -> Frame<RowKey, string>)) list =
-        [
-            "table1", "Table 1: score", Fixed 4, table1In
-            "table2",
-            "Table 2: score by place in the model",
-            Fixed 4,
-            (fun settings -> Placed.ofRuns >> table2In settings)
-            "table3", "Table 3: trainable parameters", Plain 4, (fun _ -> Placed.ofRuns >> table3)
-            "table4", "Table 4: epoch of convergence; seconds of run time", Plain 1, table4In
-            "table5", "Table 5: score per 100,000 trainable parameters", Significant 4, table5In
-            "table6", "Table 6: score per minute of run time", Significant 4, table6In
-            "figure1", "Figure 1: run time relative to full fine-tuning", Fixed 2, figure1In
-            "speedups", "§3.2: mean speed-up of full fine-tuning over the other techniques", Percent, speedUpsIn
-            "memory", "Peak memory in MiB", Grouped, memoryIn
-            "learning-curves", "Learning curves: score by number of training rows", Fixed 4, learningCurvesIn
         ]
 
     /// Table 1 of every setting among the runs, with its notes, as text for people.
