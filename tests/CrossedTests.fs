@@ -68,6 +68,31 @@ let private facts =
                 let test = Crossed.difference 0.95 seeds (Array.create 3 (Array.zeroCreate 4))
                 near (max (Distribution.studentTail 2 t) 0.125) test.P "P"
 
+            testCase "the scatter of seeds over all techniques: a two-way analysis of variance"
+            <| fun () ->
+                let constant = Array.map (Array.create 4)
+
+                let techniques =
+                    [|
+                        constant [| 0.1; 0.2; 0.6 |]
+                        constant [| 0.3; 0.2; 0.4 |]
+                        constant [| 0.5; 0.5; 0.5 |]
+                    |]
+
+                // The third is the same for every seed.
+                match Crossed.scatter techniques with
+                | Some scatter ->
+                    Expect.equal scatter.Freedom 2 "(2 - 1) (3 - 1)"
+                    let differences = [| -0.2; 0.0; 0.2 |]
+
+                    near
+                        (Statistics.deviation differences ** 2.0)
+                        scatter.Variance
+                        "that of two techniques' differences"
+                | None -> failtest "there are two"
+
+                Expect.isNone (Crossed.scatter techniques[1..]) "one technique that varies"
+
             testCase "seeds of different rows: the mean is that of the seeds' means, each row weighing as in them"
             <| fun () ->
                 let scores = [| [| 1.0; 1.0; nan; nan; nan |]; [| nan; 0.0; 0.0; 0.0; 0.0 |] |]
@@ -218,6 +243,36 @@ let private simulations =
                         |> Array.exists (fun mark -> not mark.IsTied)
 
                     inside 0.0 0.06 (share 300 isOneBehind) $"seeds {ofSeed}"
+
+            testCase "a technique that seeds scatter three times as far is called behind seldom, too"
+            <| fun () ->
+                let next = uniform 28UL
+
+                let isOneBehind _ =
+                    let rows = around next 0.5 0.2 100
+
+                    Array.init 8 (fun name ->
+                        let effect = if name = 0 then 0.09 else 0.03
+                        $"{name}", graded next rows (normal next effect 3))
+                    |> Standings.tiedWithBest 0.05 50 1UL
+                    |> Array.exists (fun mark -> not mark.IsTied)
+
+                inside 0.0 0.08 (share 300 isOneBehind) "of 8"
+
+            testCase "eight techniques of three seeds: a clear difference and a baseline are told from the best"
+            <| fun () ->
+                let next = uniform 29UL
+                let rows = around next 0.4 0.1 300
+
+                let marks =
+                    Array.init 8 (fun name ->
+                        let lead = if name = 0 then 0.25 else 0.0
+                        $"{name}", graded next rows (normal next 0.03 3 |> Array.map ((+) lead)))
+                    |> Array.append [| "baseline", Array.create 3 (Array.create 300 0.0) |]
+                    |> Standings.tiedWithBest 0.05 50 1UL
+
+                for mark in marks do
+                    Expect.equal mark.IsTied (mark.Name = "0") mark.Name
 
             testCase "intervals of the difference cover it, and P is below 5 % just where the interval leaves out 0"
             <| fun () ->

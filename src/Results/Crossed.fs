@@ -27,6 +27,15 @@ type CrossedMean =
     /// Of the mean, over other seeds and other rows.
     member crossed.Variance: float = crossed.SeedVariance + crossed.RowVariance
 
+/// How far seeds part two techniques that are equally good, from all techniques of a comparison.
+type SeedScatter =
+    {
+        /// The variance of the difference that one seed makes between two techniques.
+        Variance: float
+        /// Its degrees of freedom.
+        Freedom: int
+    }
+
 /// Several seeds on test rows: what holds for other seeds and other rows than those of the runs. Scores are given by seed,
 /// then by row, `nan` where a seed's test did not have the row.
 ///
@@ -159,10 +168,40 @@ module Crossed =
                 High = crossed.Mean + half
             }
 
-    /// Two techniques on the same seeds and rows: a seed draws the same training rows for both, so what it does to both is
-    /// taken out. P is never below that of the exact sign test of the rows that differ, all on one side: a handful of rows
-    /// proves nothing, even where they vary in nothing.
-    let difference (level: float) (left: float[][]) (right: float[][]) : PairedTest =
+    /// What of the seeds' means neither the technique nor the seed explains, over all techniques: the residual of a two-way
+    /// analysis of variance, twice it for a difference, with (techniques - 1) (seeds - 1) degrees of freedom. Techniques
+    /// that are the same for every seed, as baselines are, say nothing of it. None where fewer than two others are left.
+    let scatter (techniques: float[][][]) : SeedScatter option =
+        let means =
+            techniques
+            |> Array.map seedMeans
+            |> Array.filter (fun means -> means |> Array.exists ((<>) means[0]))
+
+        if means.Length < 2 then
+            None
+        else
+            let centred =
+                means
+                |> Array.map (fun means ->
+                    let middle = Statistics.orderlessMean means
+                    means |> Array.map (fun mean -> mean - middle))
+
+            let ofSeed = centred |> Array.transpose |> Array.map Array.average
+
+            let squares =
+                centred
+                |> Array.collect (Array.map2 (fun common own -> (own - common) ** 2.0) ofSeed)
+
+            let freedom = (means.Length - 1) * (means[0].Length - 1)
+
+            Some
+                {
+                    Variance = 2.0 * Array.sum (Array.sort squares) / float freedom
+                    Freedom = freedom
+                }
+
+    /// The difference of two techniques' means with its variances, and the rows that differ.
+    let private compared (left: float[][]) (right: float[][]) : CrossedMean * int =
         Demand.paired left right
         Array.iter2 Demand.paired left right
         let differences = Array.map2 (Array.map2 (-)) left right
@@ -170,8 +209,39 @@ module Crossed =
         if Array.exists2 (Array.exists2 (fun a b -> isMissing a <> isMissing b)) left right then
             invalidArg (nameof right) "the two sides have different rows of a seed"
 
-        let crossed = mean differences
-        let unequal = rowMeans differences |> Array.filter ((<>) 0.0) |> Array.length
+        mean differences, rowMeans differences |> Array.filter ((<>) 0.0) |> Array.length
+
+    /// P of a difference and the number of rows that differ, with this tail beyond so many standard errors.
+    let private pOf (farther: float -> float) (variance: float) (mean: float) (unequal: int) : float =
+        if mean = 0.0 then
+            1.0
+        else
+            let spread =
+                if variance = 0.0 then
+                    0.0
+                else
+                    farther (mean / sqrt variance)
+
+            max spread (Distribution.fairCoin unequal 0)
+
+    /// P of `difference` where more than two techniques were compared: the seeds' part is what the pair shows or what all
+    /// techniques show, whichever is more, with the degrees of freedom of all. Two techniques and three seeds alone have two
+    /// of them, which tell hardly anything apart once many pairs are compared. It takes seeds to scatter techniques alike.
+    let p (scatter: SeedScatter) (left: float[][]) (right: float[][]) : float =
+        let crossed, unequal = compared left right
+
+        let ofSeed = max crossed.SeedVariance (scatter.Variance / float crossed.Seeds)
+
+        let farther =
+            Distribution.mixedTail [| ofSeed, scatter.Freedom; crossed.RowVariance, crossed.Rows - 1 |]
+
+        pOf farther (ofSeed + crossed.RowVariance) crossed.Mean unequal
+
+    /// Two techniques on the same seeds and rows: a seed draws the same training rows for both, so what it does to both is
+    /// taken out. P is never below that of the exact sign test of the rows that differ, all on one side: a handful of rows
+    /// proves nothing, even where they vary in nothing.
+    let difference (level: float) (left: float[][]) (right: float[][]) : PairedTest =
+        let crossed, unequal = compared left right
 
         let half =
             let reach = reach level crossed
@@ -189,15 +259,5 @@ module Crossed =
                     Low = crossed.Mean - half
                     High = crossed.Mean + half
                 }
-            P =
-                if crossed.Mean = 0.0 then
-                    1.0
-                else
-                    let spread =
-                        if crossed.Variance = 0.0 then
-                            0.0
-                        else
-                            farther crossed (crossed.Mean / sqrt crossed.Variance)
-
-                    max spread (Distribution.fairCoin unequal 0)
+            P = pOf (farther crossed) crossed.Variance crossed.Mean unequal
         }

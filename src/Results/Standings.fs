@@ -81,9 +81,19 @@ module Standings =
         let family = pairs techniques.Length
         let draws = max resamples (drawsFor alpha family)
 
+        let compare: float[][] -> float[][] -> float =
+            match bestScores with
+            | [| _ |] -> p draws seed
+            | _ ->
+                techniques
+                |> Array.map snd
+                |> Crossed.scatter
+                |> Option.map Crossed.p
+                |> Option.defaultValue (p draws seed)
+
         let adjusted =
             others
-            |> Array.map (fun other -> p draws seed (snd techniques[other]) bestScores)
+            |> Array.map (fun other -> compare (snd techniques[other]) bestScores)
             |> Statistics.holmOf family
 
         let corrected = Array.zip others adjusted |> dict
