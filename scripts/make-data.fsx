@@ -3,7 +3,7 @@
 //     dotnet build -c Release
 //     dotnet fsi scripts/make-data.fsx                          the embedded sets: data/, seed 17, 1250 + 500 + 500 rows
 //     dotnet fsi scripts/make-data.fsx big 23 10000 2500 2500   a folder, a seed and three sizes of your own
-#r "../src/bin/Release/net10.0/Peft.dll"
+#load "prelude.fsx"
 
 open System.IO
 open Peft.Synthetic

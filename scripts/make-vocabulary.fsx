@@ -4,7 +4,7 @@
 //     dotnet fsi scripts/make-vocabulary.fsx <folder with the four novels>
 //
 // It needs `spm_train` (Debian: sentencepiece 0.1.97). data/models/tiny/README.md names the novels.
-#r "../src/bin/Release/net10.0/Peft.dll"
+#load "prelude.fsx"
 
 open System
 open System.Diagnostics

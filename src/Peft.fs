@@ -8,7 +8,7 @@ open Peft.T5
 [<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Adapter =
     /// Full fine-tuning: every tensor becomes a trained float32 copy; the model given stays as it is.
-    let full: Adapter = T5.mapLeaves (fun _ leaf -> Leaf.trained leaf.Value)
+    let full: Adapter = Model.mapLeaves (fun _ leaf -> Leaf.trained leaf.Value)
 
     /// LoRA (Hu et al. 2021, eq. 3): W x + scale · B A x. A starts at N(0, 0.01²) as T-Few has it, B at zero, so
     /// training starts at the model given.
@@ -96,12 +96,12 @@ module Adapter =
     /// (IA)3 as Hugging Face's peft has it for T5: among the selected maps, the input of each wo and the output of the
     /// others (k and v, where peft puts it).
     let ia3HuggingFace (where: Selector) : Adapter =
-        let inputs = Selector.both where (Selector.feedForward [ Wo ])
-        let outputs = Selector.both where (Selector.feedForward [ Wo ] >> not)
+        let inputs = Selector.both where (Selector.feedForward [ Down ])
+        let outputs = Selector.both where (Selector.feedForward [ Down ] >> not)
 
         fun model ->
             let isThere part =
-                T5.projections model |> List.exists (fst >> part)
+                Model.projections model |> List.exists (fst >> part)
 
             match isThere outputs, isThere inputs with
             | true, false -> ia3OutputOnly outputs model
@@ -134,7 +134,7 @@ module Adapter =
         | Vera _
         | AdaLora _ -> Some(Selector.attention [ Q; V ])
         | BottleneckAdapter(_, Behind) -> Some(Selector.named [ "o"; "wo" ])
-        | BottleneckAdapter(_, BottleneckPlace.Beside) -> Some(Selector.feedForward [ Wo ])
+        | BottleneckAdapter(_, BottleneckPlace.Beside) -> Some(Selector.feedForward [ Down ])
         | FullFineTuning
         | PromptTuning _
         | PromptTuningFrom _

@@ -70,9 +70,9 @@ module Pipeline =
         |> Array.map (fun place -> rows[place])
         |> Array.chunkBySize bench.Experiment.Training.BatchSize
 
-    let private validationLoss (bench: Bench) (encodings: KeptEncodings) (model: T5) : float =
+    let private validationLoss (bench: Bench) (encodings: KeptEncodings) (model: Model) : float =
         use _ = torch.NewDisposeScope()
-        let merged = T5.merge model
+        let merged = Model.merge model
         let device = bench.Shop.Session.Device
 
         Batch.byLength (Evaluation.batchSize bench.Experiment.Training.BatchSize) bench.Rows.Validation
@@ -84,7 +84,7 @@ module Pipeline =
     /// One epoch of optimiser steps; gives the mean loss of its micro-batches.
     let private trainEpoch
         (bench: Bench)
-        (model: T5)
+        (model: Model)
         parameters
         (optimizer: Optimizer)
         (rate: int -> float)
@@ -125,9 +125,9 @@ module Pipeline =
         || (last > 0 && last - standing.BestEpoch >= training.Patience)
 
     /// Trains until the validation loss no longer falls; the model then holds the best epoch's parameters.
-    let private train (bench: Bench) (technique: Technique) (model: T5) (begin': Standing -> unit) : Standing =
+    let private train (bench: Bench) (technique: Technique) (model: Model) (begin': Standing -> unit) : Standing =
         let training, results = bench.Experiment.Training, bench.Shop.Results
-        let parameters = T5.trained model
+        let parameters = Model.trained model
 
         let steps =
             training.Epochs * Training.stepsPerEpoch training bench.Rows.Train.Length
@@ -207,7 +207,7 @@ module Pipeline =
 
         Decoding.Beam(bench.Experiment.Beams, limit)
 
-    let private answers (bench: Bench) (model: T5) : string[] =
+    let private answers (bench: Bench) (model: Model) : string[] =
         use _ = torch.NewDisposeScope()
         let mutable finished = 0
 
@@ -221,7 +221,7 @@ module Pipeline =
 
         Evaluation.generate
             (decoding bench)
-            (T5.merge model)
+            (Model.merge model)
             session.Tokenizer
             session.Device
             size
@@ -302,7 +302,7 @@ module Pipeline =
                     Load = session.LoadSeconds
                     Tokenise = rows.Seconds
                 }
-            TotalParameters = T5.count session.Model
+            TotalParameters = Model.count session.Model
             TrainRows = trained rows.Train
             ValidationRows = trained rows.Validation
             TestRows = rows.Test.Length
@@ -330,7 +330,7 @@ module Pipeline =
         RunState.remove bench.Shop.Results bench.Experiment
         run
 
-    let private keepAdapter (bench: Bench) (technique: Technique) (model: T5) =
+    let private keepAdapter (bench: Bench) (technique: Technique) (model: Model) =
         match bench.Shop.Adapter bench.Experiment with
         | None -> ()
         | Some folder ->
@@ -344,7 +344,7 @@ module Pipeline =
                     Placement = Placement.text bench.Experiment.Placement
                     Base = session.Fingerprint
                     BaseFolder = session.Place.ModelFolder
-                    TrainableParameters = T5.countTrained model
+                    TrainableParameters = Model.countTrained model
                 }
                 model
 
@@ -365,8 +365,8 @@ module Pipeline =
         { blank with
             Epochs = standing.Epochs
             ConvergedEpoch = standing.BestEpoch
-            TrainableParameters = T5.countTrained model
-            TotalParameters = T5.count model
+            TrainableParameters = Model.countTrained model
+            TotalParameters = Model.count model
             PeakMemoryMiB = standing.PeakMemoryMiB
             Timing =
                 { blank.Timing with

@@ -9,7 +9,7 @@ open TorchSharp
 /// A T5 that answers texts, alone or with a trained adapter: the short way in for programs in C# and F#.
 /// Instances do not change; `Dispose` frees the adapter's merged weights and, for a model from `Load`, the base.
 [<Sealed>]
-type TextModel private (session: Session, model: T5, ownsBase: bool) =
+type TextModel private (session: Session, model: Model, ownsBase: bool) =
     let tokensAtMost = 512
     let rowsAtOnce = 32
 
@@ -40,15 +40,16 @@ type TextModel private (session: Session, model: T5, ownsBase: bool) =
         use _ = torch.NewDisposeScope()
 
         let adapted =
-            AdapterFolders.load adapterFolder session.Fingerprint session.Model |> T5.merge
+            AdapterFolders.load adapterFolder session.Fingerprint session.Model
+            |> Model.merge
 
-        for _, leaf in T5.leaves adapted do
+        for _, leaf in Model.leaves adapted do
             leaf.Value.DetachFromDisposeScope() |> ignore
 
         new TextModel(session, adapted, false)
 
     /// The number of elements of the model's tensors.
-    member _.Parameters: int64 = T5.count model
+    member _.Parameters: int64 = Model.count model
 
     /// The answers to texts, in their order; inputs beyond 512 tokens are cut.
     member _.Generate
@@ -84,8 +85,8 @@ type TextModel private (session: Session, model: T5, ownsBase: bool) =
                 if ownsBase then
                     HashSet()
                 else
-                    HashSet(T5.leaves session.Model |> List.map (fun (_, leaf) -> leaf.Value.Handle))
+                    HashSet(Model.leaves session.Model |> List.map (fun (_, leaf) -> leaf.Value.Handle))
 
-            for _, leaf in T5.leaves model do
+            for _, leaf in Model.leaves model do
                 if not (shared.Contains leaf.Value.Handle) then
                     leaf.Value.Dispose()

@@ -165,26 +165,28 @@ let private placements (technique: Technique) : string list =
     // The wider family's forms are compared in FamilyTests.
     | _ -> [ "all" ]
 
-let private optimiserElements (model: T5) : int64 =
+let private optimiserElements (model: Model) : int64 =
     // AdamW keeps two moments for each element that it moves.
-    let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 (T5.trained model)
+    let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 (Model.trained model)
 
     optimizer.State()
     |> List.filter (fun (name, _) -> name.EndsWith ".m")
     |> List.sumBy (fun (_, moment) -> moment.numel ())
 
-let private agreesWithLive (base': T5) (technique: Technique) (text: string) : unit =
+let private agreesWithLive (base': Model) (technique: Technique) (text: string) : unit =
     use _ = torch.NewDisposeScope()
     let placement = Placement.parse text
     let live = Placement.adapter technique placement 3 base'
     let count = Accounting.count base'.Config paper technique placement
     let name = $"{Technique.text technique} {text}"
-    Expect.equal (T5.countTrained live) count.Trainable $"{name}: trained"
-    Expect.equal (T5.count live) count.Total $"{name}: total"
+    Expect.equal (Model.countTrained live) count.Trainable $"{name}: trained"
+    Expect.equal (Model.count live) count.Total $"{name}: total"
     Expect.equal (optimiserElements live) count.Trainable $"{name}: the optimiser's"
 
     let found =
-        T5.trained live |> List.map (fun (name, p) -> name, List.ofArray p.shape) |> set
+        Model.trained live
+        |> List.map (fun (name, p) -> name, List.ofArray p.shape)
+        |> set
 
     let outlined =
         Accounting.trained base'.Config paper technique placement
@@ -217,7 +219,7 @@ let private live =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let model = Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
-                Expect.equal (Accounting.total model.Config) (T5.count model) "total"
+                Expect.equal (Accounting.total model.Config) (Model.count model) "total"
 
                 for row in Accounting.paperRows do
                     match row.Technique with
@@ -246,10 +248,10 @@ let private live =
 
                 for config in [ shaped 2 3 true; shaped 3 1 false; { shaped 1 1 true with IsTied = true } ] do
                     let model = Checkpoint.random config 1
-                    let outline = Outline.model config
-                    Expect.equal (outline |> List.map _.Name |> set) (T5.leaves model |> List.map fst |> set) "names"
-                    Expect.equal (Outline.elements outline) (T5.count model) "outline"
-                    Expect.equal (Accounting.total config) (T5.count model) "closed form"
+                    let outline = (Shapes.ofConfig config).Tensors
+                    Expect.equal (outline |> List.map _.Name |> set) (Model.leaves model |> List.map fst |> set) "names"
+                    Expect.equal (Outline.elements outline) (Model.count model) "outline"
+                    Expect.equal (Accounting.total config) (Model.count model) "closed form"
         ]
 
 let private rest =
@@ -318,7 +320,7 @@ let private rest =
                 let model =
                     Placement.adapter (Lora 2) Placement.late 1 (Checkpoint.random (shaped 2 2 true) 1)
 
-                let names = T5.trained model |> List.map fst
+                let names = Model.trained model |> List.map fst
                 Expect.equal (Accounting.withoutGradient model) (names, []) "before: none has one"
 
                 let rows =
@@ -341,7 +343,7 @@ let private rest =
 
                 // A soft prompt beside a frozen rest: everything it trains is reached.
                 let prompted =
-                    Placement.adapter (PromptTuning 3) Placement.everywhere 1 (T5.freeze model)
+                    Placement.adapter (PromptTuning 3) Placement.everywhere 1 (Model.freeze model)
 
                 (Forward.loss Pass.Evaluation prompted (Batch.ofRows 0 torch.CPU rows)).backward()
                 Expect.equal (Accounting.withoutGradient prompted) ([], []) "prompt"

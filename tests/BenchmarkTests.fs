@@ -37,14 +37,13 @@ let private forwardOf (config: Config) (batch: int) (input: int) (target: int) :
     let model = Checkpoint.random config 1
 
     let maps =
-        T5.projections model
+        Model.projections model
         |> List.sumBy (fun (site, projection) ->
             let tokens =
-                match site.Stack, site.Role with
-                | Encoder, _
-                | Decoder, CrossAttention K
-                | Decoder, CrossAttention V -> input
-                | Decoder, _ -> target
+                match site.Stack, site.Layer, site.Part with
+                | Encoder, _, _
+                | Decoder, LayerKind.CrossAttention, (K | V) -> input
+                | Decoder, _, _ -> target
 
             2.0
             * float (batch * tokens)
@@ -449,7 +448,7 @@ let private measured =
                 let wide, narrow =
                     Checkpoint.random (Tiny.config 1) 5, Checkpoint.randomIn torch.bfloat16 (Tiny.config 1) 5
 
-                for (name, expected), (_, found) in List.zip (T5.leaves wide) (T5.leaves narrow) do
+                for (name, expected), (_, found) in List.zip (Model.leaves wide) (Model.leaves narrow) do
                     let dtype =
                         if Leaf.isFloat32 name then
                             torch.float32

@@ -24,7 +24,7 @@ let private withModel (body: string -> string -> unit) =
         File.Copy(vocabulary, Path.Combine(modelFolder, "spiece.model"))
         let adapted = Adapter.ofTechnique BitFit 0 model
 
-        for _, parameter in T5.trained adapted do
+        for _, parameter in Model.trained adapted do
             parameter.detach().fill_(0.3.ToScalar()) |> ignore
 
         AdapterFile.save
@@ -35,7 +35,7 @@ let private withModel (body: string -> string -> unit) =
                 Placement = Placement.text Placement.everywhere
                 Base = Checkpoint.fingerprint modelFolder
                 BaseFolder = modelFolder
-                TrainableParameters = T5.countTrained adapted
+                TrainableParameters = Model.countTrained adapted
             }
             adapted
 

@@ -46,10 +46,10 @@ let private edit (folder: string) (change: JsonObject -> unit) : unit =
         change (node.AsObject())
         File.WriteAllText(path, node.ToJsonString())
 
-let private expectSame (left: T5) (right: T5) =
-    Expect.equal (T5.leaves left |> List.map fst) (T5.leaves right |> List.map fst) "the same tensors"
+let private expectSame (left: Model) (right: Model) =
+    Expect.equal (Model.leaves left |> List.map fst) (Model.leaves right |> List.map fst) "the same tensors"
 
-    for (name, a), (_, b) in List.zip (T5.leaves left) (T5.leaves right) do
+    for (name, a), (_, b) in List.zip (Model.leaves left) (Model.leaves right) do
         identical a.Value b.Value name
 
 /// Splits a model's file in two shards with an index, as transformers writes them.
@@ -117,7 +117,7 @@ let private reading =
                         rewrite folder (List.map (fun (name, tensor) -> name, tensor.``to`` precision))
 
                         for (name, actual), (_, original) in
-                            List.zip (T5.leaves (load folder)) (T5.leaves (load gated)) do
+                            List.zip (Model.leaves (load folder)) (Model.leaves (load gated)) do
                             Expect.equal actual.Value.dtype torch.float32 name
                             identical actual.Value (original.Value.``to``(precision).``to`` torch.float32) name)
 
@@ -125,7 +125,7 @@ let private reading =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
 
-                for name, leaf in T5.leaves (Checkpoint.load torch.CPU torch.bfloat16 gated) do
+                for name, leaf in Model.leaves (Checkpoint.load torch.CPU torch.bfloat16 gated) do
                     Expect.equal
                         leaf.Value.dtype
                         (if Leaf.isFloat32 name then
@@ -191,7 +191,7 @@ let private reading =
             <| fun () ->
                 use outer = torch.NewDisposeScope()
                 let model = Checkpoint.load torch.CPU torch.bfloat16 gated
-                Expect.equal outer.DisposablesCount (T5.leaves model).Length "one tensor a leaf"
+                Expect.equal outer.DisposablesCount (Model.leaves model).Length "one tensor a leaf"
 
             testCase "saved, then loaded, is equal bit for bit"
             <| fun () ->
@@ -208,7 +208,7 @@ let private reading =
                         Checkpoint.save target torch.bfloat16 model
                         let rounded = Checkpoint.load torch.CPU torch.bfloat16 target
 
-                        for (name, actual), (_, original) in List.zip (T5.leaves rounded) (T5.leaves model) do
+                        for (name, actual), (_, original) in List.zip (Model.leaves rounded) (Model.leaves model) do
                             identical (actual.Value.``to`` torch.bfloat16) (original.Value.``to`` torch.bfloat16) name)
         ]
 

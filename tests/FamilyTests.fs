@@ -70,8 +70,8 @@ let private words =
                     userErrorOf (fun () -> Technique.parse text |> ignore) |> ignore
         ]
 
-let private counted (technique: Technique) (model: T5) =
-    T5.countTrained (Adapter.ofTechnique technique 0 model)
+let private counted (technique: Technique) (model: Model) =
+    Model.countTrained (Adapter.ofTechnique technique 0 model)
 
 let private forms =
     testList
@@ -131,17 +131,17 @@ let private forms =
                 let model, batch = Tiny.model 4, Tiny.batch 4 3
 
                 let before =
-                    (T5.projections model |> List.head |> snd |> Projection.weight).Value.clone()
+                    (Model.projections model |> List.head |> snd |> Projection.weight).Value.clone()
 
                 let fresh = Family.pissa (fun _ -> 3, 0.5) 0.0 (Selector.attention [ Q; V ]) model
                 close 1e-5 (Tiny.logits fresh batch) (Tiny.logits model batch) "logits"
 
                 identical
-                    (T5.projections model |> List.head |> snd |> Projection.weight).Value
+                    (Model.projections model |> List.head |> snd |> Projection.weight).Value
                     before
                     "the base's weight"
 
-                match T5.projections fresh |> List.head |> snd with
+                match Model.projections fresh |> List.head |> snd with
                 | LowRank(Dense rest, a, b, scale, _) ->
                     let values = torch.linalg.svdvals before
                     let left = torch.linalg.svdvals rest.Value
@@ -174,7 +174,7 @@ let private forms =
 
                 Tiny.shake 7 0.3 model |> ignore
 
-                for _, projection in T5.projections model do
+                for _, projection in Model.projections model do
                     match projection with
                     | Directed(_, magnitude) ->
                         // A length is not negative; a magnitude that was shaken below zero turns the row around.
@@ -266,7 +266,7 @@ let private forms =
                         }
 
                 let model = Adapter.ofTechnique technique 1 (Tiny.model 1) |> Tiny.shake 3 0.1
-                let parameters = T5.trained model
+                let parameters = Model.trained model
 
                 let before =
                     parameters
@@ -295,11 +295,11 @@ let private forms =
                 let where = Selector.attention [ Q ]
                 let both = Adapter.lowRank 2 1.0 1 where >> Adapter.lowRank 3 0.5 2 where
                 let stacked = Tiny.shake 5 0.3 (both model)
-                let names = T5.leaves stacked |> List.map fst
+                let names = Model.leaves stacked |> List.map fst
                 Expect.equal (List.distinct names) names "each name once"
                 Expect.contains names "encoder.block.0.layer.0.SelfAttention.q.lora_b.2" "the outer one"
                 let batch = Tiny.batch 1 3
-                close 1e-5 (Tiny.logits (T5.merge stacked) batch) (Tiny.logits stacked batch) "merged"
+                close 1e-5 (Tiny.logits (Model.merge stacked) batch) (Tiny.logits stacked batch) "merged"
 
             testCase "adapters change at run time around one base, which stays as it is"
             <| fun () ->
@@ -307,7 +307,7 @@ let private forms =
                 let model, batch = Tiny.model 2, Tiny.batch 2 2
 
                 let before =
-                    T5.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
+                    Model.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
 
                 let first = Tiny.logits model batch
 
@@ -317,7 +317,7 @@ let private forms =
 
                 identical (Tiny.logits model batch) first "the base's logits"
 
-                for (name, copy), (_, leaf) in List.zip before (T5.leaves model) do
+                for (name, copy), (_, leaf) in List.zip before (Model.leaves model) do
                     identical leaf.Value copy name
 
             testCase "prefixes and prompts do not let the decoder see more: a later target changes no earlier logit"
@@ -421,7 +421,7 @@ let private adaLora =
                 let model =
                     Adapter.ofTechnique (AdaLora settings) 1 (Tiny.model 1) |> Tiny.shake 3 0.1
 
-                let parameters = T5.trained model
+                let parameters = Model.trained model
                 let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
 
                 let schedule =
@@ -469,7 +469,7 @@ let private adaLora =
                     let model =
                         Adapter.ofTechnique (AdaLora settings) 1 (Tiny.model 1) |> Tiny.shake 3 0.1
 
-                    let parameters = T5.trained model
+                    let parameters = Model.trained model
 
                     let optimizer =
                         Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
@@ -483,7 +483,7 @@ let private adaLora =
                         |> ignore
 
                 let values (_, parameters: (string * Modules.Parameter) list, _) =
-                    parameters |> List.map (fun (name, value) -> name, value.detach().clone ())
+                    parameters |> List.map (fun (name, value) -> name, value.detach().clone())
 
                 let whole = begin' ()
                 train whole 0 (steps - 1)
@@ -500,7 +500,10 @@ let private adaLora =
                     let first = begin' ()
                     train first 0 (stop - 1)
                     let _, _, halted = first
-                    let state = halted.State() |> List.map (fun (name, value) -> name, value.clone ()) |> dict
+
+                    let state =
+                        halted.State() |> List.map (fun (name, value) -> name, value.clone ()) |> dict
+
                     let second = begin' ()
                     let model, _, optimizer = second
                     AdapterFile.restore "the first half" (dict (values first) |> Dictionary) model
@@ -566,8 +569,8 @@ let private counts =
                             let live = Placement.adapter technique placement 0 model
                             let count = Accounting.count model.Config Convention.Paper technique placement
                             let what = $"{Technique.text technique} at {Placement.text placement}"
-                            Expect.equal count.Trainable (T5.countTrained live) what
-                            Expect.equal count.Total (T5.count live) $"{what}, in all"
+                            Expect.equal count.Trainable (Model.countTrained live) what
+                            Expect.equal count.Total (Model.count live) $"{what}, in all"
 
             testCase "the README states the counts on FLAN-T5-base"
             <| fun () ->

@@ -54,7 +54,7 @@ let private sumUntilEnd (row: JsonElement) (length: int) =
     |> List.sum
 
 let private compareCase
-    (model: T5)
+    (model: Model)
     (inputs: Collections.Generic.IReadOnlyDictionary<string, torch.Tensor>)
     (case: JsonElement)
     =
@@ -111,7 +111,7 @@ let private withEosRow (folder: string) =
             Embedding = replaced model.Embedding
         }
 
-let private suite name (model: unit -> T5) (folder: string list) =
+let private suite name (model: unit -> Model) (folder: string list) =
     let inputs = lazy tensors (golden (folder @ [ "inputs.safetensors" ]))
     let model = lazy model ()
 

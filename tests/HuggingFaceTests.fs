@@ -142,7 +142,7 @@ let private caseTests (case: Case) =
                     |> Dictionary
 
                 let ours =
-                    T5.trained model
+                    Model.trained model
                     |> List.map (fun (name, parameter) -> (HuggingFace.tensorName config.Method name).Value, parameter)
 
                 Expect.equal (ours |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
@@ -172,14 +172,14 @@ let private caseTests (case: Case) =
                     | HuggingFacePrompt(_, submodules) -> int64 submodules
                     | _ -> 1L
 
-                Expect.equal (submodules * T5.countTrained model) (case.Count()) "trainable"
+                Expect.equal (submodules * Model.countTrained model) (case.Count()) "trainable"
 
             testCase "merged, it computes the same"
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let (_, model), batch = load case, batchOf case.Inputs
-                let merged = T5.merge model
-                Expect.isEmpty (T5.trained merged) "nothing is left to train"
+                let merged = Model.merge model
+                Expect.isEmpty (Model.trained merged) "nothing is left to train"
 
                 close
                     case.MergedTolerance
@@ -191,7 +191,7 @@ let private caseTests (case: Case) =
                 testCase "merged weights equal the reference"
                 <| fun () ->
                     use _ = torch.NewDisposeScope()
-                    let merged = load case |> snd |> T5.merge |> T5.leaves |> dict
+                    let merged = load case |> snd |> Model.merge |> Model.leaves |> dict
                     let expected = tensors (at case "merged.safetensors")
                     Expect.equal (set merged.Keys) (set expected.Keys) "the names of a plain checkpoint"
 
@@ -234,7 +234,7 @@ let private others =
                     let _, model = HuggingFace.load folder "" (gated ())
 
                     let scales =
-                        T5.projections model
+                        Model.projections model
                         |> List.choose (fun (site, projection) ->
                             match projection with
                             | LowRank(scale = scale) -> Some(Site.name site, scale)
@@ -261,7 +261,7 @@ let private targeting =
     let all = Site.name
 
     let names where =
-        T5.projections (Checkpoint.skeleton (Tiny.config 1))
+        Model.projections (Checkpoint.skeleton (Tiny.config 1))
         |> List.map (fst >> all)
         |> List.filter (Targeting.includes where)
 
@@ -357,11 +357,11 @@ let private spoiled
         let model = gated ()
 
         let before =
-            T5.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
+            Model.leaves model |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
 
         message <- userErrorOf (fun () -> HuggingFace.load folder "abc" model |> ignore)
 
-        for (name, copy), (_, leaf) in List.zip before (T5.leaves model) do
+        for (name, copy), (_, leaf) in List.zip before (Model.leaves model) do
             identical leaf.Value copy $"{name}: nothing is half-loaded")
 
     message

@@ -5,6 +5,8 @@ module Peft.Tests.KernelTests
 open System
 open Expecto
 open TorchSharp
+open Peft
+open Peft.Kernels
 open Peft.T5
 open Peft.Tests.Support
 
@@ -87,7 +89,7 @@ let private gate =
                 let plain (inputs: torch.Tensor list) =
                     (Bottleneck.activate activation inputs[0]).mul inputs[1]
 
-                same tolerance (fun inputs -> Gate.apply None activation inputs[0] inputs[1]) plain [ a; b ]))
+                same tolerance (fun inputs -> Gating.apply None activation inputs[0] inputs[1]) plain [ a; b ]))
 
 let private attention =
     [
@@ -437,8 +439,8 @@ let private dropout =
 
                 same
                     1e-5
-                    (fun inputs -> Gate.apply (Some key) GeluNew inputs[0] inputs[1])
-                    (fun inputs -> Gate.apply None GeluNew inputs[0] inputs[1] |> Dropout.apply key)
+                    (fun inputs -> Gating.apply (Some key) GeluNew inputs[0] inputs[1])
+                    (fun inputs -> Gating.apply None GeluNew inputs[0] inputs[1] |> Dropout.apply key)
                     [ a; b ]
 
             testCase "the mask does not depend on the number of threads"

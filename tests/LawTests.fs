@@ -49,11 +49,11 @@ let private each law (name: string) (holds: int -> Technique -> unit) =
 let private lawOfEach = each law
 let private lawOfEachTokens = each lawOfTokens
 
-let private adapted (technique: Technique) (seed: int) (model: T5) : T5 =
+let private adapted (technique: Technique) (seed: int) (model: Model) : Model =
     Adapter.ofTechnique technique seed model
 
 /// A trained adapter, or as good as: every trained number has moved.
-let private moved (technique: Technique) (seed: int) (model: T5) : T5 =
+let private moved (technique: Technique) (seed: int) (model: Model) : Model =
     adapted technique seed model |> Tiny.shake seed 0.1
 
 /// Whether a technique promises to start at the base, bit for bit. T-Few's LoRA starts at 1 + N(0, 0.01²), PiSSA is equal
@@ -68,8 +68,8 @@ let rec private startsAtBase (technique: Technique) : bool =
     | Chain parts -> List.forall startsAtBase parts
     | _ -> true
 
-let private bases (model: T5) =
-    T5.leaves (T5.strip model)
+let private bases (model: Model) =
+    Model.leaves (Model.strip model)
     |> List.choose (fun (name, leaf) ->
         match leaf with
         | Frozen tensor -> Some(name, tensor)
@@ -90,14 +90,14 @@ let private single =
 
             lawOfEach "merged, it computes the same" (fun seed technique ->
                 let model, batch = moved technique seed (Tiny.model seed), Tiny.batch seed 3
-                let merged = T5.merge model
+                let merged = Model.merge model
 
-                Expect.isEmpty (T5.trained merged) "nothing is left to train"
+                Expect.isEmpty (Model.trained merged) "nothing is left to train"
                 close tolerance (Tiny.logits merged batch) (Tiny.logits model batch) "logits")
 
             lawOfEach "every tensor has its own name, and the count is theirs" (fun seed technique ->
                 let model = adapted technique seed (Tiny.model seed)
-                let leaves = T5.leaves model
+                let leaves = Model.leaves model
                 Expect.equal (leaves |> List.distinctBy fst |> List.length) leaves.Length "names"
 
                 let trained =
@@ -107,8 +107,8 @@ let private single =
                         | Trained parameter -> parameter.numel ()
                         | Frozen _ -> 0L)
 
-                Expect.equal (T5.countTrained model) trained "trained"
-                Expect.isEmpty (T5.trained (T5.freeze model)) "frozen, nothing is trained")
+                Expect.equal (Model.countTrained model) trained "trained"
+                Expect.isEmpty (Model.trained (Model.freeze model)) "frozen, nothing is trained")
 
             lawOfEach "saved, then loaded, it is equal" (fun seed technique ->
                 let model, batch = Tiny.model seed, Tiny.batch seed 2
@@ -122,14 +122,14 @@ let private single =
                             Placement = Placement.text Placement.everywhere
                             Base = "abc"
                             BaseFolder = "tiny"
-                            TrainableParameters = T5.countTrained trained
+                            TrainableParameters = Model.countTrained trained
                         }
 
                     AdapterFile.save folder description trained
                     let loaded = AdapterFile.load folder "abc" model
                     identical (Tiny.logits loaded batch) (Tiny.logits trained batch) "logits"
 
-                    for (name, left), (_, right) in List.zip (T5.trained trained) (T5.trained loaded) do
+                    for (name, left), (_, right) in List.zip (Model.trained trained) (Model.trained loaded) do
                         identical left right name))
 
             lawOfEach "saved as peft saves it, then loaded, it is equal" (fun seed technique ->
@@ -162,7 +162,7 @@ let private single =
                         Generate.run decoding model batch.InputIds batch.Mask
                         |> Array.map (List.map _.Ids)
 
-                    Expect.equal (ids (T5.merge model)) (ids model) "tokens")
+                    Expect.equal (ids (Model.merge model)) (ids model) "tokens")
 
             lawOfEachTokens
                 "cached generation takes the most likely token of the whole forward pass"
@@ -193,7 +193,7 @@ let private single =
                     let frozen =
                         bases model |> List.map (fun (name, tensor) -> name, tensor, tensor.clone ())
 
-                    let parameters = T5.trained model
+                    let parameters = Model.trained model
 
                     let start =
                         parameters |> List.map (fun (_, parameter) -> parameter.detach().clone())
@@ -227,7 +227,7 @@ let private single =
 
                 let gradients parts =
                     let model = moved technique seed (Tiny.model seed)
-                    let parameters = T5.trained model
+                    let parameters = Model.trained model
 
                     let still =
                         { new Optimizer with
@@ -281,7 +281,7 @@ let private single =
                         let bound = 0.05 * magnitude (logits wide)
                         Expect.isLessThan (float gap) bound $"{Technique.text technique}, seed {seed}: mean difference"
                         let model = adapted technique 0 narrow
-                        let parameters = T5.trained model
+                        let parameters = Model.trained model
                         step (Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters) parameters model [ batch ])
         ]
 
@@ -302,7 +302,7 @@ let private several =
                     [
                         Adapter.lowRank 2 0.5 1 (Selector.attention [ Q ])
                         Adapter.ia3OutputOnly (Selector.attention [ V ])
-                        Adapter.bitFit (Selector.feedForward [ Wo ])
+                        Adapter.bitFit (Selector.feedForward [ Down ])
                         Adapter.prompt 2 3
                         Family.layerNorm
                         Family.prefix 2 4
@@ -352,7 +352,7 @@ let private several =
 
                 for name, kind in kinds do
                     let trained where =
-                        T5.trained (kind where model)
+                        Model.trained (kind where model)
                         |> List.map (fun (name, one) -> name, one.numel ())
                         |> set
 
@@ -366,9 +366,9 @@ let private several =
                         model
                         |> Family.loraWith (fun _ -> 2, 1.0) 0.0 seed where
                         |> Tiny.refill seed 0.3
-                        |> T5.merge
+                        |> Model.merge
 
-                    List.zip (T5.leaves merged) (T5.leaves model)
+                    List.zip (Model.leaves merged) (Model.leaves model)
                     |> List.map (fun ((name, left), (_, right)) -> name, left.Value - right.Value)
 
                 let whole, early, late =
@@ -431,15 +431,20 @@ let private several =
                     ]
 
                 let routed = T5.route members
-                let leaves = T5.leaves routed
+                let leaves = Model.leaves routed
                 Expect.equal (leaves |> List.distinctBy fst |> List.length) leaves.Length "names"
-                Expect.equal (T5.countTrained routed) (members |> List.sumBy T5.countTrained) "trained"
-                Expect.equal (T5.count routed) (T5.count baseModel + T5.countTrained routed) "the base is counted once"
+                Expect.equal (Model.countTrained routed) (members |> List.sumBy Model.countTrained) "trained"
+
+                Expect.equal
+                    (Model.count routed)
+                    (Model.count baseModel + Model.countTrained routed)
+                    "the base is counted once"
+
                 let batch, pass = Tiny.batch seed 3, Pass.Evaluation.Along [| 2; 0; 1 |]
 
                 close
                     tolerance
-                    (Forward.logits pass (T5.merge routed) batch)
+                    (Forward.logits pass (Model.merge routed) batch)
                     (Forward.logits pass routed batch)
                     "merged")
 

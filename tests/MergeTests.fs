@@ -7,7 +7,7 @@ open Peft
 open Peft.T5
 open Peft.Tests.Support
 
-let private trained (technique: Technique) (model: T5) =
+let private trained (technique: Technique) (model: Model) =
     Adapter.ofTechnique technique 0 model |> Tiny.shake 3 0.1
 
 let private plainLora =
@@ -16,7 +16,7 @@ let private plainLora =
             Alpha = 6.0
         }
 
-let private save (folder: string) (technique: Technique) (model: T5) =
+let private save (folder: string) (technique: Technique) (model: Model) =
     let description =
         {
             Format = AdapterFile.format
@@ -24,7 +24,7 @@ let private save (folder: string) (technique: Technique) (model: T5) =
             Placement = Placement.text Placement.everywhere
             Base = "abc"
             BaseFolder = "tiny"
-            TrainableParameters = T5.countTrained model
+            TrainableParameters = Model.countTrained model
         }
 
     AdapterFile.save folder description model
@@ -86,7 +86,7 @@ let private merge =
                 let model = trained plainLora (Tiny.model 1)
 
                 (use _ = torch.no_grad ()
-                 (snd (T5.trained model).Head).fill_(infinity.ToScalar()) |> ignore)
+                 (snd (Model.trained model).Head).fill_(infinity.ToScalar()) |> ignore)
 
                 inTemporaryFolder (fun folder ->
                     let target = Path.Combine(folder, "merged")
@@ -103,7 +103,7 @@ let private merge =
                 let model = trained plainLora (Tiny.model 1)
 
                 (use _ = torch.no_grad ()
-                 (snd (T5.trained model).Head).fill_(1e6.ToScalar()) |> ignore)
+                 (snd (Model.trained model).Head).fill_(1e6.ToScalar()) |> ignore)
 
                 inTemporaryFolder (fun folder ->
                     userErrorOf (fun () ->
@@ -195,7 +195,7 @@ let private folders =
                 let model = trained plainLora (Tiny.model 2)
 
                 let values =
-                    T5.trained model
+                    Model.trained model
                     |> List.map (fun (name, parameter) -> name, parameter.detach ())
                     |> dict
                     |> System.Collections.Generic.Dictionary
@@ -258,13 +258,13 @@ let private folders =
                                 Placement = words
                                 Base = "abc"
                                 BaseFolder = "tiny"
-                                TrainableParameters = T5.countTrained adapted
+                                TrainableParameters = Model.countTrained adapted
                             }
                             adapted
 
                         AdapterFolders.convert (at "a") (at "b") "abc" model |> ignore
                         let _, read = HuggingFace.load (at "b") "abc" model
-                        Expect.equal (T5.countTrained read) (T5.countTrained adapted) $"{words}: counts"
+                        Expect.equal (Model.countTrained read) (Model.countTrained adapted) $"{words}: counts"
                         identical (Tiny.logits read batch) (Tiny.logits adapted batch) words)
 
             testCase "what the words do not say stays in peft's format"

@@ -36,8 +36,8 @@ let private inDecoderOrEncoderBlocks (from: int) : Selector = fun site -> site.B
 
 let private notSelfAttention: Selector =
     fun site ->
-        match site.Role with
-        | SelfAttention _ -> false
+        match site.Layer with
+        | LayerKind.SelfAttention -> false
         | _ -> true
 
 let private paperCases =
@@ -79,7 +79,7 @@ let private paperCases =
         {
             Folder = [ "extended"; "paper-ia3-no-attention" ]
             Inputs = second
-            Adapter = Adapter.ia3 (Selector.feedForward [ Wi1 ])
+            Adapter = Adapter.ia3 (Selector.feedForward [ Up ])
             Fixed = none
         }
         {
@@ -123,9 +123,9 @@ let private paperTests (case: PaperCase) =
                 let model = adapted case
                 (Forward.loss Pass.Evaluation model (inputs ())).backward()
                 let expected = withoutFixed case "gradients.safetensors"
-                Expect.equal (T5.trained model |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
+                Expect.equal (Model.trained model |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
 
-                for name, parameter in T5.trained model do
+                for name, parameter in Model.trained model do
                     match parameter.grad with
                     | null -> failtest $"{name} has no gradient"
                     // The key's bias shifts all scores of a query alike: its gradient is zero but for rounding.
@@ -136,8 +136,8 @@ let private paperTests (case: PaperCase) =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let model, batch = adapted case, inputs ()
-                let merged = T5.merge model
-                Expect.isEmpty (T5.trained merged) "nothing is left to train"
+                let merged = Model.merge model
+                Expect.isEmpty (Model.trained merged) "nothing is left to train"
 
                 close
                     1e-4
@@ -150,7 +150,7 @@ let private mergedWeights (references: string) (case: PaperCase) =
     testCase $"merged weights equal extended/{references}"
     <| fun () ->
         use _ = torch.NewDisposeScope()
-        let merged = adapted case |> T5.merge |> T5.leaves |> dict
+        let merged = adapted case |> Model.merge |> Model.leaves |> dict
 
         let expected =
             tensors (golden [ "extended"; references; "merged_some.safetensors" ])
@@ -226,13 +226,13 @@ let private laws =
                 let model = gated ()
 
                 let shared =
-                    T5.leaves model
+                    Model.leaves model
                     |> List.map (fun (name, leaf) -> name, leaf.Value.Handle)
                     |> Map.ofList
 
                 let sharing technique =
                     Adapter.ofTechnique technique 0 model
-                    |> T5.leaves
+                    |> Model.leaves
                     |> List.filter (fun (name, leaf) -> Map.tryFind name shared = Some leaf.Value.Handle)
                     |> List.length
 
@@ -247,7 +247,7 @@ let private laws =
                 let model = gated ()
 
                 let count technique =
-                    T5.countTrained (Adapter.ofTechnique technique 0 model)
+                    Model.countTrained (Adapter.ofTechnique technique 0 model)
                 // d_model 32 = inner 32, d_ff 64; 2 encoder and 3 decoder blocks: 2 + 2·3 attentions, 5 feed-forwards.
                 Expect.equal
                     (count (Lora 2))
@@ -257,7 +257,7 @@ let private laws =
                 Expect.equal (count Ia3) (8L * 2L * 64L + 5L * 96L) "ia3: in + out on k, v, wi_1"
                 Expect.equal (count BitFit) (8L * 4L * 32L + 5L * (64L + 64L + 32L)) "bitfit: out everywhere"
                 Expect.equal (count (PromptTuning 7)) (7L * 32L) "prompt: tokens · d_model"
-                Expect.equal (count FullFineTuning) (T5.count model) "full: everything"
+                Expect.equal (count FullFineTuning) (Model.count model) "full: everything"
 
             testCase "one seed gives one start, another seed another"
             <| fun () ->
@@ -266,7 +266,7 @@ let private laws =
 
                 let start seed =
                     Adapter.ofTechnique (Lora 2) seed model
-                    |> T5.trained
+                    |> Model.trained
                     |> List.map (fun (_, p) -> p.sum().item<float32>())
 
                 Expect.equal (start 5) (start 5) "same"

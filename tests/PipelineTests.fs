@@ -369,7 +369,7 @@ let private results =
                     let texts =
                         Evaluation.generate
                             (Decoding.Greedy limit)
-                            (T5.merge model)
+                            (Model.merge model)
                             session.Tokenizer
                             session.Device
                             (Evaluation.batchSize 4)

@@ -35,7 +35,7 @@ let private odd = shaped 3 5 true
 
 /// The sites of a placement over all sites of a model.
 let private reached (config: Config) (placement: Placement) : Site list =
-    Site.all config |> List.filter (Placement.selector config placement)
+    Sites.all config |> List.filter (Placement.selector config placement)
 
 let private reachedText (config: Config) (text: string) = reached config (Placement.parse text)
 
@@ -48,16 +48,14 @@ type Generators =
                     Target.Standard
                     Target.Stack Encoder
                     Target.Stack Decoder
-                    Target.Layer LayerKind.Self
-                    Target.Layer LayerKind.Cross
+                    Target.Layer LayerKind.SelfAttention
+                    Target.Layer LayerKind.CrossAttention
                     Target.Layer LayerKind.FeedForward
                     Target.Attention
                     Target.Early
                     Target.Late
-                    for part in [ Q; K; V; O ] do
-                        Target.Matrix(Matrix.Attention part)
-                    for part in [ Wi; Wi0; Wi1; Wo ] do
-                        Target.Matrix(Matrix.FeedForward part)
+                    for name in [ "q"; "k"; "v"; "o"; "wi"; "wi_0"; "wi_1"; "wo" ] do
+                        Target.Matrix name
                 ]
 
         let pattern =
@@ -199,12 +197,12 @@ let private sets =
                 for config in [ shaped 2 3 true; shaped 1 2 false ] do
                     let live =
                         Checkpoint.random config 1
-                        |> T5.projections
+                        |> Model.projections
                         |> List.map (fun (site, projection) ->
                             let shape = (Projection.weight projection).Value.shape
                             site, (shape[1], shape[0]))
 
-                    Expect.equal (Site.all config |> List.map (fun site -> site, Site.widths config site)) live "all"
+                    Expect.equal (Sites.all config |> List.map (fun site -> site, (site.In, site.Out))) live "all"
 
             testCase "the paper's variants have their names, texts and sites"
             <| fun () ->
@@ -233,7 +231,7 @@ let private sets =
                 for config in [ small; odd; shaped 1 2 true ] do
                     let early, late = set (reachedText config "early"), set (reachedText config "late")
                     Expect.isEmpty (Set.intersect early late) "none in both"
-                    Expect.equal (early + late) (set (Site.all config)) "all"
+                    Expect.equal (early + late) (set (Sites.all config)) "all"
 
                 let blocks stack text =
                     reachedText odd text
@@ -262,14 +260,14 @@ let private sets =
                         "late & cross"
                     ] do
                     let inside, outside = reachedText small text, reachedText small $"not({text})"
-                    Expect.equal (List.length inside + List.length outside) (List.length (Site.all small)) text
-                    Expect.equal (set (inside @ outside)) (set (Site.all small)) text
+                    Expect.equal (List.length inside + List.length outside) (List.length (Sites.all small)) text
+                    Expect.equal (set (inside @ outside)) (set (Sites.all small)) text
 
             property "a placement is refused, or reaches some of the technique's own sites or what replaces them"
             <| fun placement ->
                 try
                     let found =
-                        Site.all small
+                        Sites.all small
                         |> List.filter (Placement.within small Selector.paperIa3 placement)
 
                     match placement with
@@ -310,7 +308,7 @@ let private sets =
                 let where =
                     Placement.ofTechnique small (Lora 2) (Placement.parse "q,v") |> Option.get
 
-                Expect.hasLength (Site.all small |> List.filter where) 48 "2 · (8 + 2 · 8)"
+                Expect.hasLength (Sites.all small |> List.filter where) 48 "2 · (8 + 2 · 8)"
 
             testCase "without only, a technique's own sites are restricted; with it they are replaced"
             <| fun () ->
@@ -318,7 +316,7 @@ let private sets =
                     let where =
                         Placement.ofTechnique small technique (Placement.parse text) |> Option.get
 
-                    Site.all small |> List.filter where |> List.length
+                    Sites.all small |> List.filter where |> List.length
 
                 Expect.equal (count (Lora 2) "all") 96 "lora"
                 Expect.equal (count (Lora 2) "not(self)") 32 "lora without self-attention"

@@ -151,7 +151,7 @@ let private bytes =
                                     Placement = Placement.text Placement.everywhere
                                     Base = ""
                                     BaseFolder = ""
-                                    TrainableParameters = T5.countTrained live
+                                    TrainableParameters = Model.countTrained live
                                 }
                                 live
 
@@ -169,7 +169,7 @@ let private bytes =
                 let model = Checkpoint.random config 1
 
                 let live (precision: torch.ScalarType) =
-                    T5.leaves model
+                    Model.leaves model
                     |> List.sumBy (fun (name, leaf) ->
                         let kept = if Leaf.isFloat32 name then torch.float32 else precision
                         (leaf.Value.``to`` kept).numel() * (leaf.Value.``to`` kept).element_size())

@@ -196,7 +196,7 @@ let private pretrain
     let trained, losses =
         Pretraining.run plan start tokenizer.Value torch.CPU (Path.Combine(folder, "out")) report stop
 
-    T5.trained trained |> List.map snd, losses, File.ReadAllText(Path.Combine(folder, "out", "losses.csv"))
+    Model.trained trained |> List.map snd, losses, File.ReadAllText(Path.Combine(folder, "out", "losses.csv"))
 
 let private continuing =
     testList
@@ -264,11 +264,14 @@ let private continuing =
                             |]
 
                     Expect.equal code 0 "it ends well"
-                    let shape (folder: string) = Config.load (Path.Combine(folder, "config.json"))
+
+                    let shape (folder: string) =
+                        Config.load (Path.Combine(folder, "config.json"))
+
                     Expect.equal (shape out) (shape first) "the checkpoint's own shape"
 
                     let weights folder =
-                        Checkpoint.load torch.CPU torch.float32 folder |> Adapter.full |> T5.trained
+                        Checkpoint.load torch.CPU torch.float32 folder |> Adapter.full |> Model.trained
 
                     for (name, before), (_, after) in List.zip (weights first) (weights out) do
                         // It is written in bfloat16.

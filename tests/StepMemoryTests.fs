@@ -5,6 +5,7 @@ open System
 open Expecto
 open TorchSharp
 open Peft
+open Peft.Kernels
 open Peft.T5
 open Peft.Tests.Support
 
@@ -163,7 +164,7 @@ let private packedDecoder =
 
         let model =
             Checkpoint.random config 3
-            |> T5.rewrite (fun _ projection ->
+            |> Model.rewrite (fun _ projection ->
                 let bias = random 9 torch.float32 [ (Projection.weight projection).Value.size 0 ]
 
                 Shifted(projection, Frozen(bias.mul (0.1.ToScalar()))))
@@ -178,7 +179,7 @@ let private packedDecoder =
         // Keys and values of the cross-attention are computed once: they stay as they are.
         if Libtorch.canPack torch.float32 then
             Expect.equal
-                (T5.projections packed |> List.filter isPacked).Length
+                (Model.projections packed |> List.filter isPacked).Length
                 (config.DecoderLayers * 9)
                 "what a step multiplies by"
 

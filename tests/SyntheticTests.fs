@@ -149,7 +149,7 @@ let private laws =
             testCase "labels are the task's and balanced"
             <| fun () ->
                 let share task label =
-                    let found: Row[] = rows.Value[task]
+                    let found: Example[] = rows.Value[task]
 
                     float (found |> Array.filter (fun row -> row.Target = label)).Length
                     / float found.Length
@@ -182,7 +182,7 @@ let private laws =
 
                         counts[word][place row.Target] <- counts[word][place row.Target] + 1
 
-                let guess (row: Row) =
+                let guess (row: Example) =
                     let known = words row.Input |> Array.filter counts.ContainsKey
 
                     let purest =

@@ -47,9 +47,9 @@ let private forwardTests (folder: string list) =
                 let model = load folder |> Adapter.full
                 (Forward.loss Pass.Evaluation model (batchOf (file "inputs.safetensors"))).backward()
                 let expected = tensors (file "gradients.safetensors")
-                Expect.equal (T5.trained model |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
+                Expect.equal (Model.trained model |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
 
-                for name, parameter in T5.trained model do
+                for name, parameter in Model.trained model do
                     match parameter.grad with
                     | null -> failtest $"{name} has no gradient"
                     | gradient -> close 1e-3 gradient expected[name] name

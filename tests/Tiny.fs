@@ -31,7 +31,7 @@ let config (seed: int) : Config =
     }
 
 /// A base model with random float32 weights.
-let model (seed: int) : T5 = Checkpoint.random (config seed) seed
+let model (seed: int) : Model = Checkpoint.random (config seed) seed
 
 let private ids (random: Random) (length: int) =
     Array.append (Array.init length (fun _ -> random.Next(2, 40))) [| 1 |]
@@ -55,26 +55,26 @@ let private drawn (seed: int) (name: string) (shape: int64[]) =
     use generator = new torch.Generator(uint64 (uint32 own), torch.CPU)
     torch.randn (shape, generator = generator)
 
-let private change (model: T5) (how: string -> Modules.Parameter -> torch.Tensor) : T5 =
+let private change (model: Model) (how: string -> Modules.Parameter -> torch.Tensor) : Model =
     use _ = torch.NewDisposeScope()
     use _ = torch.no_grad ()
 
-    for name, parameter in T5.trained model do
+    for name, parameter in Model.trained model do
         parameter.copy_ (how name parameter) |> ignore
 
     model
 
 /// Moves every trained number by N(0, deviation²), by draws that follow from the seed and the tensor's name: the same
 /// name moves alike in two models.
-let shake (seed: int) (deviation: float) (model: T5) : T5 =
+let shake (seed: int) (deviation: float) (model: Model) : Model =
     change model (fun name parameter -> parameter.add (drawn seed name parameter.shape, deviation.ToScalar()))
 
 /// Replaces every trained number by such a draw.
-let refill (seed: int) (deviation: float) (model: T5) : T5 =
+let refill (seed: int) (deviation: float) (model: Model) : Model =
     change model (fun name parameter -> (drawn seed name parameter.shape).mul(deviation.ToScalar()))
 
 /// Logits without dropout.
-let logits (model: T5) (batch: Batch) : torch.Tensor =
+let logits (model: Model) (batch: Batch) : torch.Tensor =
     Forward.logits Pass.Evaluation model batch
 
 /// Every technique with settings that fit the tiny model.

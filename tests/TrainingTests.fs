@@ -14,7 +14,7 @@ type private Trajectory =
     {
         Name: string
         /// The adapted model at its starting point.
-        Start: unit -> T5
+        Start: unit -> Model
         Optimizer: (string * Modules.Parameter) list -> Optimizer
         Rate: int -> float
         Batches: int -> Batch list
@@ -160,8 +160,8 @@ let private secondSet =
     ]
 
 /// Whole tensors of the reference; of the vocabulary matrices it holds the first rows only.
-let private compareFinal (trajectory: Trajectory) (start: Map<string, torch.Tensor>) (model: T5) =
-    let final = T5.trained model |> dict
+let private compareFinal (trajectory: Trajectory) (start: Map<string, torch.Tensor>) (model: Model) =
+    let final = Model.trained model |> dict
 
     for pair in trajectory.Final() do
         // Adam turns the rounding noise of the key bias's zero gradient into steps.
@@ -193,7 +193,7 @@ let private follow (trajectory: Trajectory) =
     <| fun () ->
         use _ = torch.NewDisposeScope()
         let model = trajectory.Start()
-        let parameters = T5.trained model
+        let parameters = Model.trained model
 
         let start =
             parameters |> List.map (fun (name, p) -> name, p.detach().clone()) |> Map.ofList
@@ -249,10 +249,10 @@ let private laws =
                                 and set _ = ()
                         }
 
-                    Trainer.step Pass.Evaluation 0.0 0.0 frozen (T5.trained model) model batches
+                    Trainer.step Pass.Evaluation 0.0 0.0 frozen (Model.trained model) model batches
                     |> ignore
 
-                    T5.trained model |> List.map (fun (name, p) -> name, p.grad)
+                    Model.trained model |> List.map (fun (name, p) -> name, p.grad)
 
                 let whole = gradients [ batch rows ]
 
@@ -271,13 +271,13 @@ let private laws =
                 let model = gated ()
 
                 let before =
-                    T5.leaves model
+                    Model.leaves model
                     |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
                     |> Map.ofList
 
                 for technique in Technique.all do
                     let adapted = Adapter.ofTechnique technique 1 model
-                    let parameters = T5.trained adapted
+                    let parameters = Model.trained adapted
                     let start = parameters |> List.map (fun (_, p) -> p.detach().clone())
                     let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
 
@@ -292,7 +292,7 @@ let private laws =
                             [ Batch.ofRows 0 torch.CPU (randomRows 2 4) ]
                         |> ignore
 
-                    for name, leaf in T5.leaves model do
+                    for name, leaf in Model.leaves model do
                         identical leaf.Value before[name] $"{Technique.text technique}: {name}"
 
                     for (name, parameter), start in List.zip parameters start do
@@ -302,7 +302,7 @@ let private laws =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let model = Adapter.full (gated ())
-                let parameters = T5.trained model
+                let parameters = Model.trained model
                 (snd parameters.Head).detach().fill_(nan.ToScalar()) |> ignore
                 let last = (parameters |> List.last |> snd)
                 let before = last.detach().clone()
@@ -420,9 +420,12 @@ let private laws =
                         "full", "all", 1L <<< 30, 0
                     ] do
                     let model =
-                        gated () |> Placement.adapter (Technique.parse technique) (Placement.parse place) 1
+                        gated ()
+                        |> Placement.adapter (Technique.parse technique) (Placement.parse place) 1
 
-                    let source = Forward.encode (Pass.Training 0.1) model batches.Head.InputIds batches.Head.Mask
+                    let source =
+                        Forward.encode (Pass.Training 0.1) model batches.Head.InputIds batches.Head.Mask
+
                     Expect.equal source.Hidden.requires_grad (count = 0) $"{technique} {place}: differentiated or not"
 
                     let expected = Trainer.validationLoss model batches

@@ -120,7 +120,7 @@ module Accounting =
             match Technique.rank technique with
             | Some rank ->
                 for site in chosen do
-                    let fanIn, fanOut = Site.widths config site
+                    let fanIn, fanOut = site.In, site.Out
 
                     if int64 rank > min fanIn fanOut then
                         userError
@@ -131,7 +131,7 @@ module Accounting =
     let sites (config: Config) (convention: Convention) (technique: Technique) (placement: Placement) : Site list =
         match (form convention technique).Standard with
         | Some own ->
-            let chosen = Site.all config |> List.filter (Placement.within config own placement)
+            let chosen = Sites.all config |> List.filter (Placement.within config own placement)
             checkParts config technique placement chosen
             chosen
         | None ->
@@ -140,13 +140,13 @@ module Accounting =
             []
 
     /// Every tensor that a technique trains under a placement. Under the paper's convention these are the names and
-    /// shapes of `T5.trained`.
+    /// shapes of `Model.trained`.
     let trained (config: Config) (convention: Convention) (technique: Technique) (placement: Placement) : Outline list =
         let form = form convention technique
 
         [
             for site in sites config convention technique placement do
-                for suffix, shape in form.AtSite site (Site.widths config site) do
+                for suffix, shape in form.AtSite site (site.In, site.Out) do
                     {
                         Name = $"{Site.name site}.{suffix}"
                         Shape = shape
@@ -164,7 +164,7 @@ module Accounting =
         let atSites =
             touched
             |> List.sumBy (fun site ->
-                form.AtSite site (Site.widths config site)
+                form.AtSite site (site.In, site.Out)
                 |> List.sumBy (fun (_, shape) -> List.fold (*) 1L shape))
 
         let added = atSites + Outline.elements (form.Added config)
@@ -297,12 +297,12 @@ module Accounting =
 
     /// After a backward pass: trained tensors that no gradient reached at all, and those whose gradient is all zero.
     /// (A fresh LoRA's `lora_a` is among the latter: its gradient is a product with B, which starts at zero.)
-    let withoutGradient (model: T5) : string list * string list =
+    let withoutGradient (model: Model) : string list * string list =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
 
         let unreached, reached =
-            T5.trained model
+            Model.trained model
             |> List.map (fun (name, parameter) -> name, Option.ofObj parameter.grad)
             |> List.partition (fun (_, gradient) -> gradient.IsNone)
 
@@ -315,7 +315,7 @@ module Accounting =
         |> List.map fst
 
     /// What `withoutGradient` found, in words, for the log of a run's first step.
-    let gradientReport (model: T5) : string =
+    let gradientReport (model: Model) : string =
         let unreached, zero = withoutGradient model
 
         let told (names: string list) =
@@ -324,4 +324,4 @@ module Accounting =
             | first :: _ when names.Length > 3 -> $"{names.Length} tensors, the first is {first}"
             | few -> String.concat ", " few
 
-        $"trained tensors: {(T5.trained model).Length}; without gradient: {told unreached}; gradient all zero: {told zero}"
+        $"trained tensors: {(Model.trained model).Length}; without gradient: {told unreached}; gradient all zero: {told zero}"

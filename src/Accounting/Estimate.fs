@@ -97,8 +97,8 @@ module Estimate =
             TrainsInput: bool
         }
 
-    let private adapted (form: Form) (config: Config) (site: Site) : Adapted =
-        let fanIn, fanOut = Site.widths config site
+    let private adapted (form: Form) (site: Site) : Adapted =
+        let fanIn, fanOut = site.In, site.Out
         let tensors = form.AtSite site (fanIn, fanOut)
         let matrices = tensors |> List.filter (fun (_, shape) -> shape.Length = 2)
 
@@ -131,7 +131,7 @@ module Estimate =
 
     /// `flows`: whether the input owes a gradient.
     let private linear (setting: Setting) (tokens: float) (flows: bool) (site: Site) : Cost =
-        let fanIn, fanOut = Site.widths setting.Config site
+        let fanIn, fanOut = site.In, site.Out
         let product = 2.0 * tokens * float fanIn * float fanOut
 
         if setting.TrainsAll then
@@ -143,7 +143,7 @@ module Estimate =
             tokens * float fanOut * setting.Size,
             true
         elif setting.Touches site then
-            let adapter = adapted setting.Form setting.Config site
+            let adapter = adapted setting.Form site
             let own = 2.0 * tokens * float adapter.Matrices
 
             {
@@ -174,7 +174,7 @@ module Estimate =
 
     let private attention
         (setting: Setting)
-        (stack: Stack, block: int, role: AttentionPart -> Role)
+        (stack: Stack, block: int, kind: LayerKind)
         (queries: float, keys: float)
         (flowsQuery: bool, flowsSource: bool)
         : Cost =
@@ -184,15 +184,7 @@ module Estimate =
             setting.Rows, float config.InnerWidth, float config.ModelWidth
 
         let map part tokens flows =
-            linear
-                setting
-                (rows * tokens)
-                flows
-                {
-                    Stack = stack
-                    Block = block
-                    Role = role part
-                }
+            linear setting (rows * tokens) flows (Sites.at config stack block kind part)
 
         let q, qBytes, qFlows = map Q queries flowsQuery
         let k, kBytes, kFlows = map K keys flowsSource
@@ -238,22 +230,14 @@ module Estimate =
             tokens * float config.FeedForwardWidth, tokens * float config.ModelWidth
 
         let map part flows =
-            linear
-                setting
-                tokens
-                flows
-                {
-                    Stack = stack
-                    Block = block
-                    Role = FeedForward part
-                }
+            linear setting tokens flows (Sites.at config stack block LayerKind.FeedForward part)
 
         let inner =
-            (if config.IsGated then [ Wi0; Wi1 ] else [ Wi ])
+            (if config.IsGated then [ Gate; Up ] else [ Up ])
             |> List.map (fun part -> map part flows)
 
         let innerFlows = inner |> List.exists (fun (_, _, flows) -> flows)
-        let output, outputBytes, outputFlows = map Wo innerFlows
+        let output, outputBytes, outputFlows = map Down innerFlows
         // The activation, and the product with the gate.
         let between = (if config.IsGated then 2.0 else 1.0) * hidden * setting.Size
 
@@ -276,14 +260,18 @@ module Estimate =
         let block before index =
             let self =
                 layer before (fun flows ->
-                    attention setting (stack, index, SelfAttention) (length, length) (flows, flows))
+                    attention setting (stack, index, LayerKind.SelfAttention) (length, length) (flows, flows))
 
             let crossed =
                 match source with
                 | None -> self
                 | Some(sourceLength, sourceFlows) ->
                     layer self (fun flows ->
-                        attention setting (stack, index, CrossAttention) (length, sourceLength) (flows, sourceFlows))
+                        attention
+                            setting
+                            (stack, index, LayerKind.CrossAttention)
+                            (length, sourceLength)
+                            (flows, sourceFlows))
 
             layer crossed (feedForward setting (stack, index) length)
 
@@ -296,7 +284,7 @@ module Estimate =
             + norm setting tokens
             + 4.0 * tokens * length * float setting.Config.Heads
 
-        [ 0 .. Site.blocks setting.Config stack - 1 ]
+        [ 0 .. Sites.blocks setting.Config stack - 1 ]
         |> List.fold block (Operations.Zero, edges, flows)
 
     /// The operations of a micro-batch and the bytes of its intermediate results.

@@ -13,16 +13,6 @@ type Convention =
     /// Hugging Face peft's defaults for T5, with the rank and the number of tokens given.
     | HuggingFace
 
-/// The name and the shape of a tensor that is not there yet.
-type Outline =
-    {
-        Name: string
-        Shape: int64 list
-    }
-
-    /// The number of elements.
-    member outline.Elements: int64 = List.fold (*) 1L outline.Shape
-
 /// What a technique trains: tensors at each of its sites, and tensors elsewhere in the model.
 [<NoComparison; NoEquality>]
 type Form =
@@ -61,66 +51,10 @@ module Convention =
         | None -> userError $"'{text}' is no convention: {Nearest.question (List.map name all) given}"
 
 [<RequireQualifiedAccess>]
-module Outline =
-    /// The sum of all elements.
-    let elements (outlines: Outline list) : int64 = outlines |> List.sumBy _.Elements
-
-    /// The weight of a linear map.
-    let weight (config: Config) (site: Site) : Outline =
-        let fanIn, fanOut = Site.widths config site
-
-        {
-            Name = $"{Site.name site}.weight"
-            Shape = [ fanOut; fanIn ]
-        }
-
-    /// Every layer norm of the model.
-    let norms (config: Config) : Outline list =
-        let norm place =
-            {
-                Name = $"{place}.weight"
-                Shape = [ int64 config.ModelWidth ]
-            }
-
-        [
-            for stack, layers in [ Encoder, 2; Decoder, 3 ] do
-                let name = Site.stackName stack
-
-                for block in 0 .. Site.blocks config stack - 1 do
-                    for layer in 0 .. layers - 1 do
-                        norm $"{name}.block.{block}.layer.{layer}.layer_norm"
-
-                norm $"{name}.final_layer_norm"
-        ]
-
-    /// Every tensor of a model without adapter, under its checkpoint's name.
-    let model (config: Config) : Outline list =
-        let vocabulary = [ int64 config.VocabularySize; int64 config.ModelWidth ]
-
-        [
-            {
-                Name = "shared.weight"
-                Shape = vocabulary
-            }
-
-            if not config.IsTied then
-                {
-                    Name = "lm_head.weight"
-                    Shape = vocabulary
-                }
-
-            for stack in [ Encoder; Decoder ] do
-                {
-                    Name = $"{Site.stackName stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-                    Shape = [ int64 config.Buckets; int64 config.Heads ]
-                }
-
-            yield! norms config
-            yield! Site.all config |> List.map (weight config)
-        ]
-
-[<RequireQualifiedAccess>]
 module Form =
+    let private tensors (config: Config) = (Shapes.ofConfig config).Tensors
+    let private norms (config: Config) = Shape.norms (Shapes.ofConfig config)
+
     let private nothing: Config -> Outline list = fun _ -> []
 
     let private elsewhere added own formula : Form =
@@ -191,7 +125,7 @@ module Form =
             Adapter.usualSites technique |> Option.defaultValue Selector.everywhere
 
         match technique with
-        | FullFineTuning -> elsewhere nothing Outline.model "every tensor"
+        | FullFineTuning -> elsewhere nothing tensors "every tensor"
         | Lora rank ->
             atSites Selector.paperLora "rank·(in + out) + in + out on q, k, v, o" (fun _ widths ->
                 lowRank rank widths @ rescaled widths)
@@ -209,7 +143,7 @@ module Form =
                 atSites standard $"rank·(in + out) on {on}" (fun _ -> lowRank settings.Rank)
         | Ia3HuggingFace ->
             atSites standard "out on k, v and in on wo" (fun site (fanIn, fanOut) ->
-                if site.Role = FeedForward Wo then
+                if site.Layer = LayerKind.FeedForward && site.Part = Down then
                     [ "multi_lora_a", [ fanIn ] ]
                 else
                     [ "multi_lora_b", [ fanOut ] ])
@@ -232,11 +166,11 @@ module Form =
                 standard
                 "2·width·d_model + width + d_model beside every feed-forward layer"
                 (fun site (_, fanOut) ->
-                    if site.Role = FeedForward Wo then
+                    if site.Layer = LayerKind.FeedForward && site.Part = Down then
                         bottleneck "parallel" width fanOut
                     else
                         [])
-        | LayerNormTuning -> elsewhere nothing Outline.norms "the layer norms"
+        | LayerNormTuning -> elsewhere nothing norms "the layer norms"
         | Vera(rank, _) ->
             atSites standard "rank + out on q, v" (fun _ (_, fanOut) ->
                 [ "vera_lambda_d", [ int64 rank ]; "vera_lambda_b", [ fanOut ] ])
@@ -250,7 +184,7 @@ module Form =
                 |> List.exists (fun name -> outline.Name.EndsWith($"{name}.weight", StringComparison.Ordinal))
 
             let named = String.concat ", " names
-            elsewhere nothing (Outline.model >> List.filter isNamed) $"every tensor of {named}"
+            elsewhere nothing (tensors >> List.filter isNamed) $"every tensor of {named}"
         | Chain parts -> parts |> List.map paper |> together
 
     let private tFew (technique: Technique) : Form option =
@@ -262,18 +196,17 @@ module Form =
             Some
                 { atSites Selector.everywhere "rank·(in + out) on every linear map, and the layer norms" (fun _ ->
                       lowRank rank) with
-                    Own = Outline.norms
+                    Own = norms
                 }
         // ia3.json: trained ".*lora_b.*", so the input's vector stays at one.
         | Ia3 -> Some(paper Ia3Published)
         // bitfit.json: layers "q|k|v|o|wi_[01]|w_o", and w_o matches nothing; trained ".*bias|.*layer_norm.*".
         | BitFit ->
-            let standard =
-                Selector.either (Selector.attention [ Q; K; V; O ]) (Selector.feedForward [ Wi0; Wi1 ])
+            let standard = Selector.named [ "q"; "k"; "v"; "o"; "wi_0"; "wi_1" ]
 
             Some
                 { atSites standard "out on q, k, v, o, wi_0, wi_1, and the layer norms" (fun _ -> bias) with
-                    Own = Outline.norms
+                    Own = norms
                 }
         // prompt_tuning.py: rows before the encoder's input and others before the decoder's.
         | PromptTuning tokens -> Some(elsewhere (prompt (2 * tokens)) nothing "2·tokens·d_model, for both stacks")
@@ -294,10 +227,18 @@ module Form =
         | Lora rank -> Some(atSites (Selector.attention [ Q; V ]) "rank·(in + out) on q, v" (fun _ -> lowRank rank))
         | Ia3 ->
             let standard =
-                Selector.either (Selector.attention [ K; V ]) (Selector.feedForward [ Wo ])
+                Selector.either (Selector.attention [ K; V ]) (Selector.feedForward [ Down ])
 
             let vector (site: Site) (fanIn, fanOut) =
-                [ "ia3_l", [ (if site.Role = FeedForward Wo then fanIn else fanOut) ] ]
+                [
+                    "ia3_l",
+                    [
+                        (if site.Layer = LayerKind.FeedForward && site.Part = Down then
+                             fanIn
+                         else
+                             fanOut)
+                    ]
+                ]
 
             Some(atSites standard "out on k, v and in on wo" vector)
         | LoraWith _

@@ -33,14 +33,15 @@ module Placement =
     let private without target = Placement.Within(Target.Not target)
 
     /// Without self-attention (Table 2).
-    let withoutSelfAttention: Placement = without (Target.Layer LayerKind.Self)
+    let withoutSelfAttention: Placement = without (Target.Layer LayerKind.SelfAttention)
 
     /// Without encoder-decoder attention (Table 2).
-    let withoutCrossAttention: Placement = without (Target.Layer LayerKind.Cross)
+    let withoutCrossAttention: Placement =
+        without (Target.Layer LayerKind.CrossAttention)
 
     /// Without query and output (Table 2).
     let withoutQueryOutput: Placement =
-        without (Target.Either(Target.attention Q, Target.attention O))
+        without (Target.Either(Target.Matrix "q", Target.Matrix "o"))
 
     /// Without attention (Table 2, (IA)3).
     let withoutAttention: Placement = without Target.Attention
@@ -93,7 +94,7 @@ module Placement =
     let private mix (value: uint64) : uint64 = Chance(value).Next()
 
     let private drawn (config: Config) (seed: int) (stack: Stack) : Set<int> =
-        let blocks = Site.blocks config stack
+        let blocks = Sites.blocks config stack
         let start = mix (mix (uint64 seed) ^^^ (if stack = Encoder then 1UL else 2UL))
 
         [ 0 .. blocks - 1 ]
@@ -108,18 +109,11 @@ module Placement =
         | Target.All -> Selector.everywhere
         | Target.Standard -> standard
         | Target.Stack stack -> fun site -> site.Stack = stack
-        | Target.Layer kind ->
-            fun site ->
-                match site.Role, kind with
-                | SelfAttention _, LayerKind.Self
-                | CrossAttention _, LayerKind.Cross
-                | FeedForward _, LayerKind.FeedForward -> true
-                | _ -> false
+        | Target.Layer kind -> fun site -> site.Layer = kind
         | Target.Attention -> Selector.attention [ Q; K; V; O ]
-        | Target.Matrix(Matrix.Attention part) -> Selector.attention [ part ]
-        | Target.Matrix(Matrix.FeedForward part) -> Selector.feedForward [ part ]
-        | Target.Early -> fun site -> site.Block < Site.blocks config site.Stack / 2
-        | Target.Late -> fun site -> site.Block >= Site.blocks config site.Stack / 2
+        | Target.Matrix name -> Selector.named [ name ]
+        | Target.Early -> fun site -> site.Block < Sites.blocks config site.Stack / 2
+        | Target.Late -> fun site -> site.Block >= Sites.blocks config site.Stack / 2
         | Target.Random seed ->
             let encoder, decoder = drawn config seed Encoder, drawn config seed Decoder
             fun site -> (if site.Stack = Encoder then encoder else decoder).Contains site.Block
@@ -130,10 +124,10 @@ module Placement =
         | Target.Either(left, right) -> Selector.either (recurse left) (recurse right)
 
     let private matrices (sites: Site list) =
-        sites |> List.map (fun site -> Site.matrix site.Role) |> List.distinct
+        sites |> List.map _.Matrix |> List.distinct
 
     let private absent (config: Config) (target: Target) : 'a =
-        let written, sites = Target.text target, Site.all config
+        let written, sites = Target.text target, Sites.all config
 
         match target with
         | Target.Matrix _ ->
@@ -187,7 +181,7 @@ module Placement =
         let found = matching config standard target
 
         if not (List.exists found universe) then
-            if List.exists found (Site.all config) && isSimple target then
+            if List.exists found (Sites.all config) && isSimple target then
                 let own = matrices universe |> String.concat ", "
                 let written = Target.text target
 
@@ -201,10 +195,10 @@ module Placement =
     let within (config: Config) (standard: Selector) (placement: Placement) : Selector =
         match placement with
         | Placement.Within target ->
-            check config standard (Site.all config |> List.filter standard) target
+            check config standard (Sites.all config |> List.filter standard) target
             Selector.both standard (matching config standard target)
         | Placement.Only target ->
-            check config standard (Site.all config) target
+            check config standard (Sites.all config) target
             matching config standard target
 
     /// The sites that a placement reaches in a model of this shape, for a technique that may stand everywhere.
@@ -238,5 +232,5 @@ type Placement with
     static member Parse(words: string) : Placement = Placement.parse words
 
     /// `Placement.adapter` for C#: the model with a technique at this place, and something to train.
-    member placement.Apply(technique: Technique, seed: int, model: T5) : T5 =
+    member placement.Apply(technique: Technique, seed: int, model: Model) : Model =
         Placement.adapter technique placement seed model

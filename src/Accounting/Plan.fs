@@ -109,7 +109,7 @@ module Plan =
             Sites =
                 sites
                 |> List.map (fun site ->
-                    let fanIn, fanOut = Site.widths config site
+                    let fanIn, fanOut = site.In, site.Out
 
                     {
                         Site = site
@@ -124,7 +124,7 @@ module Plan =
             Memory =
                 {
                     Base =
-                        Outline.model config
+                        (Shapes.ofConfig config).Tensors
                         |> List.sumBy (fun outline ->
                             outline.Elements * (if Leaf.isFloat32 outline.Name then 4L else size))
                     Trained = 4L * elements
@@ -149,11 +149,11 @@ module Plan =
 
     // For the terminal.
 
-    let private layerWords (role: Role) =
-        match role with
-        | SelfAttention _ -> "self-attention"
-        | CrossAttention _ -> "encoder-decoder attention"
-        | FeedForward _ -> "feed-forward"
+    let private layerWords (kind: LayerKind) =
+        match kind with
+        | LayerKind.SelfAttention -> "self-attention"
+        | LayerKind.CrossAttention -> "encoder-decoder attention"
+        | LayerKind.FeedForward -> "feed-forward"
 
     let private blockWords (blocks: int list) =
         Target.Blocks(set blocks)
@@ -165,14 +165,14 @@ module Plan =
     let siteTable (plan: Plan) : string =
         let rows =
             plan.Sites
-            |> List.groupBy (fun planned -> planned.Site.Stack, planned.Site.Role)
-            |> List.map (fun ((stack, role), planned) ->
+            |> List.groupBy (fun planned -> planned.Site.Stack, planned.Site.Layer, planned.Site.Matrix)
+            |> List.map (fun ((stack, layer, matrix), planned) ->
                 let first = planned.Head
 
                 [
                     Site.stackName stack
-                    layerWords role
-                    Site.matrix role
+                    layerWords layer
+                    matrix
                     "blocks " + blockWords (planned |> List.map _.Site.Block)
                     string first.In
                     string first.Out

@@ -4,19 +4,6 @@ open System
 open System.Text.RegularExpressions
 open Peft.T5
 
-/// The layers of a block.
-[<RequireQualifiedAccess>]
-type LayerKind =
-    | Self
-    | Cross
-    | FeedForward
-
-/// A matrix by its name, in whatever layer.
-[<RequireQualifiedAccess>]
-type Matrix =
-    | Attention of AttentionPart
-    | FeedForward of FeedForwardPart
-
 /// A set of linear maps, described: stack × layer × block × matrix, and combinations.
 [<RequireQualifiedAccess>]
 type Target =
@@ -27,7 +14,8 @@ type Target =
     | Layer of LayerKind
     /// Self-attention and encoder-decoder attention.
     | Attention
-    | Matrix of Matrix
+    /// The matrices of this name, in whatever layer: `q`, `wi_1`.
+    | Matrix of name: string
     /// The first half of each stack's blocks. Of an odd number the middle block is not in it.
     | Early
     /// The other half, with the middle block of an odd number: `Early` and `Late` are all blocks, none in both.
@@ -55,25 +43,20 @@ type Target =
 ///     range  = number | number "-" number
 [<RequireQualifiedAccess>]
 module Target =
-    /// A matrix of every attention.
-    let attention (part: AttentionPart) : Target = Target.Matrix(Matrix.Attention part)
-
     let private words: (string * Target) list =
         [
             "all", Target.All
             "standard", Target.Standard
             "encoder", Target.Stack Encoder
             "decoder", Target.Stack Decoder
-            "self", Target.Layer LayerKind.Self
-            "cross", Target.Layer LayerKind.Cross
+            "self", Target.Layer LayerKind.SelfAttention
+            "cross", Target.Layer LayerKind.CrossAttention
             "ffn", Target.Layer LayerKind.FeedForward
             "attention", Target.Attention
             "early", Target.Early
             "late", Target.Late
-            for part in [ Q; K; V; O ] do
-                Site.matrix (SelfAttention part), attention part
-            for part in [ Wi; Wi0; Wi1; Wo ] do
-                Site.matrix (FeedForward part), Target.Matrix(Matrix.FeedForward part)
+            for name in [ "q"; "k"; "v"; "o"; "wi"; "wi_0"; "wi_1"; "wo" ] do
+                name, Target.Matrix name
         ]
 
     let private wordOf =
@@ -143,8 +126,8 @@ module Target =
         | Target.All -> "all blocks"
         | Target.Standard -> "the technique's own sites"
         | Target.Stack stack -> $"the {Site.stackName stack}"
-        | Target.Layer LayerKind.Self -> "self-attention"
-        | Target.Layer LayerKind.Cross -> "encoder-decoder attention"
+        | Target.Layer LayerKind.SelfAttention -> "self-attention"
+        | Target.Layer LayerKind.CrossAttention -> "encoder-decoder attention"
         | Target.Layer LayerKind.FeedForward -> "feed-forward"
         | Target.Attention -> "attention"
         | Target.Early -> "the early half of each stack's blocks"

@@ -110,19 +110,19 @@ module AdaLora =
         |> List.map (fun (name, values) -> name, values |> Array.map (fun value -> value > threshold))
 
     /// The directions of each of AdaLoRA's maps, by the name of the site.
-    let internal maps (model: T5) =
-        T5.projections model
+    let internal maps (model: Model) =
+        Model.projections model
         |> List.choose (fun (site, projection) ->
             match projection with
             | Singular(a = a; e = e; b = b) -> Some(Site.name site, a.Value, e.Value, b.Value)
             | _ -> None)
 
     /// The number of directions in all maps together, zeroed ones included.
-    let directions (model: T5) : int =
+    let directions (model: Model) : int =
         maps model |> List.sumBy (fun (_, _, e, _) -> int (e.numel ()))
 
     /// Sets the singular values of the directions that go to zero. `kept` names sites; those not named stay whole.
-    let mask (kept: (string * bool[]) list) (model: T5) : unit =
+    let mask (kept: (string * bool[]) list) (model: Model) : unit =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
         let kept = Map.ofList kept
@@ -137,7 +137,7 @@ module AdaLora =
             | None -> ()
 
     /// After a step's gradients: the sensitivities of all maps' A, E and B, continued from `before`.
-    let senseAll (before: Map<string, Sensitivity>) (model: T5) : Map<string, Sensitivity> =
+    let senseAll (before: Map<string, Sensitivity>) (model: Model) : Map<string, Sensitivity> =
         let advance (name: string) (value: torch.Tensor) (known: Map<string, Sensitivity>) =
             match value.grad with
             | null -> known
@@ -148,7 +148,7 @@ module AdaLora =
             known |> advance $"{name}.a" a |> advance $"{name}.e" e |> advance $"{name}.b" b)
 
     /// The scores of all maps' directions from their sensitivities, by the name of the site.
-    let scoreAll (known: Map<string, Sensitivity>) (model: T5) : (string * float[]) list =
+    let scoreAll (known: Map<string, Sensitivity>) (model: Model) : (string * float[]) list =
         maps model
         |> List.map (fun (name, _, _, _) -> name, scores known[$"{name}.a"] known[$"{name}.e"] known[$"{name}.b"])
 
@@ -161,7 +161,7 @@ module AdaLora =
         (targetRank: int)
         (step: int)
         (state: AdaLoraState)
-        (model: T5)
+        (model: Model)
         : AdaLoraState =
         let last = schedule.Total - schedule.Final
 

@@ -23,7 +23,7 @@ type AdapterDescription =
     }
 
 /// Adapter folders in this project's own format: `adapter.json` and `adapter.safetensors`, whose tensors carry the
-/// names of `T5.trained` and T-Few's shapes: `lora_a` [rank, in], `lora_b` [out, rank], `multi_lora_a` [1, in],
+/// names of `Model.trained` and T-Few's shapes: `lora_a` [rank, in], `lora_b` [out, rank], `multi_lora_a` [1, in],
 /// `multi_lora_b` [out, 1], `bias` [out], `prompt_embeddings` [tokens, d_model].
 [<RequireQualifiedAccess>]
 module AdapterFile =
@@ -45,9 +45,9 @@ module AdapterFile =
 
     /// Copies `values` into the trained parameters of `model`. Names and shapes must agree, but for extents of one;
     /// otherwise `UserError`, and nothing is changed. `source` is for the message.
-    let restore (source: string) (values: IReadOnlyDictionary<string, torch.Tensor>) (model: T5) : unit =
+    let restore (source: string) (values: IReadOnlyDictionary<string, torch.Tensor>) (model: Model) : unit =
         use _ = torch.no_grad ()
-        let parameters = T5.trained model
+        let parameters = Model.trained model
         let names = parameters |> List.map fst |> set
 
         for name in values.Keys do
@@ -66,10 +66,10 @@ module AdapterFile =
             parameter.copy_ (values[name].view parameter.shape) |> ignore
 
     /// Writes the trained parameters of `model` and their description into a folder, which is made if need be.
-    let save (folder: string) (description: AdapterDescription) (model: T5) : unit =
+    let save (folder: string) (description: AdapterDescription) (model: Model) : unit =
         Files.createFolder folder
 
-        T5.trained model
+        Model.trained model
         |> List.map stored
         |> Safetensors.write (tensorPath folder) (Map.ofList [ "format", "pt" ])
 
@@ -94,7 +94,7 @@ module AdapterFile =
 
     /// Applies the technique that an adapter folder names to `baseModel` and puts its tensors in. `baseFingerprint` must be
     /// the one it was trained on.
-    let load (folder: string) (baseFingerprint: string) (baseModel: T5) : T5 =
+    let load (folder: string) (baseFingerprint: string) (baseModel: Model) : Model =
         let description = describe folder
 
         if description.Base <> baseFingerprint then

@@ -119,14 +119,14 @@ module AdapterFolders =
             })
 
     /// Loads an adapter of either format around a base with this fingerprint.
-    let load (folder: string) (fingerprint: string) (baseModel: T5) : T5 =
+    let load (folder: string) (fingerprint: string) (baseModel: Model) : Model =
         match need folder with
         | Own -> AdapterFile.load folder fingerprint baseModel
         | HuggingFacePeft -> HuggingFace.load folder fingerprint baseModel |> snd
 
     /// Writes the adapter of `source` in the other format to `target`. `UserError` where the other format has no such
     /// adapter. Of a prompt in peft's format only the rows that T5 reads come along.
-    let convert (source: string) (target: string) (fingerprint: string) (baseModel: T5) : AdapterSummary =
+    let convert (source: string) (target: string) (fingerprint: string) (baseModel: Model) : AdapterSummary =
         match need source with
         | Own ->
             let description = AdapterFile.describe source
@@ -172,7 +172,7 @@ module AdapterFolders =
                         Placement = Placement.text Placement.everywhere
                         Base = fingerprint
                         BaseFolder = (summary source).BaseFolder
-                        TrainableParameters = T5.countTrained model
+                        TrainableParameters = Model.countTrained model
                     }
 
                 AdapterFile.save target description model

@@ -66,7 +66,8 @@ module Family =
     let dora (where: Selector) : Adapter =
         Start.wrap where (fun site inner ->
             if not (Projection.isLinear inner) then
-                userError $"{Site.name site} is not linear, so its rows have no norm: put DoRA before the serial adapter."
+                userError
+                    $"{Site.name site} is not linear, so its rows have no norm: put DoRA before the serial adapter."
 
             Directed(inner, Leaf.trained (Projection.rowNorms inner)))
 
@@ -172,8 +173,9 @@ module Family =
             let device = model.Embedding.Value.device
 
             if
-                T5.projections model
-                |> List.forall (fun (site, _) -> not (site.Role = FeedForward Wo && where site))
+                Model.projections model
+                |> List.forall (fun (site, _) ->
+                    not (site.Layer = LayerKind.FeedForward && site.Part = Down && where site))
             then
                 userError "a parallel adapter stands beside a feed-forward layer, and no wo is selected."
 
@@ -182,14 +184,7 @@ module Family =
                     Blocks =
                         tower.Blocks
                         |> List.mapi (fun index block ->
-                            if
-                                where
-                                    {
-                                        Stack = stack
-                                        Block = index
-                                        Role = FeedForward Wo
-                                    }
-                            then
+                            if where (Sites.at model.Config stack index LayerKind.FeedForward Down) then
                                 let beside = bottleneck generator Relu width (int64 model.Config.ModelWidth) device
 
                                 { block with
@@ -208,7 +203,7 @@ module Family =
             }
 
     let private trainWhere (isChosen: string -> bool) : Adapter =
-        T5.mapLeaves (fun name leaf ->
+        Model.mapLeaves (fun name leaf ->
             match leaf with
             | Frozen tensor when isChosen name -> Leaf.trained tensor
             | _ -> leaf)
@@ -224,7 +219,7 @@ module Family =
             let isOf (name: string) (leaf: string) =
                 leaf.EndsWith($"{name}.weight", StringComparison.Ordinal)
 
-            let known = T5.leaves model |> List.map fst
+            let known = Model.leaves model |> List.map fst
 
             for name in names do
                 if not (known |> List.exists (isOf name)) then
@@ -258,10 +253,10 @@ module Family =
             SharedBasis(inner, basis, d, Leaf.trained (Start.zeros [ fanOut ] device), dropout))
 
     /// The largest [in, out] among the selected maps.
-    let private largest (where: Selector) (model: T5) =
+    let private largest (where: Selector) (model: Model) =
         let shapes =
             model
-            |> T5.projections
+            |> Model.projections
             |> List.filter (fst >> where)
             |> List.map (snd >> Start.shape)
 

@@ -20,7 +20,7 @@ type MergeReport =
 [<RequireQualifiedAccess>]
 module Merge =
     /// What a plain T5 checkpoint has no place for.
-    let private leftOver (model: T5) : string option =
+    let private leftOver (model: Model) : string option =
         let ofMap (_, projection) =
             match projection with
             | Dense _ -> None
@@ -37,19 +37,19 @@ module Merge =
         elif hasBeside model.Encoder || hasBeside model.Decoder then
             Some "parallel adapters"
         else
-            T5.projections model |> List.tryPick ofMap
+            Model.projections model |> List.tryPick ofMap
 
-    let private checkFinite (model: T5) =
+    let private checkFinite (model: Model) =
         use _ = torch.NewDisposeScope()
 
-        for name, leaf in T5.leaves model do
+        for name, leaf in Model.leaves model do
             if not (leaf.Value.isfinite().all().item<bool>()) then
                 userError
                     $"merging would write {name} with numbers that are not finite: the adapter is broken or does not fit."
 
     /// The merged model in float32, whatever precision the given one computes in; nothing is left to train.
-    let merged (model: T5) : T5 =
-        let wide = T5.merge { model with Precision = torch.float32 }
+    let merged (model: Model) : Model =
+        let wide = Model.merge { model with Precision = torch.float32 }
 
         match leftOver wide with
         | Some rest -> userError $"a plain checkpoint has no place for {rest}: keep this adapter beside its base."
@@ -57,7 +57,7 @@ module Merge =
             checkFinite wide
             wide
 
-    let private largestChange (before: T5) (after: T5) (samples: Batch list) : float * float =
+    let private largestChange (before: Model) (after: Model) (samples: Batch list) : float * float =
         use _ = torch.no_grad ()
 
         let measure (batch: Batch) =
@@ -80,16 +80,19 @@ module Merge =
         (target: string)
         (dtype: torch.ScalarType)
         (samples: Batch list)
-        (model: T5)
+        (model: Model)
         : MergeReport =
-        if Directory.Exists target && Directory.GetFiles(target, "*.safetensors*").Length > 0 then
+        if
+            Directory.Exists target
+            && Directory.GetFiles(target, "*.safetensors*").Length > 0
+        then
             userError $"{target} holds weights already: name a new folder for the merged checkpoint."
 
         let whole = merged model
 
         let written =
             whole
-            |> T5.mapLeaves (fun _ leaf ->
+            |> Model.mapLeaves (fun _ leaf ->
                 if leaf.Value.dtype = dtype then
                     leaf
                 else
@@ -107,7 +110,7 @@ module Merge =
 
         let report =
             {
-                ChangedMaps = T5.projections model |> List.filter isChanged |> List.length
+                ChangedMaps = Model.projections model |> List.filter isChanged |> List.length
                 LargestLogitChange = change
                 LargestLogit = largest
             }

@@ -6,7 +6,7 @@ open Peft.T5
 type Selector = Site -> bool
 
 /// A technique as a function: the model with something more to train. Adapters compose with `>>`.
-type Adapter = T5 -> T5
+type Adapter = Model -> Model
 
 [<RequireQualifiedAccess>]
 module Selector =
@@ -14,19 +14,12 @@ module Selector =
     let everywhere: Selector = fun _ -> true
 
     /// These parts of every attention, self and encoder-decoder.
-    let attention (parts: AttentionPart list) : Selector =
-        fun site ->
-            match site.Role with
-            | SelfAttention part
-            | CrossAttention part -> List.contains part parts
-            | FeedForward _ -> false
+    let attention (parts: Part list) : Selector =
+        fun site -> site.Layer <> LayerKind.FeedForward && List.contains site.Part parts
 
     /// These parts of every feed-forward layer.
-    let feedForward (parts: FeedForwardPart list) : Selector =
-        fun site ->
-            match site.Role with
-            | FeedForward part -> List.contains part parts
-            | _ -> false
+    let feedForward (parts: Part list) : Selector =
+        fun site -> site.Layer = LayerKind.FeedForward && List.contains site.Part parts
 
     /// Sites that satisfy both.
     let both (left: Selector) (right: Selector) : Selector = fun site -> left site && right site
@@ -39,8 +32,8 @@ module Selector =
 
     /// Maps whose module name ends in one of these: `q`, `wi_1`, …
     let named (names: string list) : Selector =
-        fun site -> names |> List.contains ((Site.name site).Split '.' |> Array.last)
+        fun site -> List.contains site.Matrix names
 
     /// k and v of every attention and the feed-forward's inner activation: where the paper puts (IA)3. In a T5 v1.0
     /// without gate the inner activation is `wi`'s.
-    let paperIa3: Selector = either (attention [ K; V ]) (feedForward [ Wi1; Wi ])
+    let paperIa3: Selector = either (attention [ K; V ]) (feedForward [ Up ])

@@ -9,12 +9,12 @@ module internal Start =
     /// Changes the selected maps; a selector that matches none is a mistake.
     let wrap (where: Selector) (change: Site -> Projection -> Projection) : Adapter =
         fun model ->
-            if model |> T5.projections |> List.forall (fst >> where >> not) then
+            if model |> Model.projections |> List.forall (fst >> where >> not) then
                 userError
                     "this technique finds none of its linear maps in this model: q, k, v, o, wo, and wi_0 and wi_1 or wi are the ones there can be."
 
             model
-            |> T5.rewrite (fun site projection -> if where site then change site projection else projection)
+            |> Model.rewrite (fun site projection -> if where site then change site projection else projection)
 
     /// Draws from N(0, deviation²) in float32; the numbers depend on the generator only, never on the device.
     let normal (generator: torch.Generator) (deviation: float) (shape: int64 array) (device: torch.Device) =

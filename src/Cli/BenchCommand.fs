@@ -148,10 +148,12 @@ module BenchCommand =
         let lines = rows |> BenchRun.all (peer |> Option.map command) rounds tell
         publish options { Machine = machine; Lines = lines }
 
-        if lines |> List.forall (fun line -> line.Own.IsOk) then
-            0
-        else
-            1
+        let isOk (line: BenchLine) =
+            match line.Own with
+            | Ok _ -> true
+            | Error _ -> false
+
+        if List.forall isOk lines then 0 else 1
 
     /// Measures, prints and writes; or measures one row for another process.
     let run (options: ParseResults<BenchOption>) : int =

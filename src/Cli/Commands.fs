@@ -341,10 +341,10 @@ module Commands =
             Precision = options.GetResult(ModelOption.Dtype, "float32")
         }
 
-    let private modelOf (session: Session) (options: ParseResults<ModelOption>) : T5 =
+    let private modelOf (session: Session) (options: ParseResults<ModelOption>) : Model =
         match options.TryGetResult ModelOption.Adapter with
         | None -> session.Model
-        | Some folder -> AdapterFolders.load folder session.Fingerprint session.Model |> T5.merge
+        | Some folder -> AdapterFolders.load folder session.Fingerprint session.Model |> Model.merge
 
     let private decodingOf (options: ParseResults<ModelOption>) : Decoding =
         Decoding.Beam(options.GetResult(ModelOption.Beams, 1), options.GetResult(ModelOption.Target_Limit, 128))

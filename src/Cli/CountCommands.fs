@@ -90,7 +90,10 @@ module CountCommands =
 
                     // As a sweep does: a technique without linear maps is counted where it belongs.
                     let placesOf technique =
-                        if (Placement.standard technique).IsSome then placements else [ Placement.everywhere ]
+                        if (Placement.standard technique).IsSome then
+                            placements
+                        else
+                            [ Placement.everywhere ]
 
                     let variants =
                         techniques

@@ -102,7 +102,7 @@ module PretrainCommand =
             Precision = precision
             Head = Some(Frozen(drawn.Embedding.Value.mul scale))
         }
-        |> T5.mapLeaves (fun _ leaf -> Frozen(leaf.Value.``to`` device))
+        |> Model.mapLeaves (fun _ leaf -> Frozen(leaf.Value.``to`` device))
 
     let private vocabularyFile (options: ParseResults<PretrainOption>) =
         options.TryGetResult PretrainOption.Vocabulary
@@ -274,7 +274,7 @@ module PretrainCommand =
 
             let model, losses = Pretraining.run plan start tokenizer device folder tell stop
 
-            Checkpoint.save folder torch.bfloat16 (T5.freeze model)
+            Checkpoint.save folder torch.bfloat16 (Model.freeze model)
             File.Copy(vocabulary, Path.Combine(folder, "spiece.model"), overwrite = true)
             printfn $"""{losses.Length} steps, last loss {number "F4" (List.last losses)}; the model is in {folder}."""
             0

@@ -37,7 +37,11 @@ module ReportCommand =
             userError $"--predictions is {megabytes}; it is a number of megabytes from 0 to 1000."
 
         let content =
-            Report.createWithin (int (megabytes * 1e6)) $"peft report {quoted results} --output {quoted output}" output results
+            Report.createWithin
+                (int (megabytes * 1e6))
+                $"peft report {quoted results} --output {quoted output}"
+                output
+                results
 
         for problem in content.Findings.Damaged do
             eprintfn $"peft: skipped: {problem}"

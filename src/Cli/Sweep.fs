@@ -192,8 +192,7 @@ module Sweep =
             Beams = plan.Beams
             Training =
                 match method, level with
-                | Tuned technique, Some level ->
-                    training plan session.Model.Config.DropoutRate technique level
+                | Tuned technique, Some level -> training plan session.Model.Config.DropoutRate technique level
                 | _ -> Training.none
         }
 

@@ -195,7 +195,11 @@ module Pools =
 
     /// A text in the words of a task: its instruction with the options, and the text at the place of the row.
     let word (task: TaskDefinition) (text: string) : string =
-        Regex.Replace(task.Instruction, @"\{([^{}]+)\}", fun slot -> if slot.Value = "{options}" then options task else text)
+        Regex.Replace(
+            task.Instruction,
+            @"\{([^{}]+)\}",
+            fun slot -> if slot.Value = "{options}" then options task else text
+        )
 
     let private answerOf (task: TaskDefinition) (row: Row) : (Answer * string) option =
         task.Answers

@@ -31,7 +31,7 @@ module Evaluation =
     /// The texts that `model` generates for rows, in the order of the rows. `advance` is told how many rows are done.
     let generate
         (decoding: Decoding)
-        (model: T5)
+        (model: Model)
         (tokenizer: Tokenizer)
         (device: torch.Device)
         (size: int)

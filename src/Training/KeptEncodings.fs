@@ -8,8 +8,8 @@ open TorchSharp
 /// What the encoder makes of the validation batches of one run. Where nothing that is trained stands before its output (an
 /// adapter in the decoder only, prefix tuning), it is computed in the first epoch and serves all of them.
 [<Sealed>]
-type KeptEncodings(model: T5, mostBytes: int64) =
-    let isFrozen = not (T5.trainsEncoder model)
+type KeptEncodings(model: Model, mostBytes: int64) =
+    let isFrozen = not (Model.trainsEncoder model)
     let kept = Dictionary<int, Encoded>()
     let mutable bytes = 0L
 
@@ -19,17 +19,20 @@ type KeptEncodings(model: T5, mostBytes: int64) =
         if isFrozen && bytes + size <= mostBytes then
             bytes <- bytes + size
             source.Hidden.DetachFromDisposeScope() |> ignore
-            source.MaskBias |> Option.iter (fun bias -> bias.DetachFromDisposeScope() |> ignore)
+
+            source.MaskBias
+            |> Option.iter (fun bias -> bias.DetachFromDisposeScope() |> ignore)
+
             kept[place] <- source
 
     /// At most a gibibyte; batches beyond it are encoded every time.
-    new(model: T5) = new KeptEncodings(model, 1L <<< 30)
+    new(model: Model) = new KeptEncodings(model, 1L <<< 30)
 
     /// Batches whose encoding is kept.
     member _.Count: int = kept.Count
 
     /// The encoder's output of the batch at this place by `merged`, the model with its adapters merged.
-    member _.Encode (merged: T5) (place: int) (batch: Batch) : Encoded =
+    member _.Encode (merged: Model) (place: int) (batch: Batch) : Encoded =
         match kept.TryGetValue place with
         | true, source -> source
         | _ ->

@@ -20,7 +20,7 @@ module RankAllocation =
     let private zeros (tensor: torch.Tensor) = torch.zeros_like (tensor.detach ())
 
     /// No sensitivity yet, which is what zeros say.
-    let private start (model: T5) : AdaLoraState =
+    let private start (model: Model) : AdaLoraState =
         let sensitivities =
             [
                 for name, a, e, b in AdaLora.maps model do
@@ -37,7 +37,7 @@ module RankAllocation =
         }
 
     /// `inner`, and after each of its steps the allocation for AdaLoRA maps of mean rank `targetRank` at the end.
-    let after (schedule: AdaLoraSchedule) (targetRank: int) (model: T5) (inner: Optimizer) : Optimizer =
+    let after (schedule: AdaLoraSchedule) (targetRank: int) (model: Model) (inner: Optimizer) : Optimizer =
         // One number for each direction: 1 while it stays.
         let stays =
             AdaLora.maps model
@@ -47,7 +47,8 @@ module RankAllocation =
 
         let known () =
             stays
-            |> List.map (fun (name, kept) -> name, kept.cpu().flatten().data<float32>().ToArray() |> Array.map ((=) 1.0f))
+            |> List.map (fun (name, kept) ->
+                name, kept.cpu().flatten().data<float32>().ToArray() |> Array.map ((=) 1.0f))
 
         let remember (kept: (string * bool[]) list) =
             let kept = Map.ofList kept
@@ -74,7 +75,9 @@ module RankAllocation =
                     |> List.collect (fun (name, one) ->
                         [ $"{name}.mean", one.Mean; $"{name}.uncertainty", one.Uncertainty ])
 
-                inner.State() @ sensitivities @ (stays |> List.map (fun (name, kept) -> $"{name}.stays", kept))
+                inner.State()
+                @ sensitivities
+                @ (stays |> List.map (fun (name, kept) -> $"{name}.stays", kept))
 
             member _.Steps
                 with get () = inner.Steps
@@ -82,8 +85,10 @@ module RankAllocation =
         }
 
     /// The optimiser of a technique: `inner` itself, but for AdaLoRA, alone or in a chain.
-    let rec forTechnique (technique: Technique) (steps: int) (model: T5) (inner: Optimizer) : Optimizer =
+    let rec forTechnique (technique: Technique) (steps: int) (model: Model) (inner: Optimizer) : Optimizer =
         match technique with
         | AdaLora settings -> after (schedule steps) settings.TargetRank model inner
-        | Chain parts -> (inner, parts) ||> List.fold (fun optimizer part -> forTechnique part steps model optimizer)
+        | Chain parts ->
+            (inner, parts)
+            ||> List.fold (fun optimizer part -> forTechnique part steps model optimizer)
         | _ -> inner

@@ -35,23 +35,29 @@ module RunState =
     let private bestPath results experiment =
         Path.Combine(results, Experiment.name experiment + ".best.safetensors")
 
-    let private parametersOf (model: T5) =
-        T5.trained model
+    let private parametersOf (model: Model) =
+        Model.trained model
         |> List.map (fun (name, parameter) -> name, (parameter: torch.Tensor))
 
     /// Keeps the present parameters as the best ones. Call it before `save`: should the process end in between, the epoch
     /// is repeated, and gives the same parameters again.
-    let saveBest (results: string) (experiment: Experiment) (model: T5) : unit =
+    let saveBest (results: string) (experiment: Experiment) (model: Model) : unit =
         Safetensors.write (bestPath results experiment) Map.empty (parametersOf model)
 
     /// Puts the best epoch's parameters into the model.
-    let restoreBest (results: string) (experiment: Experiment) (model: T5) : unit =
+    let restoreBest (results: string) (experiment: Experiment) (model: Model) : unit =
         use _ = torch.NewDisposeScope()
         let path = bestPath results experiment
         AdapterFile.restore path (Safetensors.readAll path) model
 
     /// Writes where the run stands, whole or not at all.
-    let save (results: string) (experiment: Experiment) (standing: Standing) (optimizer: Optimizer) (model: T5) : unit =
+    let save
+        (results: string)
+        (experiment: Experiment)
+        (standing: Standing)
+        (optimizer: Optimizer)
+        (model: Model)
+        : unit =
         let parameters =
             parametersOf model
             |> List.map (fun (name, tensor) -> $"parameter {name}", tensor)
@@ -76,7 +82,7 @@ module RunState =
         | :? JsonException -> None
 
     /// Tensors of both files into optimiser and model. `UserError`, before anything has changed, where they do not fit.
-    let private putBack path best (standing: Standing) (optimizer: Optimizer) (model: T5) : Standing =
+    let private putBack path best (standing: Standing) (optimizer: Optimizer) (model: Model) : Standing =
         use _ = torch.NewDisposeScope()
         let tensors = Safetensors.readAll path
         let moments = Safetensors.withPrefix "optimizer " tensors
@@ -91,7 +97,7 @@ module RunState =
 
     /// Puts a saved state into optimiser and model and tells where the run stood; None, with both as they were, where there
     /// is no state or a damaged one: the run then starts anew.
-    let tryRestore (results: string) (experiment: Experiment) (optimizer: Optimizer) (model: T5) : Standing option =
+    let tryRestore (results: string) (experiment: Experiment) (optimizer: Optimizer) (model: Model) : Standing option =
         let path, best = statePath results experiment, bestPath results experiment
 
         if not (File.Exists path && File.Exists best) then

@@ -76,7 +76,7 @@ type Session(place: Place) =
         use _ = torch.NewDisposeScope()
         let model = Checkpoint.load device precision place.ModelFolder
 
-        for _, leaf in T5.leaves model do
+        for _, leaf in Model.leaves model do
             leaf.Value.DetachFromDisposeScope() |> ignore
 
         model
@@ -147,7 +147,7 @@ type Session(place: Place) =
     member _.Tokenizer: Tokenizer = tokenizer.Value
 
     /// The base model, every leaf frozen.
-    member _.Model: T5 = fst model.Value
+    member _.Model: Model = fst model.Value
 
     /// Seconds that loading the base model took.
     member _.LoadSeconds: float = snd model.Value

@@ -1,6 +1,7 @@
 namespace Peft
 
 open System
+open Peft.Kernels
 open Peft.T5
 open TorchSharp
 
@@ -31,7 +32,7 @@ module Trainer =
 
         value
 
-    let private accumulate (pass: Pass) rate (model: T5) (share: float) (batch: Batch) : float =
+    let private accumulate (pass: Pass) rate (model: Model) (share: float) (batch: Batch) : float =
         use _ = torch.NewDisposeScope()
         let loss = Forward.loss pass model batch
         let value = loss.item<float32>() |> float |> checkFinite rate "loss"
@@ -48,7 +49,7 @@ module Trainer =
         (rate: float)
         (optimizer: Optimizer)
         (parameters: (string * Modules.Parameter) list)
-        (model: T5)
+        (model: Model)
         (batches: Batch list)
         : StepLog =
         Gradients.clear parameters
@@ -63,7 +64,7 @@ module Trainer =
 
     /// The mean loss per token over batches, in nats, without dropout; `encode` gives the encoder's output of the batch at
     /// a place.
-    let validationLossWith (encode: int -> Batch -> Encoded) (model: T5) (batches: Batch seq) : float =
+    let validationLossWith (encode: int -> Batch -> Encoded) (model: Model) (batches: Batch seq) : float =
         use _ = torch.no_grad ()
         let mutable total = 0.0
         let mutable tokens = 0L
@@ -79,7 +80,7 @@ module Trainer =
         total / float tokens
 
     /// The mean loss per token over batches, in nats, without dropout.
-    let validationLoss (model: T5) (batches: Batch seq) : float =
+    let validationLoss (model: Model) (batches: Batch seq) : float =
         let encode _ (batch: Batch) =
             Forward.encode Pass.Evaluation model batch.InputIds batch.Mask
 

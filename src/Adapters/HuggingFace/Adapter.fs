@@ -32,10 +32,10 @@ module internal HuggingFaceAdapter =
             then
                 userError $"modules_to_save names {name}: peft trains a copy of the embedding that T5 does not read."
 
-    let private chosen (where: Selector) (model: T5) =
-        T5.projections model |> List.filter (fst >> where) |> List.map fst
+    let private chosen (where: Selector) (model: Model) =
+        Model.projections model |> List.filter (fst >> where) |> List.map fst
 
-    let private checkChosen (where: Targeting) (model: T5) : Selector =
+    let private checkChosen (where: Targeting) (model: Model) : Selector =
         let where' = selector where
 
         if (chosen where' model).IsEmpty then
@@ -101,7 +101,7 @@ module internal HuggingFaceAdapter =
     let private vera (settings: HuggingFaceVera) (basis: Basis option) (where: Selector) : Adapter =
         fun model ->
             let weights =
-                T5.projections model
+                Model.projections model
                 |> List.filter (fst >> where)
                 |> List.map (fun (_, projection) -> (Projection.weight projection).Value)
 

@@ -16,8 +16,8 @@ module HuggingFace =
     let isAdapter (folder: string) : bool =
         File.Exists(Path.Combine(folder, "adapter_config.json"))
 
-    let private basisOf (model: T5) : Basis option =
-        T5.projections model
+    let private basisOf (model: Model) : Basis option =
+        Model.projections model
         |> List.tryPick (fun (_, projection) ->
             match projection with
             | SharedBasis(basis = basis) -> Some basis
@@ -25,7 +25,7 @@ module HuggingFace =
 
     /// Whether two models have the same random matrices (VeRA) or both none. A platform's uniform numbers agree to the
     /// last bits, which is all that is asked.
-    let hasSameBasis (left: T5) (right: T5) : bool =
+    let hasSameBasis (left: Model) (right: Model) : bool =
         match basisOf left, basisOf right with
         | None, None -> true
         | Some left, Some right ->
@@ -48,7 +48,7 @@ module HuggingFace =
         else
             None
 
-    /// peft's name for a trained tensor of `T5.trained`; none where peft has no such tensor.
+    /// peft's name for a trained tensor of `Model.trained`; none where peft has no such tensor.
     let tensorName (method': HuggingFaceMethod) (name: string) : string option =
         let suffixes =
             match method' with
@@ -99,7 +99,7 @@ module HuggingFace =
         model
         =
         let parameters =
-            T5.trained model
+            Model.trained model
             |> List.map (fun (name, parameter) ->
                 match tensorName method' name with
                 | Some theirs -> theirs, tensorShape method' name (List.ofArray parameter.shape), parameter
@@ -138,7 +138,7 @@ module HuggingFace =
     /// Loads an adapter folder of peft around `baseModel`, whose tensors are shared and stay as they are. `fingerprint` is
     /// the base's (`Checkpoint.fingerprint`) and is checked where the file states one. Everything is checked before
     /// anything is built; `UserError` is one line.
-    let load (folder: string) (fingerprint: string) (baseModel: T5) : HuggingFaceConfig * T5 =
+    let load (folder: string) (fingerprint: string) (baseModel: Model) : HuggingFaceConfig * Model =
         let config = HuggingFaceConfig.load folder
         let file, values = readTensors folder
 
@@ -208,7 +208,7 @@ module HuggingFace =
     /// The tensors that peft would write for this adapter, with peft's names and shapes. For a prompt of an
     /// encoder-decoder peft writes twice the rows and reads the first half: the second is written as it was read, or as a copy
     /// of the first.
-    let tensors (config: HuggingFaceConfig) (model: T5) : (string * torch.Tensor) list =
+    let tensors (config: HuggingFaceConfig) (model: Model) : (string * torch.Tensor) list =
         let theirs (name: string, parameter: torch.Tensor) =
             match tensorName config.Method name with
             | None ->
@@ -238,7 +238,7 @@ module HuggingFace =
             | _ -> []
 
         let own =
-            T5.trained model
+            Model.trained model
             |> List.map (fun (name, parameter) -> theirs (name, parameter.detach ()))
 
         match own |> List.countBy fst |> List.tryFind (fun (_, count) -> count > 1) with
@@ -246,7 +246,7 @@ module HuggingFace =
         | None -> own @ basis
 
     /// That the configuration describes `model`: the same tensors as its own adapter on the bare model has.
-    let private checkDescribes (config: HuggingFaceConfig) (model: T5) =
+    let private checkDescribes (config: HuggingFaceConfig) (model: Model) =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
 
@@ -254,10 +254,10 @@ module HuggingFace =
             match config.Method with
             // Directions may have been masked or already taken away: the ranks are the model's business.
             | HuggingFaceAdaLora _ -> None
-            | _ -> Some(adapter config 0 (T5.freeze (T5.strip model)))
+            | _ -> Some(adapter config 0 (Model.freeze (Model.strip model)))
 
         let shapes model =
-            T5.trained model
+            Model.trained model
             |> List.map (fun (name, parameter) -> name, List.ofArray parameter.shape)
             |> Map.ofList
 
@@ -272,7 +272,7 @@ module HuggingFace =
                 | _ -> userError $"the adapter and its configuration disagree about tensor {name}."
 
     /// Writes a folder as peft writes it, with the fingerprint of the base in the tensor file's metadata.
-    let save (folder: string) (fingerprint: string) (config: HuggingFaceConfig) (model: T5) : unit =
+    let save (folder: string) (fingerprint: string) (config: HuggingFaceConfig) (model: Model) : unit =
         checkDescribes config model
         use _ = torch.NewDisposeScope()
         let found = tensors config model

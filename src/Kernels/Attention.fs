@@ -1,0 +1,342 @@
+namespace Peft.Kernels
+
+open System
+open System.Runtime.Intrinsics
+open TorchSharp
+
+[<AbstractClass; Sealed>]
+type internal SoftmaxLoops =
+    /// Replaces scores of rows `first` to `last` by softmax(scores + bias); row r's bias begins at `biases[r / queries]`
+    /// plus r % queries times `biasStride` (elements; no bias where the array is empty).
+    static member Forward
+        (
+            isHalf: bool,
+            width: int,
+            scores: nativeint,
+            bias: nativeint,
+            offsets: int[],
+            queries: int,
+            stride: int,
+            first: int,
+            last: int
+        ) : unit =
+        let padded = (width + Lanes.Width - 1) / Lanes.Width * Lanes.Width
+        let buffer = Array.zeroCreate<float32> padded
+        let whole = width / Lanes.Width * Lanes.Width
+
+        for row in first .. last - 1 do
+            let from = row * width
+
+            let beside =
+                if offsets.Length = 0 then
+                    0
+                else
+                    offsets[row / queries] + row % queries * stride
+
+            let hasBias = offsets.Length > 0
+            let mutable highest = Vector256.Create Single.NegativeInfinity
+            let mutable place = 0
+
+            while place < whole do
+                let mutable v = Lanes.load isHalf scores (from + place)
+
+                if hasBias then
+                    v <- v + Lanes.loadFloat bias (beside + place)
+
+                highest <- Vector256.Max(highest, v)
+                v.CopyTo(buffer, place)
+                place <- place + Lanes.Width
+
+            for rest in whole .. padded - 1 do
+                buffer[rest] <-
+                    if rest >= width then
+                        Single.NegativeInfinity
+                    elif hasBias then
+                        Lanes.get isHalf scores (from + rest) + Lanes.get false bias (beside + rest)
+                    else
+                        Lanes.get isHalf scores (from + rest)
+
+            if whole < padded then
+                highest <- Vector256.Max(highest, Vector256.Create(buffer, whole))
+
+            let tops = Vector256.Create(Lanes.highest highest)
+            let mutable sum = Vector256<float32>.Zero
+            place <- 0
+
+            while place < padded do
+                let e = Vector256.Exp(Vector256.Create(buffer, place) - tops)
+                sum <- sum + e
+                e.CopyTo(buffer, place)
+                place <- place + Lanes.Width
+
+            let share = 1.0f / Vector256.Sum sum
+            let shares = Vector256.Create share
+            place <- 0
+
+            while place < whole do
+                Lanes.store isHalf scores (from + place) (Vector256.Create(buffer, place) * shares)
+                place <- place + Lanes.Width
+
+            for rest in whole .. width - 1 do
+                Lanes.set isHalf scores (from + rest) (buffer[rest] * share)
+
+    /// The factor of column `place` of the mask: blocks of 16 columns within a row, rows of `blocks` blocks.
+    static member FillMask(key: MaskKey, blocks: int, row: int, mask: float32[]) : unit =
+        for block in 0 .. blocks - 1 do
+            let bits = Mask.bits key (uint32 (row * blocks + block))
+            (Mask.low key bits).CopyTo(mask, block * Mask.Block)
+            (Mask.high key bits).CopyTo(mask, block * Mask.Block + Lanes.Width)
+
+    /// target = mask ∘ source, row by row.
+    static member Drop
+        (key: MaskKey, isHalf: bool, width: int, source: nativeint, target: nativeint, first: int, last: int)
+        : unit =
+        let blocks = (width + Mask.Block - 1) / Mask.Block
+        let mask = Array.zeroCreate<float32>(blocks * Mask.Block)
+        let whole = width / Lanes.Width * Lanes.Width
+
+        for row in first .. last - 1 do
+            SoftmaxLoops.FillMask(key, blocks, row, mask)
+            let from = row * width
+            let mutable place = 0
+
+            while place < whole do
+                Lanes.store
+                    isHalf
+                    target
+                    (from + place)
+                    (Lanes.load isHalf source (from + place) * Vector256.Create(mask, place))
+
+                place <- place + Lanes.Width
+
+            for rest in whole .. width - 1 do
+                Lanes.set isHalf target (from + rest) (Lanes.get isHalf source (from + rest) * mask[rest])
+
+    /// Replaces the gradient of the dropped shares by that of the scores: p ∘ (mask ∘ g − Σ p ∘ mask ∘ g).
+    static member Backward
+        (key: MaskKey, isHalf: bool, width: int, shares: nativeint, gradient: nativeint, first: int, last: int)
+        : unit =
+        let blocks = (width + Mask.Block - 1) / Mask.Block
+        let mask = Array.create (blocks * Mask.Block) 1.0f
+        let padded = blocks * Mask.Block
+        let g, p = Array.zeroCreate<float32> padded, Array.zeroCreate<float32> padded
+        let whole = width / Lanes.Width * Lanes.Width
+
+        for row in first .. last - 1 do
+            if key.Scale <> 0.0f then
+                SoftmaxLoops.FillMask(key, blocks, row, mask)
+
+            let from = row * width
+
+            for rest in whole .. width - 1 do
+                g[rest] <- Lanes.get isHalf gradient (from + rest) * mask[rest]
+                p[rest] <- Lanes.get isHalf shares (from + rest)
+
+            let mutable sum = Vector256<float32>.Zero
+            let mutable place = 0
+
+            while place < whole do
+                let masked =
+                    Lanes.load isHalf gradient (from + place) * Vector256.Create(mask, place)
+
+                let share = Lanes.load isHalf shares (from + place)
+                masked.CopyTo(g, place)
+                sum <- Lanes.fma masked share sum
+                place <- place + Lanes.Width
+
+            let mutable total = Vector256.Sum sum
+
+            for rest in whole .. width - 1 do
+                total <- total + g[rest] * p[rest]
+
+            let totals = Vector256.Create total
+            place <- 0
+
+            while place < whole do
+                let share = Lanes.load isHalf shares (from + place)
+                Lanes.store isHalf gradient (from + place) (share * (Vector256.Create(g, place) - totals))
+                place <- place + Lanes.Width
+
+            for rest in whole .. width - 1 do
+                Lanes.set isHalf gradient (from + rest) (p[rest] * (g[rest] - total))
+
+/// dropout(softmax(Q Kᵀ + bias)) V as one step: it keeps Q, K, V and the softmax, and neither scores nor mask.
+[<RequireQualifiedAccess>]
+module internal FusedAttention =
+    /// Whether the kernel serves these tensors.
+    let serves (bias: torch.Tensor option) (q: torch.Tensor) (k: torch.Tensor) (v: torch.Tensor) : bool =
+        let isBroadcast (bias: torch.Tensor) (dimension: int) (size: int64) =
+            bias.size dimension = 1L || bias.size dimension = size
+
+        Lanes.serves q
+        && k.dtype = q.dtype
+        && v.dtype = q.dtype
+        && k.numel () > 0L
+        && q.size 0 * q.size 1 * q.size 2 * k.size 2 < 0x7fffffffL
+        && (match bias with
+            | Some bias ->
+                bias.dtype = torch.float32
+                && bias.dim () = 4L
+                && isBroadcast bias 0 (q.size 0)
+                && isBroadcast bias 1 (q.size 1)
+                && isBroadcast bias 2 (q.size 2)
+                && bias.size 3 = k.size 2
+                && bias.stride 3 = 1L
+            | None -> true)
+
+    /// Where each head's bias begins, and how far its rows are apart.
+    let private layout (bias: torch.Tensor) (rows: int64) (heads: int64) =
+        let step dimension =
+            if bias.size dimension = 1L then
+                0L
+            else
+                bias.stride dimension
+
+        let perRow, perHead = step 0, step 1
+
+        Array.init (int (rows * heads)) (fun place ->
+            let place = int64 place
+            int (place / heads * perRow + place % heads * perHead)),
+        int (step 2)
+
+    /// [rows, heads, n, width] → [rows · heads, n, width], contiguous.
+    let private flat (x: torch.Tensor) = x.reshape (-1L, x.size 2, x.size 3)
+
+    let private softmax (bias: torch.Tensor option) rows heads queries (scores: torch.Tensor) =
+        let width = int (scores.size -1)
+        let isHalf = scores.dtype = torch.bfloat16
+        let into = Libtorch.address scores
+
+        let offsets, stride =
+            match bias with
+            | Some bias -> layout bias rows heads
+            | None -> [||], 0
+
+        let beside =
+            match bias with
+            | Some bias -> Libtorch.address bias
+            | None -> 0n
+
+        Threads.rows (int (rows * heads) * queries) width (fun first last ->
+            SoftmaxLoops.Forward(isHalf, width, into, beside, offsets, queries, stride, first, last))
+
+    let private drop (key: MaskKey) (shares: torch.Tensor) : torch.Tensor =
+        let dropped = torch.empty_like shares
+        let width = int (shares.size -1)
+        let isHalf = shares.dtype = torch.bfloat16
+        let from, into = Libtorch.address shares, Libtorch.address dropped
+
+        Threads.rows (int (shares.numel ()) / width) width (fun first last ->
+            SoftmaxLoops.Drop(key, isHalf, width, from, into, first, last))
+
+        dropped
+
+    let private ofScores (key: MaskKey) (shares: torch.Tensor) (gradient: torch.Tensor) =
+        let width = int (shares.size -1)
+        let isHalf = shares.dtype = torch.bfloat16
+        let from, into = Libtorch.address shares, Libtorch.address gradient
+
+        Threads.rows (int (shares.numel ()) / width) width (fun first last ->
+            SoftmaxLoops.Backward(key, isHalf, width, from, into, first, last))
+
+    /// What `apply` computes, as [rows · heads, queries, d_kv].
+    let private mix
+        (key: MaskKey option)
+        (bias: torch.Tensor option)
+        (q: torch.Tensor)
+        (k: torch.Tensor)
+        (v: torch.Tensor)
+        =
+        let key = key |> Option.defaultValue Mask.none
+        let hasMask = key.Scale <> 0.0f
+        let rows, heads, queries, keys = q.size 0, q.size 1, q.size 2, k.size 2
+        let inputs = [ q; k; v ] @ Option.toList bias
+        let isRecording = Node.isRecording inputs
+
+        let wants = inputs |> List.map _.requires_grad |> Array.ofList
+        // The tensor itself may be gone when the backward pass runs.
+        let biasShape = bias |> Option.map _.shape
+
+        use _ = torch.no_grad ()
+        use flatQ = flat q
+        use flatK = flat k
+        use flatV = flat v
+        use transposed = flatK.transpose (1L, 2L)
+        use shares = flatQ.bmm transposed
+        softmax bias rows heads (int queries) shares
+
+        let mixed =
+            if hasMask then
+                use dropped = drop key shares
+                dropped.bmm flatV
+            else
+                shares.bmm flatV
+
+        let backward (saved: torch.Tensor[]) (gradient: torch.Tensor) =
+            let flatQ, flatK, flatV, shares = saved[0], saved[1], saved[2], saved[3]
+            use gradient = gradient.contiguous ()
+            let back (x: torch.Tensor) length = x.view (rows, heads, length, -1L)
+
+            let ofV =
+                if wants[2] then
+                    use dropped = if hasMask then drop key shares else shares.alias ()
+                    Some(back ((dropped.transpose (1L, 2L)).bmm gradient) keys)
+                else
+                    None
+
+            let needsScores = wants[0] || wants[1] || (wants.Length > 3 && wants[3])
+
+            if not needsScores then
+                [|
+                    None
+                    None
+                    ofV
+                    if wants.Length > 3 then
+                        None
+                |]
+            else
+                use scores = gradient.bmm (flatV.transpose (1L, 2L))
+                ofScores key shares scores
+
+                [|
+                    if wants[0] then
+                        Some(back (scores.bmm flatK) queries)
+                    else
+                        None
+                    if wants[1] then
+                        Some(back ((scores.transpose (1L, 2L)).bmm flatQ) keys)
+                    else
+                        None
+                    ofV
+                    match biasShape with
+                    | None -> ()
+                    | Some shape ->
+                        if wants[3] then
+                            let wide = (back scores queries).``to`` torch.float32
+
+                            let over =
+                                [|
+                                    for dimension in 0..3 do
+                                        if shape[dimension] = 1L && wide.size dimension > 1L then
+                                            int64 dimension
+                                |]
+
+                            Some(
+                                if over.Length = 0 then
+                                    wide.clone ()
+                                else
+                                    wide.sum (over, keepdim = true)
+                            )
+                        else
+                            None
+                |]
+
+        if isRecording then
+            Node.create inputs [ flatQ; flatK; flatV; shares ] backward mixed
+        else
+            mixed
+
+    /// Of `q` [rows, heads, queries, d_kv], `k` and `v` [rows, heads, keys, d_kv] and a `bias` that broadcasts to [rows,
+    /// heads, queries, keys] in float32: [rows, heads, queries, d_kv] in the dtype of `q`.
+    let apply (key: MaskKey option) (bias: torch.Tensor option) (q: torch.Tensor) (k: torch.Tensor) (v: torch.Tensor) =
+        (mix key bias q k v).view(q.size 0, q.size 1, q.size 2, v.size 3)

@@ -1,0 +1,111 @@
+namespace Peft.Kernels
+
+open Peft
+open System.Runtime.Intrinsics
+open TorchSharp
+
+[<AbstractClass; Sealed>]
+type internal GateLoops =
+    /// sigmoid(2 √(2/π) (a + 0.044715 a³)): gelu_new(a) is a times this.
+    static member inline private Share(a: Vector256<float32>) : Vector256<float32> =
+        let cubic =
+            Lanes.fma (a * a) (Vector256.Create -0.0713548162726f) (Vector256.Create -1.59576912161f)
+
+        Vector256<float32>.One / (Vector256<float32>.One + Vector256.Exp(a * cubic))
+
+    /// act(a) and act'(a).
+    static member inline private Activate
+        (isGelu: bool, a: Vector256<float32>)
+        : struct (Vector256<float32> * Vector256<float32>) =
+        if isGelu then
+            let share = GateLoops.Share a
+            let value = a * share
+
+            let slope =
+                Lanes.fma (a * a) (Vector256.Create 0.2140644488178f) (Vector256.Create 1.59576912161f)
+
+            struct (value, Lanes.fma (value * (Vector256<float32>.One - share)) slope share)
+        else
+            let kept = Vector256.GreaterThan(a, Vector256<float32>.Zero)
+            struct (Vector256.BitwiseAnd(kept, a), Vector256.BitwiseAnd(kept, Vector256<float32>.One))
+
+    /// y = mask ∘ act(a) ∘ b of blocks `first` to `last`; the mask counts where the key's scale is not 0.
+    static member Forward
+        (key: MaskKey, isHalf: bool, isGelu: bool, a: nativeint, b: nativeint, y: nativeint, first: int, last: int)
+        : unit =
+        for block in first .. last - 1 do
+            let struct (low, high) = Mask.factors key (uint32 block)
+
+            for half in 0..1 do
+                let place = block * Mask.Block + half * Lanes.Width
+                let struct (value, _) = GateLoops.Activate(isGelu, Lanes.load isHalf a place)
+                let mask = if half = 0 then low else high
+                Lanes.store isHalf y place (value * Lanes.load isHalf b place * mask)
+
+    /// The gradients of a and b.
+    static member Backward
+        (
+            key: MaskKey,
+            isHalf: bool,
+            isGelu: bool,
+            a: nativeint,
+            b: nativeint,
+            gradient: nativeint,
+            ofA: nativeint,
+            ofB: nativeint,
+            first: int,
+            last: int
+        ) : unit =
+        for block in first .. last - 1 do
+            let struct (low, high) = Mask.factors key (uint32 block)
+
+            for half in 0..1 do
+                let place = block * Mask.Block + half * Lanes.Width
+                let struct (value, slope) = GateLoops.Activate(isGelu, Lanes.load isHalf a place)
+                let g = Lanes.load isHalf gradient place * (if half = 0 then low else high)
+                Lanes.store isHalf ofA place (g * Lanes.load isHalf b place * slope)
+                Lanes.store isHalf ofB place (g * value)
+
+/// The inside of a gated feed-forward layer, dropout(act(a) ∘ b), in one pass forward and one back.
+[<RequireQualifiedAccess>]
+module internal Gating =
+    /// Whether the kernel serves these tensors.
+    let serves (a: torch.Tensor) (b: torch.Tensor) : bool =
+        Lanes.serves a
+        && a.dtype = b.dtype
+        && a.is_contiguous ()
+        && b.is_contiguous ()
+        && a.shape = b.shape
+        && a.numel () % int64 Mask.Block = 0L
+        && a.numel () < 0x7fffffffL
+
+    /// mask ∘ act(a) ∘ b, without mask where there is no key.
+    let apply (key: MaskKey option) (activation: Activation) (a: torch.Tensor) (b: torch.Tensor) : torch.Tensor =
+        let key = key |> Option.defaultValue Mask.none
+        let isHalf, isGelu = a.dtype = torch.bfloat16, (activation = GeluNew)
+        let blocks = int (a.numel ()) / Mask.Block
+        let isRecording = Node.isRecording [ a; b ]
+        use _ = torch.no_grad ()
+        let y = torch.empty_like a
+        let fromA, fromB, into = Libtorch.address a, Libtorch.address b, Libtorch.address y
+
+        Threads.rows blocks Mask.Block (fun first last ->
+            GateLoops.Forward(key, isHalf, isGelu, fromA, fromB, into, first, last))
+
+        let backward (saved: torch.Tensor[]) (gradient: torch.Tensor) =
+            use gradient = gradient.contiguous ()
+            let ofA, ofB = torch.empty_like gradient, torch.empty_like gradient
+            let a, b = Libtorch.address saved[0], Libtorch.address saved[1]
+
+            let gradients, intoA, intoB =
+                Libtorch.address gradient, Libtorch.address ofA, Libtorch.address ofB
+
+            Threads.rows blocks Mask.Block (fun first last ->
+                GateLoops.Backward(key, isHalf, isGelu, a, b, gradients, intoA, intoB, first, last))
+
+            [| Some ofA; Some ofB |]
+
+        if isRecording then
+            Node.create [ a; b ] [ a; b ] backward y
+        else
+            y

@@ -1,0 +1,187 @@
+namespace Peft.Kernels
+
+open System.Runtime.Intrinsics
+open TorchSharp
+
+[<AbstractClass; Sealed>]
+type internal RmsNormLoops =
+    /// y = scale ∘ x / rms(x) of rows `first` to `last`, and 1 / rms(x) for the backward pass.
+    static member Forward
+        (
+            isHalf: bool,
+            width: int,
+            epsilon: float32,
+            x: nativeint,
+            scale: nativeint,
+            y: nativeint,
+            inverse: nativeint,
+            first: int,
+            last: int
+        ) : unit =
+        for row in first .. last - 1 do
+            let from = row * width
+            let mutable sum = Vector256<float32>.Zero
+            let mutable place = 0
+
+            while place < width do
+                let v = Lanes.load isHalf x (from + place)
+                sum <- Lanes.fma v v sum
+                place <- place + Lanes.Width
+
+            let factor = 1.0f / sqrt (Vector256.Sum sum / float32 width + epsilon)
+            Lanes.set false inverse row factor
+            let factors = Vector256.Create factor
+            place <- 0
+
+            while place < width do
+                let normed = Lanes.load isHalf x (from + place) * factors
+                // Hugging Face rounds to bfloat16 before it multiplies by the weight, which it rounds, too.
+                let normed =
+                    if isHalf then
+                        Vector256.ShiftLeft(Lanes.round normed, 16).AsSingle()
+                    else
+                        normed
+
+                Lanes.store isHalf y (from + place) (normed * Lanes.load isHalf scale place)
+                place <- place + Lanes.Width
+
+    /// The gradient of x: inverse (g ∘ scale − x̂ mean(g ∘ scale ∘ x̂)), x̂ = x inverse.
+    static member Backward
+        (
+            isHalf: bool,
+            width: int,
+            x: nativeint,
+            scale: nativeint,
+            inverse: nativeint,
+            gradient: nativeint,
+            result: nativeint,
+            first: int,
+            last: int
+        ) : unit =
+        for row in first .. last - 1 do
+            let from = row * width
+            let factor = Lanes.get false inverse row
+            let mutable sum = Vector256<float32>.Zero
+            let mutable place = 0
+
+            while place < width do
+                let weighted =
+                    Lanes.load isHalf gradient (from + place) * Lanes.load isHalf scale place
+
+                sum <- Lanes.fma weighted (Lanes.load isHalf x (from + place)) sum
+                place <- place + Lanes.Width
+
+            let mean = Vector256.Create(Vector256.Sum sum * factor * factor / float32 width)
+            let factors = Vector256.Create factor
+            place <- 0
+
+            while place < width do
+                let weighted =
+                    Lanes.load isHalf gradient (from + place) * Lanes.load isHalf scale place
+
+                let value = (weighted - Lanes.load isHalf x (from + place) * mean) * factors
+                Lanes.store isHalf result (from + place) value
+                place <- place + Lanes.Width
+
+    /// Adds g ∘ x̂ of rows `first` to `last` to `sums` [width] float32.
+    static member ScaleGradient
+        (
+            isHalf: bool,
+            width: int,
+            x: nativeint,
+            inverse: nativeint,
+            gradient: nativeint,
+            sums: nativeint,
+            first: int,
+            last: int
+        ) : unit =
+        for row in first .. last - 1 do
+            let from = row * width
+            let factors = Vector256.Create(Lanes.get false inverse row)
+            let mutable place = 0
+
+            while place < width do
+                let term =
+                    Lanes.load isHalf gradient (from + place)
+                    * (Lanes.load isHalf x (from + place) * factors)
+
+                Lanes.storeFloat sums place (Lanes.loadFloat sums place + term)
+                place <- place + Lanes.Width
+
+/// T5's norm in one pass forward and one back; it keeps its input and one number a row.
+[<RequireQualifiedAccess>]
+module internal RmsNorm =
+    /// Whether the kernel serves `x` with this `scale`.
+    let serves (scale: torch.Tensor) (x: torch.Tensor) : bool =
+        Lanes.serves x
+        && scale.dim () = 1L
+        && scale.size 0 = x.size -1
+        && scale.is_contiguous ()
+        && x.size -1 % int64 Lanes.Width = 0L
+        && x.numel () < 0x7fffffffL
+
+    let private gradientOfScale isHalf rows width x inverse (gradient: nativeint) (like: torch.Tensor) =
+        let pieces, pieceOf = Threads.pieces rows width
+        use sums = torch.zeros (int64 pieces, int64 width, dtype = torch.float32)
+        let into = Libtorch.address sums
+
+        Threads.rows rows width (fun first last ->
+            RmsNormLoops.ScaleGradient(
+                isHalf,
+                width,
+                x,
+                inverse,
+                gradient,
+                Lanes.at into (4 * width) (pieceOf first),
+                first,
+                last
+            ))
+
+        sums.sum([| 0L |]).``to`` like.dtype
+
+    /// scale ∘ x / sqrt(mean(x²) + epsilon) of `x` [.., width] and `scale` [width] in the dtype of `x`.
+    let apply (epsilon: float) (scale: torch.Tensor) (x: torch.Tensor) : torch.Tensor =
+        let isHalf = x.dtype = torch.bfloat16
+        let width = int (x.size -1)
+        let rows = int (x.numel ()) / width
+        let isRecording = Node.isRecording [ x; scale ]
+        let wantsX, wantsScale = x.requires_grad, scale.requires_grad
+        use _ = torch.no_grad ()
+        use source = x.contiguous ()
+        let y = torch.empty_like source
+        use inverse = torch.empty (int64 rows, dtype = torch.float32)
+
+        let addresses =
+            Libtorch.address source, Libtorch.address scale, Libtorch.address y, Libtorch.address inverse
+
+        let from, factors, into, inverses = addresses
+
+        Threads.rows rows width (fun first last ->
+            RmsNormLoops.Forward(isHalf, width, float32 epsilon, from, factors, into, inverses, first, last))
+
+        let backward (saved: torch.Tensor[]) (gradient: torch.Tensor) =
+            use gradient = gradient.contiguous ()
+            let x, scale = Libtorch.address saved[0], Libtorch.address saved[1]
+            let inverse, gradients = Libtorch.address saved[2], Libtorch.address gradient
+
+            [|
+                if wantsX then
+                    let result = torch.empty_like gradient
+                    let into = Libtorch.address result
+
+                    Threads.rows rows width (fun first last ->
+                        RmsNormLoops.Backward(isHalf, width, x, scale, inverse, gradients, into, first, last))
+
+                    Some result
+                else
+                    None
+                if wantsScale then
+                    Some(gradientOfScale isHalf rows width x inverse gradients saved[1])
+                else
+                    None
+            |]
+
+        if isRecording then
+            Node.create [ x; scale ] [ source; scale; inverse ] backward y
+        else
+            y

@@ -1,0 +1,64 @@
+namespace Peft
+
+/// The two halves of an encoder-decoder. A decoder-only model has the second alone.
+type Stack =
+    | Encoder
+    | Decoder
+
+/// The layers that a block may have.
+[<RequireQualifiedAccess>]
+type LayerKind =
+    | SelfAttention
+    /// Encoder-decoder attention.
+    | CrossAttention
+    | FeedForward
+
+/// What a linear map does in its layer, whatever a family calls it.
+type Part =
+    /// Queries, keys, values and the output of an attention.
+    | Q
+    | K
+    | V
+    | O
+    /// The map of a gated feed-forward layer whose result goes through the activation.
+    | Gate
+    /// The map into a feed-forward layer (of a gated one, the map beside the gate).
+    | Up
+    /// The map out of a feed-forward layer.
+    | Down
+
+/// One linear map of a model: its address, and what it maps.
+type Site =
+    {
+        /// The module's name in a Hugging Face checkpoint, for example `decoder.block.3.layer.1.EncDecAttention.q`.
+        Name: string
+        Stack: Stack
+        /// From 0 in each stack.
+        Block: int
+        Layer: LayerKind
+        Part: Part
+        /// The width it takes.
+        In: int64
+        /// The width it gives.
+        Out: int64
+    }
+
+    /// The last part of the name, which is the same in every block: `q`, `wi_1`, `down_proj`.
+    member site.Matrix: string = site.Name.Substring(site.Name.LastIndexOf '.' + 1)
+
+[<RequireQualifiedAccess>]
+module Site =
+    /// The folder of a stack in Hugging Face's names.
+    let stackName (stack: Stack) : string =
+        match stack with
+        | Encoder -> "encoder"
+        | Decoder -> "decoder"
+
+    /// The module's name.
+    let name (site: Site) : string = site.Name
+
+    /// The number of blocks of a stack among the sites of a model.
+    let blocks (sites: Site list) (stack: Stack) : int =
+        match sites |> List.filter (fun site -> site.Stack = stack) with
+        | [] -> 0
+        | own -> 1 + (own |> List.map _.Block |> List.max)

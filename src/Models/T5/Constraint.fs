@@ -1,0 +1,71 @@
+namespace Peft.T5
+
+open Peft
+open Peft.Kernels
+open System
+open TorchSharp
+
+/// What may not come next.
+[<RequireQualifiedAccess>]
+module internal Constraint =
+    let private minusInfinity = Single.NegativeInfinity.ToScalar()
+
+    let private penalise (penalty: float) (sequences: int64[][]) (scores: torch.Tensor) =
+        let seen =
+            torch.tensor(Array.concat sequences, device = scores.device).view(int64 sequences.Length, -1L)
+
+        let found = scores.gather (1L, seen)
+        let factor = penalty.ToScalar()
+
+        let changed =
+            torch.where (found.lt (0.0.ToScalar()), found.mul factor, found.div factor)
+
+        scores.scatter_ (1L, seen, changed) |> ignore
+
+    /// The tokens that would complete an n-gram which the sequence holds already.
+    let repeating (size: int) (sequence: int64[]) : int64 list =
+        let stem = size - 1
+
+        if sequence.Length < size then
+            []
+        else
+            let last = Array.skip (sequence.Length - stem) sequence
+
+            [
+                for start in 0 .. sequence.Length - size do
+                    if Array.sub sequence start stem = last then
+                        sequence[start + stem]
+            ]
+
+    let private forbid (cells: int64[]) (scores: torch.Tensor) =
+        if cells.Length > 0 then
+            let index = torch.tensor (cells, device = scores.device)
+            scores.view(-1L).index_fill_(0L, index, minusInfinity) |> ignore
+
+    /// Scores [lines, vocabulary] with what may not come next at minus infinity, changed in place where their dtype allows;
+    /// `sequences` begin with the start token.
+    let apply (decoding: Decoding) (config: Config) (sequences: int64[][]) (scores: torch.Tensor) : torch.Tensor =
+        let scores =
+            if decoding.RepetitionPenalty <> 1.0 then
+                let wide = scores.``to`` torch.float32
+                penalise decoding.RepetitionPenalty sequences wide
+                wide
+            else
+                scores
+
+        if decoding.NoRepeatNgram > 0 then
+            let width = scores.size 1
+
+            let cells =
+                sequences
+                |> Array.mapi (fun line sequence ->
+                    [|
+                        for token in repeating decoding.NoRepeatNgram sequence -> int64 line * width + token
+                    |])
+
+            forbid (Array.concat cells) scores
+
+        if sequences[0].Length - 1 < decoding.MinNewTokens then
+            scores.narrow(1L, int64 config.EosId, 1L).fill_ minusInfinity |> ignore
+
+        scores

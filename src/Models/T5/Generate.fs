@@ -1,0 +1,310 @@
+namespace Peft.T5
+
+open Peft
+open Peft.Kernels
+open TorchSharp
+
+/// Text generation with a key/value cache. Rows that have finished leave the batch.
+[<RequireQualifiedAccess>]
+module Generate =
+    /// One line's tokens, start token first, and its score so far.
+    type private Line = { Tokens: int64[]; Score: float }
+
+    let private toHypothesis (line: Line) : Hypothesis =
+        {
+            Ids = line.Tokens |> Array.skip 1 |> Array.map int
+            Score = line.Score
+        }
+
+    let private stepped (decoder: StepDecoder) (step: int) (lines: Line[]) =
+        decoder.Step(lines |> Array.map (_.Tokens >> Array.last), step)
+
+    /// The most likely token of each line and its log-probability.
+    let private nextGreedy (decoding: Decoding) (config: Config) (decoder: StepDecoder) (step: int) (lines: Line[]) =
+        decoder.Prepare step
+        use _ = torch.NewDisposeScope()
+
+        let scores =
+            stepped decoder step lines
+            |> Constraint.apply decoding config (lines |> Array.map _.Tokens)
+
+        Array.map2
+            (fun (best: Highest) normaliser -> best.Ids[0], best.Values[0] - normaliser)
+            (Scores.highest 1 scores)
+            (Scores.logSumExp scores)
+
+    let private greedy (pass: Pass) (decoding: Decoding) (model: T5) (source: Encoded) : Line[] =
+        let config = model.Config
+        let decoder = StepDecoder(pass, model, source, 1, decoding.MaxNewTokens)
+        let rows = int (source.Hidden.size 0)
+
+        let results =
+            Array.create
+                rows
+                {
+                    Tokens = [| int64 config.StartId |]
+                    Score = 0.0
+                }
+
+        let ends (line: Line) =
+            line.Tokens.Length > 1 && Array.last line.Tokens = int64 config.EosId
+
+        let rec loop (live: int[]) step =
+            if
+                step < decoding.MaxNewTokens
+                && live |> Array.exists (fun row -> not (ends results[row]))
+            then
+                // A finished row that has not left yet is fed on; what it says is not kept.
+                let lines =
+                    live
+                    |> Array.map (fun row ->
+                        let line = results[row]
+                        let missing = step + 1 - line.Tokens.Length
+
+                        { line with
+                            Tokens = Array.append line.Tokens (Array.create missing (int64 config.PadId))
+                        })
+
+                nextGreedy decoding config decoder step lines
+                |> Array.iteri (fun place (token, logProbability) ->
+                    let line = results[live[place]]
+
+                    if not (ends line) then
+                        results[live[place]] <-
+                            {
+                                Tokens = Array.append line.Tokens [| token |]
+                                Score = line.Score + float logProbability
+                            })
+
+                let isDone = live |> Array.map (fun row -> ends results[row])
+
+                if decoder.ShouldLeave isDone then
+                    let kept = Array.indexed isDone |> Array.filter (snd >> not) |> Array.map fst
+                    decoder.Select(kept, step + 1)
+                    loop (kept |> Array.map (fun place -> live[place])) (step + 1)
+                else
+                    loop live (step + 1)
+
+        loop (Array.init rows id) 0
+        results
+
+    /// A row of a beam search: its running beams, best first, and at most as many finished hypotheses, best first.
+    type private Search =
+        {
+            Running: Line[]
+            Finished: Line list
+            IsDone: bool
+        }
+
+    /// One of the 2 · beams best continuations of a row.
+    type private Candidate =
+        { Parent: int; Line: Line; IsEnd: bool }
+
+    /// The 2 · beams best continuations of every row, best first: they are among the 2 · beams best of each of its lines.
+    let private candidates (decoding: Decoding) (config: Config) (decoder: StepDecoder) step (rows: Search[]) =
+        decoder.Prepare step
+        use _ = torch.NewDisposeScope()
+        let lines = rows |> Array.collect _.Running
+        let logits = stepped decoder step lines
+
+        let normalisers, scores =
+            // What divides scores must divide log-probabilities; what forbids tokens may do so before.
+            if decoding.RepetitionPenalty <> 1.0 then
+                Array.zeroCreate lines.Length, logits.``to``(torch.float32).log_softmax 1L
+            else
+                Scores.logSumExp logits, logits
+
+        let best =
+            scores
+            |> Constraint.apply decoding config (lines |> Array.map _.Tokens)
+            |> Scores.highest (2 * decoding.Beams)
+
+        let continuations (row: int) (parent: int) =
+            let place = row * decoding.Beams + parent
+            let line, best = lines[place], best[place]
+
+            Array.map2
+                (fun (value: float32) token ->
+                    let score = value - normalisers[place] + float32 line.Score
+
+                    {
+                        Parent = parent
+                        Line =
+                            {
+                                Tokens = Array.append line.Tokens [| token |]
+                                Score = float score
+                            }
+                        IsEnd = token = int64 config.EosId || step + 1 = decoding.MaxNewTokens
+                    })
+                best.Values
+                best.Ids
+
+        Array.init rows.Length (fun row ->
+            // Of equals the first comes first: the sort of lists keeps their order.
+            List.init decoding.Beams (continuations row >> List.ofArray)
+            |> List.concat
+            |> List.sortByDescending _.Line.Score
+            |> List.truncate (2 * decoding.Beams)
+            |> Array.ofList)
+
+    let private isHopeless (decoding: Decoding) length (running: Line[]) (finished: Line list) =
+        let reach =
+            if decoding.EarlyStopping = Exhaustive && decoding.LengthPenalty > 0.0 then
+                decoding.MaxNewTokens
+            else
+                length
+
+        finished.Length = decoding.Beams
+        && running[0].Score / (float reach ** decoding.LengthPenalty)
+           <= (List.last finished).Score
+
+    /// transformers 5's rules: among the candidates, the best `beams` that go on run on; an end counts only among the
+    /// first `beams`.
+    let private advance (decoding: Decoding) step (row: Search) (found: Candidate[]) : Search * int[] =
+        let length = step + 1
+
+        let running =
+            found
+            |> Array.filter (fun one -> not one.IsEnd)
+            |> Array.truncate decoding.Beams
+
+        let ended =
+            found
+            |> Array.take decoding.Beams
+            |> Array.filter _.IsEnd
+            |> Array.map (fun one ->
+                { one.Line with
+                    Score = one.Line.Score / (float length ** decoding.LengthPenalty)
+                })
+            |> List.ofArray
+
+        let finished =
+            row.Finished @ ended
+            |> List.sortByDescending _.Score
+            |> List.truncate decoding.Beams
+
+        let isFull = finished.Length = decoding.Beams
+
+        let isDone =
+            running.Length < decoding.Beams
+            || (isFull && decoding.EarlyStopping = AtFullBeams)
+            || isHopeless decoding length (running |> Array.map _.Line) finished
+
+        if isDone then
+            { row with
+                Finished = finished
+                IsDone = true
+            },
+            Array.init decoding.Beams id
+        else
+            {
+                Running = running |> Array.map _.Line
+                Finished = finished
+                IsDone = false
+            },
+            running |> Array.map _.Parent
+
+    /// A row that is done may wait for others to leave with it: it is fed on, and what it says is not kept.
+    let private wait (config: Config) (row: Search) =
+        let padded (line: Line) =
+            { line with
+                Tokens = Array.append line.Tokens [| int64 config.PadId |]
+            }
+
+        { row with
+            Running = row.Running |> Array.map padded
+        }
+
+    let private beam (pass: Pass) (decoding: Decoding) (model: T5) (source: Encoded) : Line list[] =
+        let config, beams = model.Config, decoding.Beams
+        let decoder = StepDecoder(pass, model, source, beams, decoding.MaxNewTokens)
+        let rows = int (source.Hidden.size 0)
+
+        // All beams start alike; only the first may be continued, or every beam would be the same.
+        let start =
+            {
+                Running =
+                    Array.init beams (fun beam ->
+                        {
+                            Tokens = [| int64 config.StartId |]
+                            Score = if beam = 0 then 0.0 else -1e9
+                        })
+                Finished = []
+                IsDone = false
+            }
+
+        let results = Array.create rows start
+
+        let rec loop (live: int[]) step =
+            let searches = live |> Array.map (fun row -> results[row])
+            let found = candidates decoding config decoder step searches
+
+            let parents =
+                live
+                |> Array.mapi (fun place row ->
+                    let next, parents =
+                        if results[row].IsDone then
+                            results[row], Array.init beams id
+                        else
+                            advance decoding step results[row] found[place]
+
+                    results[row] <- if next.IsDone then wait config next else next
+                    parents |> Array.map (fun parent -> place * beams + parent))
+
+            let isDone = live |> Array.map (fun row -> results[row].IsDone)
+
+            if not (Array.forall id isDone) then
+                if decoder.ShouldLeave isDone then
+                    let kept = Array.indexed isDone |> Array.filter (snd >> not) |> Array.map fst
+                    decoder.Select(kept |> Array.collect (fun place -> parents[place]), step + 1)
+                    loop (kept |> Array.map (fun place -> live[place])) (step + 1)
+                else
+                    decoder.Select(Array.concat parents, step + 1)
+                    loop live (step + 1)
+
+        loop (Array.init rows id) 0
+        results |> Array.map _.Finished
+
+    let private check (decoding: Decoding) =
+        let refuse (what: string) = invalidArg (nameof decoding) what
+
+        if
+            decoding.Beams < 1
+            || decoding.Returned < 1
+            || decoding.Returned > decoding.Beams
+        then
+            refuse $"{decoding.Returned} of {decoding.Beams} beams cannot be returned"
+
+        if decoding.MaxNewTokens < 1 then
+            refuse $"MaxNewTokens is {decoding.MaxNewTokens}, the least is 1"
+
+        if decoding.NoRepeatNgram = 1 then
+            refuse "NoRepeatNgram is 1, the least that leaves a choice is 2 (0 is off)"
+
+    let private along (pass: Pass) (decoding: Decoding) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) =
+        check decoding
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let source = Forward.encode pass model ids mask
+
+        if decoding.Beams = 1 then
+            greedy pass decoding model source
+            |> Array.map (fun line -> [ toHypothesis line ])
+        else
+            beam pass decoding model source
+            |> Array.map (List.truncate decoding.Returned >> List.map toHypothesis)
+
+    /// For each row of ids [rows, length] (and their mask) its best hypotheses, best first. Merge adapters before:
+    /// `T5.merge`.
+    let run (decoding: Decoding) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) : Hypothesis list[] =
+        along Pass.Evaluation decoding model ids mask
+
+    /// `run` for a routed model (`T5.route`): row i is generated by member `routes[i]`.
+    let runRouted
+        (routes: int[])
+        (decoding: Decoding)
+        (model: T5)
+        (ids: torch.Tensor)
+        (mask: torch.Tensor option)
+        : Hypothesis list[] =
+        along (Pass.Evaluation.Along routes) decoding model ids mask

@@ -1,0 +1,85 @@
+namespace Peft.T5
+
+open Peft
+
+/// The linear maps of a T5 and their names in its checkpoints.
+[<RequireQualifiedAccess>]
+module Sites =
+    let private matrix (isGated: bool) (part: Part) =
+        match part with
+        | Q -> "q"
+        | K -> "k"
+        | V -> "v"
+        | O -> "o"
+        | Gate -> "wi_0"
+        | Up -> if isGated then "wi_1" else "wi"
+        | Down -> "wo"
+
+    /// The number of blocks in a stack.
+    let blocks (config: Config) (stack: Stack) : int =
+        match stack with
+        | Encoder -> config.EncoderLayers
+        | Decoder -> config.DecoderLayers
+
+    /// The name of a block's layer by its kind, without the module inside it: `decoder.block.3.layer.1`.
+    let layer (stack: Stack) (block: int) (kind: LayerKind) : string =
+        let position =
+            match kind, stack with
+            | LayerKind.SelfAttention, _ -> 0
+            | LayerKind.CrossAttention, _ -> 1
+            | LayerKind.FeedForward, Encoder -> 1
+            | LayerKind.FeedForward, Decoder -> 2
+
+        $"{Site.stackName stack}.block.{block}.layer.{position}"
+
+    /// The module inside a layer: `decoder.block.3.layer.1.EncDecAttention`.
+    let inside (stack: Stack) (block: int) (kind: LayerKind) : string =
+        let inner =
+            match kind with
+            | LayerKind.SelfAttention -> "SelfAttention"
+            | LayerKind.CrossAttention -> "EncDecAttention"
+            | LayerKind.FeedForward -> "DenseReluDense"
+
+        $"{layer stack block kind}.{inner}"
+
+    /// One linear map.
+    let at (config: Config) (stack: Stack) (block: int) (kind: LayerKind) (part: Part) : Site =
+        let model, inner, hidden =
+            int64 config.ModelWidth, int64 config.InnerWidth, int64 config.FeedForwardWidth
+
+        let fanIn, fanOut =
+            match part with
+            | Q
+            | K
+            | V -> model, inner
+            | O -> inner, model
+            | Gate
+            | Up -> model, hidden
+            | Down -> hidden, model
+
+        {
+            Name = $"{inside stack block kind}.{matrix config.IsGated part}"
+            Stack = stack
+            Block = block
+            Layer = kind
+            Part = part
+            In = fanIn
+            Out = fanOut
+        }
+
+    /// Every linear map of a T5 in the order of computation, which is that of `T5.projections`.
+    let all (config: Config) : Site list =
+        let attention = [ Q; K; V; O ]
+        let feedForward = if config.IsGated then [ Gate; Up; Down ] else [ Up; Down ]
+
+        [
+            for stack in [ Encoder; Decoder ] do
+                for block in 0 .. blocks config stack - 1 do
+                    let at kind = at config stack block kind
+                    yield! attention |> List.map (at LayerKind.SelfAttention)
+
+                    if stack = Decoder then
+                        yield! attention |> List.map (at LayerKind.CrossAttention)
+
+                    yield! feedForward |> List.map (at LayerKind.FeedForward)
+        ]

@@ -1,0 +1,359 @@
+namespace Peft
+
+open Peft.Kernels
+open System.Collections.Generic
+open TorchSharp
+
+/// VeRA's random matrices, frozen and one for all sites: `A` [rank, largest in] and `B` [largest out, rank], cut to a
+/// site's shape where they are used. They follow from a seed, so they are no leaves: peft, too, keeps them as buffers.
+[<ReferenceEquality>]
+type Basis = { A: torch.Tensor; B: torch.Tensor }
+
+/// What a site computes. Adapters wrap: the base weight stays inside, untouched.
+[<ReferenceEquality>]
+type Projection =
+    /// y = W x, with `weight` of shape [out, in].
+    | Dense of weight: Leaf
+    /// The same of a frozen weight, computed from a copy of it in the order in which oneDNN multiplies. For decoding: there is
+    /// no backward pass.
+    | Packed of weight: Leaf * copy: torch.Tensor
+    /// y = inner x + scale · B (A dropout(x)), with `a` [rank, in] and `b` [out, rank] (LoRA, Hu et al. 2021, eq. 3).
+    | LowRank of inner: Projection * a: Leaf * b: Leaf * scale: float * dropout: float
+    /// y = output ∘ inner(input ∘ x), with `input` [in] and `output` [out] ((IA)3; T-Few's LoRALinear).
+    | Rescaled of inner: Projection * input: Leaf option * output: Leaf option
+    /// y = inner x + bias, with `bias` [out] (BitFit, Ben Zaken et al. 2022).
+    | Shifted of inner: Projection * bias: Leaf
+    /// y = (magnitude / ‖W'‖) ∘ inner x, with W' the weight that `inner` amounts to, ‖W'‖ the norms of its rows, held out
+    /// of the gradient, and `magnitude` [out] (DoRA, Liu et al. 2024, eq. 5 and §4.3).
+    | Directed of inner: Projection * magnitude: Leaf
+    /// y = inner x + scale · B (E ∘ (A dropout(x))), with `a` [rank, in], `e` [rank, 1] and `b` [out, rank] (AdaLoRA,
+    /// Zhang et al. 2023, eq. 3). The loss gains `penalty` · the mean of ‖A Aᵀ − I‖ and ‖Bᵀ B − I‖ (eq. 4).
+    | Singular of inner: Projection * a: Leaf * e: Leaf * b: Leaf * scale: float * dropout: float * penalty: float
+    /// y = inner x + b ∘ (B (d ∘ (A dropout(x)))), with A and B random and shared, `d` [rank] and `b` [out] (VeRA,
+    /// Kopiczko et al. 2024, eq. 2).
+    | SharedBasis of inner: Projection * basis: Basis * d: Leaf * b: Leaf * dropout: float
+    /// y = u + bottleneck(u), u = inner x (Houlsby et al. 2019, §2.1: the serial adapter). It is not linear: it stays
+    /// when the rest is merged.
+    | Serial of inner: Projection * bottleneck: Bottleneck
+    /// Row i of the batch computes member `routes[i]`: several adapters around one base weight serve one mixed batch.
+    | Routed of members: Projection list
+
+[<RequireQualifiedAccess>]
+module Projection =
+    /// The base weight [out, in] at the centre of all wrappers.
+    let rec weight (projection: Projection) : Leaf =
+        match projection with
+        | Dense weight
+        | Packed(weight = weight) -> weight
+        | LowRank(inner = inner)
+        | Rescaled(inner = inner)
+        | Shifted(inner = inner)
+        | Directed(inner = inner)
+        | Singular(inner = inner)
+        | SharedBasis(inner = inner)
+        | Serial(inner = inner) -> weight inner
+        | Routed members -> weight members.Head
+
+    /// Whether the whole is one linear map and a bias, so that it can be merged into a weight.
+    let rec isLinear (projection: Projection) : bool =
+        match projection with
+        | Dense _
+        | Packed _ -> true
+        | LowRank(inner = inner)
+        | Rescaled(inner = inner)
+        | Shifted(inner = inner)
+        | Directed(inner = inner)
+        | Singular(inner = inner)
+        | SharedBasis(inner = inner) -> isLinear inner
+        | Serial _
+        | Routed _ -> false
+
+    let private scaled (vector: Leaf option) (x: torch.Tensor) =
+        match vector with
+        | Some leaf -> x.mul (Leaf.cast x.dtype leaf)
+        | None -> x
+
+    let private linear (weight: Leaf) (x: torch.Tensor) =
+        Product.linear (Leaf.cast x.dtype weight) x
+
+    /// A and B of the basis, cut to [rank, in] and [out, rank].
+    let private cut (basis: Basis) (fanIn: int64) (fanOut: int64) =
+        basis.A.narrow (1L, 0L, fanIn), basis.B.narrow (0L, 0L, fanOut)
+
+    let private wide (leaf: Leaf) = leaf.Value.``to`` torch.float32
+
+    /// The weight [out, in] and bias [out] that compute the same, in float32.
+    let rec private fold (projection: Projection) : torch.Tensor * torch.Tensor option =
+        let scaleRows (rows: torch.Tensor) (weight: torch.Tensor, bias: torch.Tensor option) =
+            weight.mul (rows.unsqueeze 1L), bias |> Option.map _.mul(rows)
+
+        let plus inner (scale: float) (update: torch.Tensor) =
+            let weight, bias = fold inner
+            weight.add (update, scale.ToScalar()), bias
+
+        match projection with
+        | Dense weight
+        | Packed(weight = weight) -> wide weight, None
+        | LowRank(inner, a, b, scale, _) -> plus inner scale ((wide b).mm(wide a))
+        | Singular(inner, a, e, b, scale, _, _) -> plus inner scale ((wide b).mm((wide a).mul(wide e)))
+        | SharedBasis(inner, basis, d, b, _) ->
+            let weight = (weight inner).Value
+            let sharedA, sharedB = cut basis weight.shape[1] weight.shape[0]
+            let a = sharedA.mul ((wide d).unsqueeze 1L)
+            plus inner 1.0 ((sharedB.mul ((wide b).unsqueeze 1L)).mm a)
+        | Rescaled(inner, input, output) ->
+            let weight, bias =
+                match output with
+                | Some output -> fold inner |> scaleRows (wide output)
+                | None -> fold inner
+
+            scaled input weight, bias
+        | Directed(inner, magnitude) -> fold inner |> scaleRows ((wide magnitude).div(rowNorms inner))
+        | Shifted(inner, shift) ->
+            let weight, bias = fold inner
+
+            weight,
+            match bias with
+            | Some bias -> Some(bias.add (wide shift))
+            | None -> Some(wide shift)
+        | Serial _
+        | Routed _ -> invalidOp "a serial adapter or a routed map is not one weight"
+
+    /// The norm of each row [out] of the weight that a linear projection amounts to, in float32 and without gradient.
+    and rowNorms (projection: Projection) : torch.Tensor =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let weight, _ = fold projection
+        weight.square().sum([| 1L |]).sqrt().MoveToOuterDisposeScope()
+
+    /// The frozen weight and what stands around it, where that is a rescaling or an update, or both and a bias, in this order
+    /// from the inside: the paper's LoRA and (IA)3, and LoRA without dropout. A bias alone is faster without the kernel.
+    let private around (pass: Pass) (projection: Projection) : (torch.Tensor * Around) option =
+        let value (leaf: Leaf) = leaf.Value
+
+        let ofRescaled (projection: Projection) =
+            match projection with
+            | Dense(Frozen weight) -> Some(weight, Around.Nothing)
+            | Rescaled(Dense(Frozen weight), input, output) ->
+                Some(
+                    weight,
+                    { Around.Nothing with
+                        Input = Option.map value input
+                        Output = Option.map value output
+                    }
+                )
+            | _ -> None
+
+        let ofUpdated (projection: Projection) =
+            match projection with
+            | LowRank(inner, a, b, scale, dropout) when not (Drop.isOn pass dropout) ->
+                ofRescaled inner
+                |> Option.map (fun (weight, around) ->
+                    weight,
+                    { around with
+                        Update = Some(a.Value, b.Value, scale)
+                    })
+            | projection -> ofRescaled projection
+
+        match projection with
+        | Dense _
+        | Shifted(Dense _, _) -> None
+        | Shifted(inner, bias) ->
+            ofUpdated inner
+            |> Option.map (fun (weight, around) -> weight, { around with Bias = Some bias.Value })
+        | projection -> ofUpdated projection
+
+    /// What the site computes for `x` [.., in]: [.., out], in the dtype of `x`.
+    let rec apply (pass: Pass) (projection: Projection) (x: torch.Tensor) : torch.Tensor =
+        match around pass projection with
+        | Some(weight, around) when Adapted.serves around weight x -> Adapted.apply around weight x
+        | _ -> compose pass projection x
+
+    /// The same from the single operations that define it.
+    and internal compose (pass: Pass) (projection: Projection) (x: torch.Tensor) : torch.Tensor =
+        match projection with
+        | Dense weight -> linear weight x
+        | Packed(copy = copy) -> Product.packed copy x
+        | LowRank(inner, a, b, scale, dropout) ->
+            let update = x |> Drop.apply pass dropout |> linear a |> linear b
+            (apply pass inner x).add(update, scale.ToScalar())
+        | Rescaled(inner, input, output) -> x |> scaled input |> apply pass inner |> scaled output
+        | Shifted(Dense weight, bias) ->
+            // No backward pass reads the product: it need not wait for the end of the block.
+            use product = linear weight x
+            product.add (Leaf.cast x.dtype bias)
+        | Shifted(inner, bias) -> (apply pass inner x).add(Leaf.cast x.dtype bias)
+        | Directed(inner, magnitude) ->
+            let rows = magnitude.Value.div(rowNorms inner).``to`` x.dtype
+            (apply pass inner x).mul rows
+        | Singular(inner, a, e, b, scale, dropout, _) ->
+            let values = (Leaf.cast x.dtype e).flatten()
+            let update = ((x |> Drop.apply pass dropout |> linear a).mul values) |> linear b
+            (apply pass inner x).add(update, scale.ToScalar())
+        | SharedBasis(inner, basis, d, b, dropout) ->
+            let a, shared = cut basis (x.size -1) (b.Value.size 0)
+
+            let update =
+                x
+                |> Drop.apply pass dropout
+                |> linear (Frozen a)
+                |> scaled (Some d)
+                |> linear (Frozen shared)
+
+            (apply pass inner x).add(scaled (Some b) update)
+        | Serial(inner, bottleneck) ->
+            let u = apply pass inner x
+            u.add (Bottleneck.apply bottleneck u)
+        | Routed members -> route pass members x
+
+    /// Each member computes its own rows; then the rows go back to their places.
+    and private route (pass: Pass) (members: Projection list) (x: torch.Tensor) : torch.Tensor =
+        let routes =
+            match pass.Routes with
+            | Some routes -> routes
+            | None ->
+                invalidArg (nameof pass) "a routed model needs a pass with routes: Pass.Evaluation.Along [| 0; 1 |]"
+
+        // A beam search has several lines for each row of the batch.
+        let lines = int (x.size 0)
+        let perRow = lines / routes.Length
+
+        let index (places: int[]) =
+            torch.tensor (Array.map int64 places, device = x.device)
+
+        let groups =
+            members
+            |> List.mapi (fun number member' ->
+                member', Array.filter (fun line -> routes[line / perRow] = number) (Array.init lines id))
+            |> List.filter (fun (_, own) -> own.Length > 0)
+
+        match groups with
+        | [ only, own ] when own.Length = lines -> apply pass only x
+        | _ ->
+            let order = groups |> List.map snd |> Array.concat
+            let back = Array.init lines id |> Array.sortBy (fun place -> order[place])
+
+            let computed =
+                groups
+                |> List.map (fun (member', own) -> apply pass member' (x.index_select (0L, index own)))
+                |> Array.ofList
+
+            torch.cat(computed, 0L).index_select(0L, index back)
+
+    /// How far AdaLoRA's A and B are from orthogonal: weight and ‖A Aᵀ − I‖, weight and ‖Bᵀ B − I‖, of each such map.
+    let rec orthogonality (projection: Projection) : (float * torch.Tensor) list =
+        let distance (square: torch.Tensor) =
+            (square - torch.eye (square.size 0, dtype = square.dtype, device = square.device)).norm()
+
+        match projection with
+        | Dense _
+        | Packed _ -> []
+        | Singular(inner, a, _, b, _, _, penalty) ->
+            let a, b = a.Value, b.Value
+
+            (penalty, distance (a.mm (a.t ())))
+            :: (penalty, distance (b.t().mm b))
+            :: orthogonality inner
+        | LowRank(inner = inner)
+        | Rescaled(inner = inner)
+        | Shifted(inner = inner)
+        | Directed(inner = inner)
+        | SharedBasis(inner = inner)
+        | Serial(inner = inner) -> orthogonality inner
+        | Routed members -> List.collect orthogonality members
+
+    /// The same function as one frozen linear map, with its bias around it where it has one: computed in float32,
+    /// kept in `dtype`. A frozen dense map of that dtype is returned as it is. Where a serial adapter or a route is in
+    /// the way, what it wraps is merged and the rest stays.
+    let rec merge (dtype: torch.ScalarType) (projection: Projection) : Projection =
+        match projection with
+        | Dense(Frozen weight) when weight.dtype = dtype -> projection
+        | linear when isLinear linear ->
+            use _ = torch.NewDisposeScope()
+            use _ = torch.no_grad ()
+            let weight, bias = fold projection
+            // `copy`: a dense float32 weight would otherwise share its storage with a parameter that trains on.
+            let frozen (tensor: torch.Tensor) (kept: torch.ScalarType) =
+                Frozen(tensor.``to``(kept, copy = true).MoveToOuterDisposeScope())
+
+            let dense = Dense(frozen weight dtype)
+
+            match bias with
+            | Some bias -> Shifted(dense, frozen bias torch.float32)
+            | None -> dense
+        | Dense _
+        | Packed _ -> projection
+        | LowRank(inner, a, b, scale, dropout) -> LowRank(merge dtype inner, a, b, scale, dropout)
+        | Rescaled(inner, input, output) -> Rescaled(merge dtype inner, input, output)
+        | Shifted(inner, bias) -> Shifted(merge dtype inner, bias)
+        | Directed(inner, magnitude) -> Directed(merge dtype inner, magnitude)
+        | Singular(inner, a, e, b, scale, dropout, penalty) ->
+            Singular(merge dtype inner, a, e, b, scale, dropout, penalty)
+        | SharedBasis(inner, basis, d, b, dropout) -> SharedBasis(merge dtype inner, basis, d, b, dropout)
+        | Serial(inner, bottleneck) -> Serial(merge dtype inner, bottleneck)
+        | Routed members -> Routed(List.map (merge dtype) members)
+
+    /// Frozen dense maps of dtype `dtype` packed where that pays, bare or under a bias. The caller owns the copies.
+    let rec pack (dtype: torch.ScalarType) (projection: Projection) : Projection =
+        match projection with
+        | Dense(Frozen weight) when weight.dtype = dtype ->
+            match Product.pack weight with
+            | Some copy -> Packed(Frozen weight, copy)
+            | None -> projection
+        | Shifted(inner, bias) -> Shifted(pack dtype inner, bias)
+        | _ -> projection
+
+    let rec private mapNamed (f: string -> Leaf -> Leaf) (name: string) (projection: Projection) : Projection =
+        let inside = mapNamed f name
+        let at suffix = f $"{name}.{suffix}"
+
+        match projection with
+        | Dense weight
+        | Packed(weight = weight) -> Dense(at "weight" weight)
+        | LowRank(inner, a, b, scale, dropout) -> LowRank(inside inner, at "lora_a" a, at "lora_b" b, scale, dropout)
+        | Rescaled(inner, input, output) ->
+            Rescaled(inside inner, Option.map (at "multi_lora_a") input, Option.map (at "multi_lora_b") output)
+        | Shifted(inner, bias) -> Shifted(inside inner, at "bias" bias)
+        | Directed(inner, magnitude) -> Directed(inside inner, at "lora_magnitude_vector" magnitude)
+        | Singular(inner, a, e, b, scale, dropout, penalty) ->
+            Singular(inside inner, at "lora_a" a, at "lora_e" e, at "lora_b" b, scale, dropout, penalty)
+        | SharedBasis(inner, basis, d, b, dropout) ->
+            SharedBasis(inside inner, basis, at "vera_lambda_d" d, at "vera_lambda_b" b, dropout)
+        | Serial(inner, bottleneck) -> Serial(inside inner, Bottleneck.mapLeaves f $"{name}.adapter" bottleneck)
+        | Routed members -> Routed(mapMembers f name members)
+
+    /// Members stand around one base weight, which is visited once (until they are merged); the other names gain the
+    /// member's number.
+    and private mapMembers (f: string -> Leaf -> Leaf) (name: string) (members: Projection list) : Projection list =
+        let shared = weight members.Head
+        let mutable mapped = None
+
+        let once place =
+            match mapped with
+            | Some leaf -> leaf
+            | None ->
+                let leaf = f place shared
+                mapped <- Some leaf
+                leaf
+
+        members
+        |> List.mapi (fun number member' ->
+            mapNamed
+                (fun place leaf ->
+                    if leaf = shared then
+                        once place
+                    else
+                        f $"{place}.{number}" leaf)
+                name
+                member')
+
+    /// Applies `f name leaf` to every leaf, from the inside out. The suffixes are the names in adapter files; where two
+    /// wrappers of one kind are stacked, the outer one's names end in `.2`.
+    let mapLeaves (f: string -> Leaf -> Leaf) (name: string) (projection: Projection) : Projection =
+        let used = HashSet<string>()
+
+        let unique (place: string) =
+            Seq.append [ place ] (Seq.initInfinite (fun index -> $"{place}.{index + 2}"))
+            |> Seq.find used.Add
+
+        mapNamed (fun place leaf -> f (unique place) leaf) name projection

@@ -1,0 +1,86 @@
+namespace Peft
+
+open Peft.Kernels
+open Peft.T5
+open TorchSharp
+
+/// What the machine can do: its matrix products, and the price of a call.
+[<RequireQualifiedAccess>]
+module MachineBench =
+    /// Tokens, width in and width out of the products that a row's model is made of, and a large square one.
+    let shapes (row: BenchRow) : (int64 * int64 * int64) list =
+        let config = row.Model
+
+        let width, inner, hidden =
+            config.ModelWidth, config.InnerWidth, config.FeedForwardWidth
+
+        let tokens = row.Batch * row.InputLength
+
+        [
+            tokens, width, inner
+            tokens, inner, width
+            tokens, width, hidden
+            tokens, hidden, width
+            row.Batch * row.TargetLength, width, config.VocabularySize
+            2048, 2048, 2048
+        ]
+        |> List.map (fun (tokens, fanIn, fanOut) -> int64 tokens, int64 fanIn, int64 fanOut)
+        |> List.distinct
+
+    /// A repetition takes about this long, so that the clock's grain does not count.
+    let private enough = 0.05
+
+    /// The faster of the model's own product and libtorch's.
+    let private gigaflops (row: BenchRow) (dtype: torch.ScalarType) (tokens, fanIn, fanOut) =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let x = torch.randn([| tokens; fanIn |]).``to`` dtype
+        let weight = torch.randn([| fanOut; fanIn |]).``to`` dtype
+
+        let fastest (product: unit -> torch.Tensor) =
+            let run () = product().Dispose()
+            let once = Repeated.times 2 1 run |> List.head
+            let count = max 1 (int (enough / once))
+
+            let seconds =
+                Repeated.times row.WarmUp row.Repeat (fun () ->
+                    for _ in 1..count do
+                        run ())
+                |> List.min
+
+            2.0 * float (tokens * fanIn * fanOut) * float count / seconds / 1e9
+
+        max (fastest (fun () -> Product.linear weight x)) (fastest (fun () -> torch.nn.functional.linear (x, weight)))
+
+    /// GFLOP/s of each shape as `y = x Wᵀ`, by name `tokens x in x out`. A peak is what was reached once: the fastest
+    /// repetition counts, not the median.
+    let product (row: BenchRow) : Measurement =
+        let dtype = Precision.parse row.Dtype
+
+        shapes row
+        |> List.map (fun (tokens, fanIn, fanOut) ->
+            $"{tokens} x {fanIn} x {fanOut}", gigaflops row dtype (tokens, fanIn, fanOut))
+        |> Repeated.measurement []
+
+    let private calls = 20_000
+
+    /// Nanoseconds of an operation on one number, in place, and with a result that is freed.
+    let overhead (row: BenchRow) : Measurement =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let x, one = torch.zeros 1L, torch.ones 1L
+
+        let nanoseconds (work: unit -> unit) =
+            let all () =
+                for _ in 1..calls do
+                    work ()
+
+            1e9 * (Repeated.times row.WarmUp row.Repeat all |> Repeated.median)
+            / float calls
+
+        Repeated.measurement
+            []
+            [
+                "ns in place", nanoseconds (fun () -> x.add_ one |> ignore)
+                "ns with a result", nanoseconds (fun () -> (x.add one).Dispose())
+            ]

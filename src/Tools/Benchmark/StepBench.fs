@@ -1,0 +1,159 @@
+namespace Peft
+
+open System
+open Peft.T5
+open TorchSharp
+
+/// Training steps, and the encoder alone.
+[<RequireQualifiedAccess>]
+module StepBench =
+    let private weightSeed = 1
+
+    /// Random weights in the row's dtype.
+    let model (row: BenchRow) : Model =
+        Checkpoint.randomIn (Precision.parse row.Dtype) row.Model weightSeed
+
+    /// A batch of random tokens in which every row is full; neither padding nor `</s>` occurs.
+    let batch (row: BenchRow) (seed: int) : Batch =
+        let random = Random seed
+
+        let ids length =
+            Array.init length (fun _ -> random.Next(2, row.Model.VocabularySize))
+
+        Array.init row.Batch (fun _ ->
+            {
+                Ids = ids row.InputLength
+                Labels = ids row.TargetLength
+            })
+        |> Batch.ofRows row.Model.PadId torch.CPU
+
+    /// The rate decides nothing about the time of a step; it is the paper's final one for PEFT.
+    let private rate = 3e-4
+
+    let private optimizerOf (row: BenchRow) parameters =
+        parameters
+        |> Optimizer.grouped (Technique.rateMultiplier row.Technique) (Optimizer.adamW 0.9 0.999 1e-8 0.01)
+
+    /// Seconds of forward, backward and update of a micro-batch, each the median of a few.
+    let private phases (pass: Pass) (model: Model) parameters (optimizer: Optimizer) (batch: Batch) =
+        let once () =
+            use _ = torch.NewDisposeScope()
+            Gradients.clear parameters
+            let mutable loss = Unchecked.defaultof<torch.Tensor>
+
+            let forward =
+                Repeated.seconds (fun () ->
+                    loss <- Forward.loss pass model batch
+                    loss.item<float32>() |> ignore)
+
+            let backward = Repeated.seconds loss.backward
+
+            let update =
+                Repeated.seconds (fun () ->
+                    Gradients.clip 1.0 parameters |> ignore
+                    optimizer.Step rate)
+
+            forward, backward, update
+
+        let all = List.init 3 (fun _ -> once ())
+        let middle part = all |> List.map part |> Repeated.median
+
+        [
+            "s forward", middle (fun (forward, _, _) -> forward)
+            "s backward", middle (fun (_, backward, _) -> backward)
+            "s update", middle (fun (_, _, update) -> update)
+        ]
+
+    /// Optimiser steps as a run takes them: gradients of the micro-batches, clipping, AdamW. The peak is that from the first
+    /// step on; the phases are measured apart, one micro-batch long.
+    let step (row: BenchRow) : Measurement =
+        use _ = torch.NewDisposeScope()
+        torch.manual_seed 1L |> ignore
+        let model = model row |> Placement.adapter row.Technique row.Placement 1
+        let parameters = Model.trained model
+        let optimizer = optimizerOf row parameters
+        let pass = Pass.Training row.Dropout
+        let batches = List.init row.Accumulation (batch row)
+        Memory.resetPeak ()
+
+        let seconds =
+            Repeated.times row.WarmUp row.Repeat (fun () ->
+                use _ = torch.NewDisposeScope()
+                Trainer.step pass 1.0 rate optimizer parameters model batches |> ignore)
+
+        let measured = Repeated.measurement seconds []
+
+        if row.Accumulation = 1 then
+            for name, value in phases pass model parameters optimizer batches.Head do
+                measured.Values[name] <- value
+
+        measured
+
+    /// The encoder's hidden states, without gradient or dropout.
+    let encoder (row: BenchRow) : Measurement =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let model, batch = model row, batch row 1
+        Memory.resetPeak ()
+
+        let seconds =
+            Repeated.times row.WarmUp row.Repeat (fun () ->
+                use _ = torch.NewDisposeScope()
+                Forward.encode Pass.Evaluation model batch.InputIds batch.Mask |> ignore)
+
+        Repeated.measurement seconds []
+
+    /// Steps at the end whose mean loss a loss row gives.
+    let private lossTail = 20
+
+    /// A batch of generated text, attributes to sentences, no row twice: `step` says which rows.
+    let private textBatch (tokenizer: Tokenizer) (row: BenchRow) (step: int) : Batch =
+        Array.init row.Batch (fun place ->
+            let text = Synthetic.Attributes.row 1 (step * row.Batch + place)
+
+            {
+                Ids = tokenizer.Encode(text.Input, row.InputLength)
+                Labels = tokenizer.Encode(text.Target, row.TargetLength)
+            })
+        |> Batch.ofRows row.Model.PadId torch.CPU
+
+    /// Trains on text for so many steps at the paper's peak rate and gives the mean loss of the first and of the last ones. Both
+    /// dtypes start from the same float32 numbers and see the same batches in the same order; dropout is off.
+    let loss (row: BenchRow) : Measurement =
+        use _ = torch.NewDisposeScope()
+        let tokenizer = Tokenizer.Load(Embedded.modelFolder ())
+
+        if row.Model.VocabularySize < tokenizer.VocabularySize then
+            userError
+                $"The loss is measured on text of {tokenizer.VocabularySize} pieces: the model's vocabulary has {row.Model.VocabularySize}."
+
+        let model = model row |> Placement.adapter row.Technique row.Placement 1
+        let parameters = Model.trained model
+        let optimizer = optimizerOf row parameters
+        let losses = ResizeArray()
+
+        let one step =
+            use _ = torch.NewDisposeScope()
+
+            let log =
+                Trainer.step
+                    (Pass.Training row.Dropout)
+                    1.0
+                    3e-3
+                    optimizer
+                    parameters
+                    model
+                    [ textBatch tokenizer row step ]
+
+            losses.AddRange log.Losses
+
+        let seconds = Repeated.seconds (fun () -> Seq.iter one (seq { 0 .. row.Steps - 1 }))
+
+        let tail = min lossTail row.Steps
+
+        Repeated.measurement
+            [ seconds ]
+            [
+                "first loss", losses[0]
+                "last loss", losses |> Seq.skip (losses.Count - tail) |> Seq.average
+            ]
