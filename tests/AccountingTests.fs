@@ -36,6 +36,28 @@ let private keys =
 
 let private rows = List.zip keys Accounting.paperRows
 
+/// V·d (twice with a head of its own) + blocks · (4·d·inner an attention + 2 or, gated, 3·d·d_ff a feed-forward +
+/// d a norm) + 2·d final norms + 2 · buckets·heads, where the decoder's blocks have two attentions and three norms.
+let private closedForm (config: Config) : int64 =
+    let width, inner, hidden =
+        int64 config.ModelWidth, int64 config.InnerWidth, int64 config.FeedForwardWidth
+
+    let attention = 4L * width * inner
+    let feedForward = (if config.IsGated then 3L else 2L) * width * hidden
+    let encoder = int64 config.EncoderLayers * (attention + feedForward + 2L * width)
+
+    let decoder =
+        int64 config.DecoderLayers * (2L * attention + feedForward + 3L * width)
+
+    let vocabulary =
+        (if config.IsTied then 1L else 2L) * int64 config.VocabularySize * width
+
+    vocabulary
+    + encoder
+    + decoder
+    + 2L * width
+    + 2L * int64 config.Buckets * int64 config.Heads
+
 let private number (element: JsonElement) (path: string list) : int64 =
     (List.fold (fun (element: JsonElement) (key: string) -> element.GetProperty key) element path).GetInt64()
 
@@ -54,7 +76,7 @@ let private references =
         [
             testCase "Table 3 and A.4 are equal in every row"
             <| fun () ->
-                let xl = Accounting.config "xl"
+                let xl = Model.named "xl"
                 Expect.hasLength (Accounting.paperRows |> List.filter (fun row -> row.Source = "Table 3")) 14 "Table 3"
 
                 for row in Accounting.paperRows do
@@ -68,7 +90,7 @@ let private references =
                 let expected = json (golden [ "param-counts.json" ])
                 let mutable compared = 0
 
-                for size, config in Accounting.sizes do
+                for size, config in Model.sizes do
                     for (key, _), row in rows do
                         if key <> "" then
                             Expect.equal (Accounting.ofRow config row) (number expected [ size; key ]) $"{size} {key}"
@@ -87,16 +109,16 @@ let private references =
 
                 let mutable compared = 0
 
-                let fixture = "fixture", Config.load (golden [ "t5-gated"; "config.json" ])
+                let fixture = "fixture", Model.named (golden [ "t5-gated"; "config.json" ])
 
-                for size, config in fixture :: Accounting.sizes do
+                for size, config in fixture :: Model.sizes do
                     let counts = expected.GetProperty size
 
                     for (_, key), row in rows do
                         match counts.TryGetProperty key, row.Technique with
                         | (false, _), _ -> ()
                         | (true, found), None ->
-                            Expect.equal (Accounting.total config) (number found [ "count" ]) $"{size} {key}"
+                            Expect.equal config.Elements (number found [ "count" ]) $"{size} {key}"
                             compared <- compared + 1
                         | (true, found), Some technique ->
                             let count = Accounting.count config paper technique row.Placement
@@ -121,14 +143,14 @@ let private references =
             testCase "(IA)3 of FLAN-T5-XL: 933,888 in the paper, 540,672 in T-Few and peft"
             <| fun () ->
                 let count convention =
-                    (Accounting.count (Accounting.config "xl") convention Ia3 Placement.everywhere).Trainable
+                    (Accounting.count (Model.named "xl") convention Ia3 Placement.everywhere).Trainable
 
                 Expect.equal (List.map count Convention.all) [ 933888L; 540672L; 540672L ] "paper, tfew, hf"
 
             testCase "T-Few's published configurations: what their patterns match, by hand"
             <| fun () ->
                 let count technique =
-                    Accounting.count (Accounting.config "xl") Convention.TFew technique Placement.everywhere
+                    Accounting.count (Model.named "xl") Convention.TFew technique Placement.everywhere
                 // 24 · 2 + 1 norms and 24 · 3 + 1 norms of width 2048.
                 let norms = (49L + 73L) * 2048L
                 // 24 blocks: an attention and a feed-forward of 3 maps, with another attention in the decoder.
@@ -177,7 +199,7 @@ let private agreesWithLive (base': Model) (technique: Technique) (text: string) 
     use _ = torch.NewDisposeScope()
     let placement = Placement.parse text
     let live = Placement.adapter technique placement 3 base'
-    let count = Accounting.count base'.Config paper technique placement
+    let count = Accounting.count (Model.shape base') paper technique placement
     let name = $"{Technique.text technique} {text}"
     Expect.equal (Model.countTrained live) count.Trainable $"{name}: trained"
     Expect.equal (Model.count live) count.Total $"{name}: total"
@@ -189,7 +211,7 @@ let private agreesWithLive (base': Model) (technique: Technique) (text: string) 
         |> set
 
     let outlined =
-        Accounting.trained base'.Config paper technique placement
+        Accounting.trained (Model.shape base') paper technique placement
         |> List.map (fun outline -> outline.Name, outline.Shape)
 
     Expect.equal (set outlined) found $"{name}: names and shapes"
@@ -219,7 +241,7 @@ let private live =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let model = Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
-                Expect.equal (Accounting.total model.Config) (Model.count model) "total"
+                Expect.equal (Model.shape model).Elements (Model.count model) "total"
 
                 for row in Accounting.paperRows do
                     match row.Technique with
@@ -228,7 +250,7 @@ let private live =
 
             testCase "complementary placements add up"
             <| fun () ->
-                let config = shaped 3 5 true
+                let config = Shapes.ofConfig (shaped 3 5 true)
 
                 for technique in [ Lora 2; Ia3; BitFit ] do
                     let count text =
@@ -251,7 +273,7 @@ let private live =
                     let outline = (Shapes.ofConfig config).Tensors
                     Expect.equal (outline |> List.map _.Name |> set) (Model.leaves model |> List.map fst |> set) "names"
                     Expect.equal (Outline.elements outline) (Model.count model) "outline"
-                    Expect.equal (Accounting.total config) (Model.count model) "closed form"
+                    Expect.equal (closedForm config) (Model.count model) "closed form"
         ]
 
 let private rest =
@@ -261,12 +283,12 @@ let private rest =
             testCase "a size is named in several ways, or is a file"
             <| fun () ->
                 for text in [ "xl"; "XL"; "flan-t5-xl"; "google/flan-t5-xl" ] do
-                    Expect.equal (Accounting.config text).ModelWidth 2048 text
+                    Expect.equal (Model.named text).Width 2048 text
 
                 let folder = golden [ "t5-gated" ]
-                Expect.equal (Accounting.config folder).ModelWidth 32 "a folder"
-                Expect.equal (Accounting.config (Path.Combine(folder, "config.json"))).ModelWidth 32 "a file"
-                let message = userErrorOf (fun () -> Accounting.config "flan-t5-smal" |> ignore)
+                Expect.equal (Model.named folder).Width 32 "a folder"
+                Expect.equal (Model.named (Path.Combine(folder, "config.json"))).Width 32 "a file"
+                let message = userErrorOf (fun () -> Model.named "flan-t5-smal" |> ignore)
                 Expect.stringContains message "did you mean small?" "a slip"
 
             testCase "names of conventions read back; others are refused"
@@ -275,13 +297,15 @@ let private rest =
                 Expect.stringContains (userErrorOf (fun () -> Convention.parse "papr" |> ignore)) "paper" "a slip"
 
                 let message =
-                    userErrorOf (fun () -> Accounting.count (shaped 2 2 true) hf BitFit Placement.everywhere |> ignore)
+                    userErrorOf (fun () ->
+                        Accounting.count (Shapes.ofConfig (shaped 2 2 true)) hf BitFit Placement.everywhere
+                        |> ignore)
 
                 Expect.stringContains message "did you mean paper or tfew?" "peft has no BitFit"
 
             testCase "every table is lines of equal columns"
             <| fun () ->
-                let config = Accounting.config "base"
+                let config = Model.named "base"
 
                 let tables =
                     [
@@ -308,7 +332,7 @@ let private rest =
                 Accounting.sizeTable () |> ignore
                 Accounting.paperTable () |> ignore
 
-                for _, config in Accounting.sizes do
+                for _, config in Model.sizes do
                     Accounting.conventionTable config Technique.all |> ignore
 
                 Expect.isLessThan watch.Elapsed.TotalSeconds 2.0 "seconds"

@@ -98,7 +98,7 @@ let private work =
             <| fun () ->
                 let large =
                     { stepOf BitFit "all" with
-                        Model = Accounting.config "xl"
+                        Model = Sizes.config "xl"
                         InputLength = 128
                         TargetLength = 32
                     }
@@ -116,7 +116,7 @@ let private work =
                 let operations place =
                     BenchWork.step
                         { stepOf (Lora 2) place with
-                            Model = Accounting.config "small"
+                            Model = Sizes.config "small"
                         }
 
                 let all, late, decoder = operations "all", operations "late", operations "decoder"

@@ -567,7 +567,10 @@ let private counts =
 
                         for placement in placements do
                             let live = Placement.adapter technique placement 0 model
-                            let count = Accounting.count model.Config Convention.Paper technique placement
+
+                            let count =
+                                Accounting.count (Model.shape model) Convention.Paper technique placement
+
                             let what = $"{Technique.text technique} at {Placement.text placement}"
                             Expect.equal count.Trainable (Model.countTrained live) what
                             Expect.equal count.Total (Model.count live) $"{what}, in all"

@@ -35,7 +35,8 @@ let private odd = shaped 3 5 true
 
 /// The sites of a placement over all sites of a model.
 let private reached (config: Config) (placement: Placement) : Site list =
-    Sites.all config |> List.filter (Placement.selector config placement)
+    Sites.all config
+    |> List.filter (Placement.selector (Shapes.ofConfig config) placement)
 
 let private reachedText (config: Config) (text: string) = reached config (Placement.parse text)
 
@@ -101,7 +102,9 @@ let private property =
         }
 
 let private message (config: Config) (technique: Technique) (text: string) : string =
-    userErrorOf (fun () -> Placement.ofTechnique config technique (Placement.parse text) |> ignore)
+    userErrorOf (fun () ->
+        Placement.ofTechnique (Shapes.ofConfig config) technique (Placement.parse text)
+        |> ignore)
 
 let private language =
     testList
@@ -268,7 +271,7 @@ let private sets =
                 try
                     let found =
                         Sites.all small
-                        |> List.filter (Placement.within small Selector.paperIa3 placement)
+                        |> List.filter (Placement.within (Shapes.ofConfig small) Selector.paperIa3 placement)
 
                     match placement with
                     | Placement.Within _ -> not found.IsEmpty && List.forall Selector.paperIa3 found
@@ -306,7 +309,8 @@ let private sets =
             testCase "LoRA on q and v of FLAN-T5-small touches 48 sites"
             <| fun () ->
                 let where =
-                    Placement.ofTechnique small (Lora 2) (Placement.parse "q,v") |> Option.get
+                    Placement.ofTechnique (Shapes.ofConfig small) (Lora 2) (Placement.parse "q,v")
+                    |> Option.get
 
                 Expect.hasLength (Sites.all small |> List.filter where) 48 "2 · (8 + 2 · 8)"
 
@@ -314,7 +318,8 @@ let private sets =
             <| fun () ->
                 let count technique text =
                     let where =
-                        Placement.ofTechnique small technique (Placement.parse text) |> Option.get
+                        Placement.ofTechnique (Shapes.ofConfig small) technique (Placement.parse text)
+                        |> Option.get
 
                     Sites.all small |> List.filter where |> List.length
 
@@ -363,7 +368,10 @@ let private strictness =
                     "prompt"
 
                 Expect.stringContains (message small FullFineTuning "encoder") "no linear map" "full"
-                Expect.isNone (Placement.ofTechnique small (PromptTuning 5) Placement.everywhere) "all is allowed"
+
+                Expect.isNone
+                    (Placement.ofTechnique (Shapes.ofConfig small) (PromptTuning 5) Placement.everywhere)
+                    "all is allowed"
 
             testCase "the early half of single blocks is nothing"
             <| fun () ->

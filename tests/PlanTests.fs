@@ -22,7 +22,7 @@ let private plan config technique placement =
     Plan.create config technique (Placement.parse placement) workload
 
 /// One block a stack: d_model 16, inner 12, d_ff 24, 40 words.
-let private tiny = shaped 1 1 true
+let private tiny = Shapes.ofConfig (shaped 1 1 true)
 
 // Operations of a micro-batch of `workload` on `tiny`, by hand: 20 input tokens, 12 target tokens.
 let private map (tokens: float) (fanIn: float) (fanOut: float) = 2.0 * tokens * fanIn * fanOut
@@ -108,7 +108,7 @@ let private operations =
 
             testCase "later placements pass less through, and time follows speed"
             <| fun () ->
-                let base' = Accounting.config "base"
+                let base' = Model.named "base"
 
                 let through text =
                     (plan base' (Lora 2) text).Operations.Through
@@ -158,7 +158,7 @@ let private bytes =
                             let file = FileInfo(Path.Combine(folder, "adapter.safetensors"))
 
                             Expect.equal
-                                (plan config technique text).AdapterBytes
+                                (plan (Shapes.ofConfig config) technique text).AdapterBytes
                                 file.Length
                                 $"{Technique.text technique} {text}")
 
@@ -175,14 +175,19 @@ let private bytes =
                         (leaf.Value.``to`` kept).numel() * (leaf.Value.``to`` kept).element_size())
 
                 let planned precision =
-                    (Plan.create config Ia3 Placement.everywhere { workload with Precision = precision }).Memory.Base
+                    (Plan.create
+                        (Shapes.ofConfig config)
+                        Ia3
+                        Placement.everywhere
+                        { workload with Precision = precision })
+                        .Memory.Base
 
                 Expect.equal (planned torch.float32) (live torch.float32) "float32"
                 Expect.equal (planned torch.bfloat16) (live torch.bfloat16) "bfloat16"
 
             testCase "what is trained takes 16 bytes an element, and the parts add up"
             <| fun () ->
-                let found = (plan (Accounting.config "xl") (Lora 2) "all").Memory
+                let found = (plan (Model.named "xl") (Lora 2) "all").Memory
 
                 Expect.equal
                     (found.Trained + found.Gradients + found.Optimizer)
@@ -194,7 +199,7 @@ let private bytes =
             testCase "activations grow with rows and tokens, and shrink in bfloat16"
             <| fun () ->
                 let activations workload =
-                    (Plan.create (Accounting.config "base") (Lora 2) Placement.everywhere workload).Memory.Activations
+                    (Plan.create (Model.named "base") (Lora 2) Placement.everywhere workload).Memory.Activations
 
                 let one = activations workload
                 Expect.equal (activations { workload with Batch = 4 }) (2L * one) "twice the rows"
@@ -216,7 +221,7 @@ let private texts =
         [
             testCase "the sites are listed with shapes and counts, alike ones together"
             <| fun () ->
-                let found = plan (Accounting.config "small") (Lora 2) "q,v"
+                let found = plan (Model.named "small") (Lora 2) "q,v"
                 Expect.hasLength found.Sites 48 "LoRA on q and v"
                 Expect.equal (found.Sites |> List.sumBy _.Trained) found.Count.Trainable "they add up"
                 let lines = (Plan.siteTable found).Split '\n'
@@ -229,7 +234,7 @@ let private texts =
 
             testCase "the plan says what, where, how much"
             <| fun () ->
-                let text = plan (Accounting.config "base") (Lora 2) "late" |> Plan.text (Some 100.0)
+                let text = plan (Model.named "base") (Lora 2) "late" |> Plan.text (Some 100.0)
 
                 for part in
                     [
@@ -241,8 +246,7 @@ let private texts =
                     ] do
                     Expect.stringContains text part part
 
-                let prompt =
-                    plan (Accounting.config "base") (PromptTuning 100) "all" |> Plan.text None
+                let prompt = plan (Model.named "base") (PromptTuning 100) "all" |> Plan.text None
 
                 Expect.stringContains prompt "at no linear map" "prompt"
                 Expect.isFalse (prompt.Contains "GFLOP/s") "no speed, no time"
@@ -268,9 +272,7 @@ let private texts =
                 let watch = Stopwatch.StartNew()
 
                 for technique in Technique.all do
-                    plan (Accounting.config "xxl") technique "all"
-                    |> Plan.text (Some 1000.0)
-                    |> ignore
+                    plan (Model.named "xxl") technique "all" |> Plan.text (Some 1000.0) |> ignore
 
                 Expect.isLessThan watch.Elapsed.TotalSeconds 2.0 "seconds"
         ]

@@ -76,7 +76,7 @@ module BenchCommand =
 
         {
             Size = size
-            Model = Accounting.config (if size = "embedded" then Embedded.modelFolder () else size)
+            Model = Peft.T5.Sizes.config (if size = "embedded" then Embedded.modelFolder () else size)
             Techniques =
                 match options.GetResult(BenchOption.Techniques, []) |> Options.names with
                 | [] -> Technique.all

@@ -104,7 +104,8 @@ module Commands =
             let trained =
                 match experiment.Method with
                 | Tuned technique ->
-                    (Accounting.count session.Model.Config Convention.Paper technique experiment.Placement).Trainable
+                    (Accounting.count (Model.shape session.Model) Convention.Paper technique experiment.Placement)
+                        .Trainable
                 | _ -> 0L
 
             let state =

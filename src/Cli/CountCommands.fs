@@ -77,11 +77,11 @@ module CountCommands =
             printfn $"{Accounting.paperTable ()}\n\n{Accounting.sizeTable ()}"
         else
             for model in models do
-                let config = Accounting.config model
+                let shape = Model.named model
                 printfn $"{model}"
 
                 if options.Contains ParamsOption.Conventions then
-                    printfn $"{Accounting.conventionTable config techniques}\n"
+                    printfn $"{Accounting.conventionTable shape techniques}\n"
                 else
                     let convention =
                         Convention.parse (options.GetResult(ParamsOption.Convention, "paper"))
@@ -100,7 +100,7 @@ module CountCommands =
                         |> List.collect (fun technique ->
                             placesOf technique |> List.map (fun placement -> technique, placement))
 
-                    printfn $"{Accounting.table config convention variants}\n"
+                    printfn $"{Accounting.table shape convention variants}\n"
 
         0
 
@@ -120,14 +120,14 @@ module CountCommands =
 
     /// Prints what an experiment would train, take and need.
     let plan (options: ParseResults<PlanOption>) : int =
-        let config = Accounting.config (options.GetResult(PlanOption.Model, "base"))
+        let shape = Model.named (options.GetResult(PlanOption.Model, "base"))
         let technique = Technique.parse (options.GetResult(PlanOption.Technique, "lora"))
         let placement = Placement.parse (options.GetResult(PlanOption.Placement, "all"))
         let precision = Precision.parse (options.GetResult(PlanOption.Dtype, "float32"))
 
         let planned =
             Plan.create
-                config
+                shape
                 technique
                 placement
                 {

@@ -13,6 +13,13 @@ module Model =
     /// The model without its weights.
     let shape (model: Model) : Shape = Shapes.ofConfig model.Config
 
+    /// The built-in sizes without their weights, by name.
+    let sizes: (string * Shape) list =
+        Sizes.all |> List.map (fun (name, config) -> name, Shapes.ofConfig config)
+
+    /// The shape of a built-in size (`xl`, `google/flan-t5-xl`), of a `config.json`, or of a folder with one.
+    let named (text: string) : Shape = Shapes.ofConfig (Sizes.config text)
+
     /// Where its tensors lie.
     let device (model: Model) : torch.Device = model.Embedding.Value.device
 

@@ -96,7 +96,7 @@ module BenchPlan =
     let private largest (settings: BenchSettings) : BenchRow =
         { row settings BenchKind.Step "bfloat16" with
             Size = "xl"
-            Model = Accounting.config "xl"
+            Model = Sizes.config "xl"
             Batch = 1
             Accumulation = 16
             WarmUp = 0

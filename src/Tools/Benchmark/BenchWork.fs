@@ -63,7 +63,7 @@ module BenchWork =
                         TorchSharp.torch.ScalarType.Float32
             }
 
-        (Plan.create row.Model row.Technique row.Placement workload).Operations.Total
+        (Plan.create (Peft.T5.Shapes.ofConfig row.Model) row.Technique row.Placement workload).Operations.Total
 
     /// Operations of a repetition; none where the row is not about matrix products.
     let operations (row: BenchRow) : float option =

@@ -1,6 +1,5 @@
 namespace Peft
 
-open Peft.T5
 open TorchSharp
 
 /// What a training step is made of.
@@ -115,7 +114,8 @@ module Estimate =
     [<NoComparison; NoEquality>]
     type private Setting =
         {
-            Config: Config
+            Shape: Shape
+            At: Stack * int * LayerKind * Part -> Site option
             Form: Form
             Touches: Selector
             TrainsAll: bool
@@ -127,7 +127,7 @@ module Estimate =
     /// Operations, bytes kept, and whether a gradient flows back into what was computed.
     type private Cost = Operations * float * bool
 
-    let private hasDropout (setting: Setting) = setting.Config.DropoutRate > 0.0
+    let private hasDropout (setting: Setting) = setting.Shape.Dropout > 0.0
 
     /// `flows`: whether the input owes a gradient.
     let private linear (setting: Setting) (tokens: float) (flows: bool) (site: Site) : Cost =
@@ -163,7 +163,7 @@ module Estimate =
 
     let private norm (setting: Setting) (tokens: float) =
         let bytes = if setting.Size < 4.0 then 16.0 else 12.0
-        bytes * tokens * float setting.Config.ModelWidth
+        bytes * tokens * float setting.Shape.Width
 
     /// Dropout's result and, where it is differentiated, its mask; nothing without dropout.
     let private dropped (setting: Setting) (numbers: float) (flows: bool) =
@@ -178,13 +178,13 @@ module Estimate =
         (queries: float, keys: float)
         (flowsQuery: bool, flowsSource: bool)
         : Cost =
-        let config = setting.Config
+        let shape = setting.Shape
 
         let rows, inner, width =
-            setting.Rows, float config.InnerWidth, float config.ModelWidth
+            setting.Rows, float (shape.Heads * shape.HeadWidth), float shape.Width
 
         let map part tokens flows =
-            linear setting (rows * tokens) flows (Sites.at config stack block kind part)
+            linear setting (rows * tokens) flows (setting.At(stack, block, kind, part)).Value
 
         let q, qBytes, qFlows = map Q queries flowsQuery
         let k, kBytes, kFlows = map K keys flowsSource
@@ -201,7 +201,7 @@ module Estimate =
                 Trained = 0.0
             }
 
-        let cells = rows * queries * keys * float config.Heads
+        let cells = rows * queries * keys * float shape.Heads
         let casts = if setting.Size < 4.0 then 4.0 + setting.Size else 0.0
 
         let cellBytes =
@@ -223,23 +223,21 @@ module Estimate =
         oFlows || flowsQuery
 
     let private feedForward (setting: Setting) (stack: Stack, block: int) (length: float) (flows: bool) : Cost =
-        let config = setting.Config
         let tokens = setting.Rows * length
 
-        let hidden, width =
-            tokens * float config.FeedForwardWidth, tokens * float config.ModelWidth
+        let at part =
+            setting.At(stack, block, LayerKind.FeedForward, part)
 
-        let map part flows =
-            linear setting tokens flows (Sites.at config stack block LayerKind.FeedForward part)
+        let down = (at Down).Value
 
-        let inner =
-            (if config.IsGated then [ Gate; Up ] else [ Up ])
-            |> List.map (fun part -> map part flows)
+        let hidden, width = tokens * float down.In, tokens * float setting.Shape.Width
+
+        let inner = List.choose at [ Gate; Up ] |> List.map (linear setting tokens flows)
 
         let innerFlows = inner |> List.exists (fun (_, _, flows) -> flows)
-        let output, outputBytes, outputFlows = map Down innerFlows
+        let output, outputBytes, outputFlows = linear setting tokens innerFlows down
         // The activation, and the product with the gate.
-        let between = (if config.IsGated then 2.0 else 1.0) * hidden * setting.Size
+        let between = float inner.Length * hidden * setting.Size
 
         (inner |> List.sumBy (fun (operations, _, _) -> operations)) + output,
         norm setting tokens
@@ -276,30 +274,41 @@ module Estimate =
             layer crossed (feedForward setting (stack, index) length)
 
         let tokens = setting.Rows * length
-        let width = tokens * float setting.Config.ModelWidth
+        let width = tokens * float setting.Shape.Width
         // The embedded tokens, with dropout on them and on the final norm, and the position bias under the mask.
         let edges =
             width * setting.Size
             + 2.0 * dropped setting width flows
             + norm setting tokens
-            + 4.0 * tokens * length * float setting.Config.Heads
+            + 4.0 * tokens * length * float setting.Shape.Heads
 
-        [ 0 .. Sites.blocks setting.Config stack - 1 ]
+        [ 0 .. Shape.blocks setting.Shape stack - 1 ]
         |> List.fold block (Operations.Zero, edges, flows)
 
     /// The operations of a micro-batch and the bytes of its intermediate results.
     let microBatch
-        (config: Config)
+        (shape: Shape)
         (technique: Technique)
         (placement: Placement)
         (workload: Workload)
         : Operations * int64 =
         Workload.check workload
-        let touched = Accounting.sites config Convention.Paper technique placement |> set
+        let touched = Accounting.sites shape Convention.Paper technique placement |> set
 
         let setting =
             {
-                Config = config
+                Shape = shape
+                At =
+                    let sites =
+                        dict
+                            [
+                                for site in shape.Sites -> (site.Stack, site.Block, site.Layer, site.Part), site
+                            ]
+
+                    fun address ->
+                        match sites.TryGetValue address with
+                        | true, site -> Some site
+                        | false, _ -> None
                 Form = Form.of' Convention.Paper technique |> Option.get
                 Touches = touched.Contains
                 TrainsAll = (technique = FullFineTuning)
@@ -319,8 +328,8 @@ module Estimate =
             stack setting Decoder targetLength (Some(inputLength, encoderFlows)) setting.TrainsAll
 
         let tokens = setting.Rows * targetLength
-        let words = float setting.Config.VocabularySize
-        let product = 2.0 * tokens * float setting.Config.ModelWidth * words
+        let words = float setting.Shape.Vocabulary
+        let product = 2.0 * tokens * float setting.Shape.Width * words
 
         let head =
             {

@@ -3,7 +3,6 @@ namespace Peft
 open System
 open System.Globalization
 open System.Text
-open Peft.T5
 open TorchSharp
 
 /// A linear map that is going to be adapted.
@@ -43,7 +42,7 @@ type MemoryEstimate =
 [<NoComparison>]
 type Plan =
     {
-        Config: Config
+        Shape: Shape
         Technique: Technique
         Placement: Placement
         Workload: Workload
@@ -85,24 +84,23 @@ module Plan =
 
     /// The plan of a technique under a placement. `UserError` where the placement does not fit the technique or the
     /// model, or the workload is empty.
-    let create (config: Config) (technique: Technique) (placement: Placement) (workload: Workload) : Plan =
+    let create (shape: Shape) (technique: Technique) (placement: Placement) (workload: Workload) : Plan =
         Workload.check workload
         let convention = Convention.Paper
         let form = Form.of' convention technique |> Option.get
-        let sites = Accounting.sites config convention technique placement
-        let trained = Accounting.trained config convention technique placement
+        let sites = Accounting.sites shape convention technique placement
+        let trained = Accounting.trained shape convention technique placement
         let elements = Outline.elements trained
         let size = snd (Workload.precision workload)
 
-        let operations, activations =
-            Estimate.microBatch config technique placement workload
+        let operations, activations = Estimate.microBatch shape technique placement workload
 
         let steps = float workload.Accumulation
         // In bfloat16 every pass makes a bfloat16 copy of what is trained.
         let casts = if size < 4L then size * elements else 0L
 
         {
-            Config = config
+            Shape = shape
             Technique = technique
             Placement = placement
             Workload = workload
@@ -119,12 +117,12 @@ module Plan =
                             form.AtSite site (fanIn, fanOut)
                             |> List.sumBy (fun (_, shape) -> List.fold (*) 1L shape)
                     })
-            Count = Accounting.count config convention technique placement
+            Count = Accounting.count shape convention technique placement
             AdapterBytes = fileBytes trained
             Memory =
                 {
                     Base =
-                        (Shapes.ofConfig config).Tensors
+                        shape.Tensors
                         |> List.sumBy (fun outline ->
                             outline.Elements * (if Leaf.isFloat32 outline.Name then 4L else size))
                     Trained = 4L * elements

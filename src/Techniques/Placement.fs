@@ -1,7 +1,6 @@
 namespace Peft
 
 open System.Text.RegularExpressions
-open Peft.T5
 
 /// Where an adapter goes, as plain data: it prints, compares and reads back.
 [<RequireQualifiedAccess>]
@@ -93,8 +92,8 @@ module Placement =
     /// The same number for the same value on every machine and version.
     let private mix (value: uint64) : uint64 = Chance(value).Next()
 
-    let private drawn (config: Config) (seed: int) (stack: Stack) : Set<int> =
-        let blocks = Sites.blocks config stack
+    let private drawn (shape: Shape) (seed: int) (stack: Stack) : Set<int> =
+        let blocks = Shape.blocks shape stack
         let start = mix (mix (uint64 seed) ^^^ (if stack = Encoder then 1UL else 2UL))
 
         [ 0 .. blocks - 1 ]
@@ -102,8 +101,11 @@ module Placement =
         |> List.take ((blocks + 1) / 2)
         |> set
 
-    let rec private matching (config: Config) (standard: Selector) (target: Target) : Selector =
-        let recurse = matching config standard
+    let rec private matching (shape: Shape) (standard: Selector) (target: Target) : Selector =
+        let recurse = matching shape standard
+
+        let halves () =
+            Shape.blocks shape Encoder / 2, Shape.blocks shape Decoder / 2
 
         match target with
         | Target.All -> Selector.everywhere
@@ -112,10 +114,14 @@ module Placement =
         | Target.Layer kind -> fun site -> site.Layer = kind
         | Target.Attention -> Selector.attention [ Q; K; V; O ]
         | Target.Matrix name -> Selector.named [ name ]
-        | Target.Early -> fun site -> site.Block < Sites.blocks config site.Stack / 2
-        | Target.Late -> fun site -> site.Block >= Sites.blocks config site.Stack / 2
+        | Target.Early ->
+            let encoder, decoder = halves ()
+            fun site -> site.Block < (if site.Stack = Encoder then encoder else decoder)
+        | Target.Late ->
+            let encoder, decoder = halves ()
+            fun site -> site.Block >= (if site.Stack = Encoder then encoder else decoder)
         | Target.Random seed ->
-            let encoder, decoder = drawn config seed Encoder, drawn config seed Decoder
+            let encoder, decoder = drawn shape seed Encoder, drawn shape seed Decoder
             fun site -> (if site.Stack = Encoder then encoder else decoder).Contains site.Block
         | Target.Blocks blocks -> fun site -> blocks.Contains site.Block
         | Target.Name pattern -> fun site -> Nearest.fits pattern (Site.name site)
@@ -126,8 +132,8 @@ module Placement =
     let private matrices (sites: Site list) =
         sites |> List.map _.Matrix |> List.distinct
 
-    let private absent (config: Config) (target: Target) : 'a =
-        let written, sites = Target.text target, Sites.all config
+    let private absent (shape: Shape) (target: Target) : 'a =
+        let written, sites = Target.text target, shape.Sites
 
         match target with
         | Target.Matrix _ ->
@@ -146,8 +152,9 @@ module Placement =
             userError $"{written} matches nothing: no site is both in {Target.text left} and in {Target.text right}."
         | _ -> userError $"{written} matches nothing in this model."
 
-    let private checkBlocks (config: Config) (blocks: Set<int>) : unit =
-        let most = max config.EncoderLayers config.DecoderLayers
+    let private checkBlocks (shape: Shape) (blocks: Set<int>) : unit =
+        let encoder, decoder = Shape.blocks shape Encoder, Shape.blocks shape Decoder
+        let most = max encoder decoder
 
         if blocks.IsEmpty then
             userError "blocks() names no block: write blocks(0-3,7)."
@@ -155,7 +162,10 @@ module Placement =
         match blocks |> Seq.tryFind (fun block -> block < 0 || block >= most) with
         | Some block ->
             let there =
-                $"the encoder has blocks 0 to {config.EncoderLayers - 1} and the decoder 0 to {config.DecoderLayers - 1}"
+                [ "encoder", encoder; "decoder", decoder ]
+                |> List.filter (fun (_, blocks) -> blocks > 0)
+                |> List.map (fun (stack, blocks) -> $"the {stack} has blocks 0 to {blocks - 1}")
+                |> String.concat " and "
 
             userError
                 $"block {block} does not exist: did you mean block {max 0 (min block (most - 1))}? In this model {there}."
@@ -168,51 +178,51 @@ module Placement =
         | Target.Not _ -> false
         | _ -> true
 
-    let rec private check (config: Config) (standard: Selector) (universe: Site list) (target: Target) : unit =
+    let rec private check (shape: Shape) (standard: Selector) (universe: Site list) (target: Target) : unit =
         match target with
         | Target.Both(left, right)
         | Target.Either(left, right) ->
-            check config standard universe left
-            check config standard universe right
-        | Target.Not inner -> check config standard universe inner
-        | Target.Blocks blocks -> checkBlocks config blocks
+            check shape standard universe left
+            check shape standard universe right
+        | Target.Not inner -> check shape standard universe inner
+        | Target.Blocks blocks -> checkBlocks shape blocks
         | _ -> ()
 
-        let found = matching config standard target
+        let found = matching shape standard target
 
         if not (List.exists found universe) then
-            if List.exists found (Sites.all config) && isSimple target then
+            if List.exists found (shape.Sites) && isSimple target then
                 let own = matrices universe |> String.concat ", "
                 let written = Target.text target
 
                 userError
                     $"{written} is not among the technique's own sites, which are {own} here: did you mean one of these, or only({written}), which replaces them?"
             else
-                absent config target
+                absent shape target
 
     /// The sites that a technique with these own sites (`standard`) touches under a placement. `UserError` where any
     /// part of the placement matches none of them, or, in `only(...)`, nothing in the model.
-    let within (config: Config) (standard: Selector) (placement: Placement) : Selector =
+    let within (shape: Shape) (standard: Selector) (placement: Placement) : Selector =
         match placement with
         | Placement.Within target ->
-            check config standard (Sites.all config |> List.filter standard) target
-            Selector.both standard (matching config standard target)
+            check shape standard (shape.Sites |> List.filter standard) target
+            Selector.both standard (matching shape standard target)
         | Placement.Only target ->
-            check config standard (Sites.all config) target
-            matching config standard target
+            check shape standard (shape.Sites) target
+            matching shape standard target
 
     /// The sites that a placement reaches in a model of this shape, for a technique that may stand everywhere.
-    let selector (config: Config) (placement: Placement) : Selector =
-        within config Selector.everywhere placement
+    let selector (shape: Shape) (placement: Placement) : Selector =
+        within shape Selector.everywhere placement
 
     /// A technique's own sites; none for techniques that stand at no linear map.
     let standard (technique: Technique) : Selector option = Adapter.usualSites technique
 
     /// Where a technique stands under a placement; none for techniques that stand at no linear map, which take no
     /// placement but `all`.
-    let ofTechnique (config: Config) (technique: Technique) (placement: Placement) : Selector option =
+    let ofTechnique (shape: Shape) (technique: Technique) (placement: Placement) : Selector option =
         match standard technique with
-        | Some own -> Some(within config own placement)
+        | Some own -> Some(within shape own placement)
         | None when placement = everywhere -> None
         | None ->
             userError
@@ -221,7 +231,7 @@ module Placement =
     /// A technique under a placement, as a function of the model. Everything random in the weights follows from `seed`.
     let adapter (technique: Technique) (placement: Placement) (seed: int) : Adapter =
         fun model ->
-            let where = ofTechnique model.Config technique placement
+            let where = ofTechnique (Model.shape model) technique placement
 
             match where with
             | Some where -> Adapter.at where technique seed model

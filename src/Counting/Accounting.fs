@@ -3,7 +3,6 @@ namespace Peft
 open System
 open System.Globalization
 open System.IO
-open Peft.T5
 open TorchSharp
 
 /// How many elements a technique trains, and where.
@@ -33,64 +32,6 @@ type PaperRow =
 /// Exact counts from dimensions alone: nothing is loaded.
 [<RequireQualifiedAccess>]
 module Accounting =
-    let private flan width heads hidden layers : Config =
-        Config.gated 32128 width 64 heads hidden layers
-
-    /// FLAN-T5's published sizes (Chung et al. 2022; the dimensions are T5 v1.1's).
-    let sizes: (string * Config) list =
-        [
-            "small", flan 512 6 1024 8
-            "base", flan 768 12 2048 12
-            "large", flan 1024 16 2816 24
-            "xl", flan 2048 32 5120 24
-            "xxl", flan 4096 64 10240 24
-        ]
-
-    /// The configuration of a built-in size (`xl`, `flan-t5-xl`, `google/flan-t5-xl`), of a `config.json`, or of a
-    /// folder with one.
-    let config (text: string) : Config =
-        let lower = text.Trim().ToLowerInvariant()
-
-        let short =
-            if lower.StartsWith("google/", StringComparison.Ordinal) then
-                lower.Substring 7
-            else
-                lower
-
-        let short =
-            if short.StartsWith("flan-t5-", StringComparison.Ordinal) then
-                short.Substring 8
-            else
-                short
-
-        match sizes |> List.tryFind (fun (name, _) -> name = short) with
-        | Some(_, config) -> config
-        | None when Directory.Exists text -> Config.load (Path.Combine(text, "config.json"))
-        | None when File.Exists text -> Config.load text
-        | None ->
-            userError
-                $"'{text}' is neither a built-in size nor a config.json nor a folder with one: {Nearest.question (List.map fst sizes) short}"
-
-    /// The number of elements of a model without adapter:
-    /// V·d (twice with a head of its own) + blocks · (4·d·inner an attention + 2 or, gated, 3·d·d_ff a feed-forward +
-    /// d a norm) + 2·d final norms + 2 · buckets·heads, where the decoder's blocks have two attentions and three norms.
-    let total (config: Config) : int64 =
-        let width, inner, hidden =
-            int64 config.ModelWidth, int64 config.InnerWidth, int64 config.FeedForwardWidth
-
-        let attention = 4L * width * inner
-        let feedForward = (if config.IsGated then 3L else 2L) * width * hidden
-        let encoder = int64 config.EncoderLayers * (attention + feedForward + 2L * width)
-
-        let decoder =
-            int64 config.DecoderLayers * (2L * attention + feedForward + 3L * width)
-
-        let vocabulary =
-            (if config.IsTied then 1L else 2L) * int64 config.VocabularySize * width
-
-        let bias = 2L * int64 config.Buckets * int64 config.Heads
-        vocabulary + encoder + decoder + 2L * width + bias
-
     let private form (convention: Convention) (technique: Technique) : Form =
         match Form.of' convention technique with
         | Some form -> form
@@ -104,7 +45,7 @@ module Accounting =
                 $"the convention {Convention.name convention} has no {Technique.name technique}: did you mean {Nearest.orList others}?"
 
     /// What the live model would refuse: a part of a chain that keeps no site, a rank above a map's size.
-    let rec private checkParts (config: Config) (technique: Technique) (placement: Placement) (chosen: Site list) =
+    let rec private checkParts (shape: Shape) (technique: Technique) (placement: Placement) (chosen: Site list) =
         match technique with
         | Chain parts ->
             for part in parts do
@@ -114,7 +55,7 @@ module Accounting =
                     | [] ->
                         userError
                             $"{Technique.text part} has no site left at {Placement.text placement}: widen the placement, or leave that part out."
-                    | kept -> checkParts config part placement kept
+                    | kept -> checkParts shape part placement kept
                 | None -> ()
         | _ ->
             match Technique.rank technique with
@@ -128,38 +69,38 @@ module Accounting =
             | None -> ()
 
     /// The linear maps that a technique touches under a placement, in the order of computation.
-    let sites (config: Config) (convention: Convention) (technique: Technique) (placement: Placement) : Site list =
+    let sites (shape: Shape) (convention: Convention) (technique: Technique) (placement: Placement) : Site list =
         match (form convention technique).Standard with
         | Some own ->
-            let chosen = Sites.all config |> List.filter (Placement.within config own placement)
-            checkParts config technique placement chosen
+            let chosen = shape.Sites |> List.filter (Placement.within shape own placement)
+            checkParts shape technique placement chosen
             chosen
         | None ->
             // Refuses any placement but `all`.
-            Placement.ofTechnique config technique placement |> ignore
+            Placement.ofTechnique shape technique placement |> ignore
             []
 
     /// Every tensor that a technique trains under a placement. Under the paper's convention these are the names and
     /// shapes of `Model.trained`.
-    let trained (config: Config) (convention: Convention) (technique: Technique) (placement: Placement) : Outline list =
+    let trained (shape: Shape) (convention: Convention) (technique: Technique) (placement: Placement) : Outline list =
         let form = form convention technique
 
         [
-            for site in sites config convention technique placement do
+            for site in sites shape convention technique placement do
                 for suffix, shape in form.AtSite site (site.In, site.Out) do
                     {
                         Name = $"{Site.name site}.{suffix}"
                         Shape = shape
                     }
 
-            yield! form.Added config
-            yield! form.Own config
+            yield! form.Added shape
+            yield! form.Own shape
         ]
 
     /// Counts a technique under a placement.
-    let count (config: Config) (convention: Convention) (technique: Technique) (placement: Placement) : Count =
+    let count (shape: Shape) (convention: Convention) (technique: Technique) (placement: Placement) : Count =
         let form = form convention technique
-        let touched = sites config convention technique placement
+        let touched = sites shape convention technique placement
 
         let atSites =
             touched
@@ -167,12 +108,12 @@ module Accounting =
                 form.AtSite site (site.In, site.Out)
                 |> List.sumBy (fun (_, shape) -> List.fold (*) 1L shape))
 
-        let added = atSites + Outline.elements (form.Added config)
+        let added = atSites + Outline.elements (form.Added shape)
 
         {
             Sites = touched.Length
-            Trainable = added + Outline.elements (form.Own config)
-            Total = total config + added
+            Trainable = added + Outline.elements (form.Own shape)
+            Total = shape.Elements + added
         }
 
     /// Table 3's 14 rows and A.4's two, with the figures printed there.
@@ -210,10 +151,10 @@ module Accounting =
         ]
 
     /// The count of a row for a model of this shape; `Printed` is comparable for FLAN-T5-XL.
-    let ofRow (config: Config) (row: PaperRow) : int64 =
+    let ofRow (shape: Shape) (row: PaperRow) : int64 =
         match row.Technique with
-        | None -> total config
-        | Some technique -> (count config Convention.Paper technique row.Placement).Trainable
+        | None -> shape.Elements
+        | Some technique -> (count shape Convention.Paper technique row.Placement).Trainable
 
     // Tables for the terminal.
 
@@ -224,9 +165,9 @@ module Accounting =
             value.ToString("0.0000", CultureInfo.InvariantCulture)
 
     /// One line for each technique and placement: sites, trainable and total elements, and the share.
-    let table (config: Config) (convention: Convention) (variants: (Technique * Placement) list) : string =
+    let table (shape: Shape) (convention: Convention) (variants: (Technique * Placement) list) : string =
         let row (technique, placement) =
-            let count = count config convention technique placement
+            let count = count shape convention technique placement
 
             [
                 Technique.text technique
@@ -240,7 +181,7 @@ module Accounting =
         Columns.table [ "technique"; "placement"; "sites"; "trainable"; "total"; "%" ] (List.map row variants)
 
     /// Each technique under each convention, with its closed form.
-    let conventionTable (config: Config) (techniques: Technique list) : string =
+    let conventionTable (shape: Shape) (techniques: Technique list) : string =
         let rows =
             [
                 for technique in techniques do
@@ -250,7 +191,7 @@ module Accounting =
                             [
                                 Technique.text technique
                                 Convention.name convention
-                                Columns.number (count config convention technique Placement.everywhere).Trainable
+                                Columns.number (count shape convention technique Placement.everywhere).Trainable
                                 form.Formula
                             ]
                         | None ->
@@ -270,13 +211,13 @@ module Accounting =
             paperRows
             |> List.map (fun row ->
                 row.Label
-                :: (sizes |> List.map (fun (_, config) -> Columns.number (ofRow config row))))
+                :: (Model.sizes |> List.map (fun (_, shape) -> Columns.number (ofRow shape row))))
 
-        Columns.table ("variant" :: List.map fst sizes) rows
+        Columns.table ("variant" :: List.map fst Model.sizes) rows
 
     /// Table 3 and A.4: the paper's figures beside the counts computed for FLAN-T5-XL, and how many are equal.
     let paperTable () : string =
-        let xl = config "xl"
+        let xl = Model.named "xl"
         let compared = paperRows |> List.map (fun row -> row, ofRow xl row)
 
         let line (row: PaperRow, computed) =

@@ -2,7 +2,6 @@ namespace Peft
 
 open System
 open System.Text.RegularExpressions
-open Peft.T5
 
 /// A set of linear maps, described: stack × layer × block × matrix, and combinations.
 [<RequireQualifiedAccess>]

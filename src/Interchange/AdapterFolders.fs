@@ -141,7 +141,9 @@ module AdapterFolders =
                     if placement = Placement.everywhere then
                         usual
                     else
-                        let sites = Accounting.sites baseModel.Config Convention.Paper technique placement
+                        let sites =
+                            Accounting.sites (Model.shape baseModel) Convention.Paper technique placement
+
                         HuggingFaceConfig.onModules (sites |> List.map Site.name) usual
 
                 let noted =

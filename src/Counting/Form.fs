@@ -1,7 +1,6 @@
 namespace Peft
 
 open System
-open Peft.T5
 
 /// Whose way of counting a technique. They agree on full fine-tuning and differ elsewhere; see `Form.of'`.
 [<RequireQualifiedAccess>]
@@ -22,9 +21,9 @@ type Form =
         /// The tensors at one site, by suffix and shape, from the site's widths in and out.
         AtSite: Site -> int64 * int64 -> (string * int64 list) list
         /// New tensors that stand at no site.
-        Added: Config -> Outline list
+        Added: Shape -> Outline list
         /// The model's own tensors, as far as they are trained.
-        Own: Config -> Outline list
+        Own: Shape -> Outline list
         /// The closed form in words.
         Formula: string
     }
@@ -52,10 +51,10 @@ module Convention =
 
 [<RequireQualifiedAccess>]
 module Form =
-    let private tensors (config: Config) = (Shapes.ofConfig config).Tensors
-    let private norms (config: Config) = Shape.norms (Shapes.ofConfig config)
+    let private tensors (shape: Shape) = shape.Tensors
+    let private norms (shape: Shape) = Shape.norms shape
 
-    let private nothing: Config -> Outline list = fun _ -> []
+    let private nothing: Shape -> Outline list = fun _ -> []
 
     let private elsewhere added own formula : Form =
         {
@@ -83,12 +82,12 @@ module Form =
 
     let private bias (_: int64, fanOut: int64) = [ "bias", [ fanOut ] ]
 
-    let private prompt (rows: int) : Config -> Outline list =
-        fun config ->
+    let private prompt (rows: int) : Shape -> Outline list =
+        fun shape ->
             [
                 {
                     Name = "prompt_embeddings"
-                    Shape = [ int64 rows; int64 config.ModelWidth ]
+                    Shape = [ int64 rows; int64 shape.Width ]
                 }
             ]
 
@@ -115,8 +114,8 @@ module Form =
                     forms
                     |> List.filter (isOwn site)
                     |> List.collect (fun form -> form.AtSite site widths)
-            Added = fun config -> forms |> List.collect (fun form -> form.Added config)
-            Own = fun config -> forms |> List.collect (fun form -> form.Own config) |> List.distinct
+            Added = fun shape -> forms |> List.collect (fun form -> form.Added shape)
+            Own = fun shape -> forms |> List.collect (fun form -> form.Own shape) |> List.distinct
             Formula = forms |> List.map _.Formula |> String.concat "; "
         }
 
@@ -149,11 +148,11 @@ module Form =
                     [ "multi_lora_b", [ fanOut ] ])
         | Ia3Published -> atSites standard "out on k, v, wi_1" (fun _ (_, fanOut) -> [ "multi_lora_b", [ fanOut ] ])
         | PrefixTuning tokens ->
-            let rows (config: Config) =
+            let rows (shape: Shape) =
                 [
                     {
                         Name = "prefix_embeddings"
-                        Shape = [ int64 tokens; 2L * int64 config.DecoderLayers * int64 config.InnerWidth ]
+                        Shape = [ int64 tokens; shape.PrefixWidth ]
                     }
                 ]
 
