@@ -8,7 +8,7 @@ open Peft
 open Peft.Synthetic
 
 /// The first rows of every task, made once.
-let private rows =
+let internal rows =
     lazy
         (SyntheticTask.all
          |> List.map (fun task -> task, SyntheticTask.distinct task DataSets.seed 15000)
@@ -360,71 +360,5 @@ let private dataSets =
                 Expect.floatClose Accuracy.high found.Majority (2.0 / 3.0) "the share of x"
         ]
 
-let private pretraining =
-    testList
-        "Pretraining text"
-        [
-            testCase "a corpus line is decided by its seed and its place, and is one line"
-            <| fun () ->
-                let first = Corpus.lines 9 |> Seq.truncate 2000 |> Array.ofSeq
-                Expect.equal first (Corpus.lines 9 |> Seq.truncate 2000 |> Array.ofSeq) "twice the same"
-                Expect.isGreaterThan (Array.distinct first).Length 1950 "hardly ever twice"
-
-                for line in first do
-                    if line.IndexOfAny [| '{'; '}'; '\n'; '\t' |] >= 0 || line.Contains "a(n)" then
-                        failtest $"this line is not finished: {line}"
-
-            testCase "a corpus line has about 20 to 80 words"
-            <| fun () ->
-                let lengths =
-                    Corpus.lines 9
-                    |> Seq.truncate 5000
-                    |> Seq.map DataSets.words
-                    |> Array.ofSeq
-                    |> Array.sort
-
-                Expect.isGreaterThanOrEqual lengths[250] 15 "the shortest"
-                Expect.isLessThanOrEqual lengths[4999] 90 "the longest"
-
-            testCase "instructions come from at least fifteen families"
-            <| fun () ->
-                let found = [ for index in 0..4999 -> Instructions.example 9 index ]
-                Expect.isGreaterThanOrEqual Instructions.families.Length 15 "families"
-
-                Expect.equal
-                    (found |> List.map _.Family |> List.distinct |> List.sort)
-                    (Instructions.families |> List.ofArray |> List.sort)
-                    "each occurs"
-
-                for example in found do
-                    for text in [ example.Input; example.Target ] do
-                        if
-                            text = ""
-                            || text.IndexOfAny [| '{'; '}'; '\n'; '\t' |] >= 0
-                            || text.Contains "a(n)"
-                        then
-                            failtest $"this instruction of {example.Family} is not finished: {example}"
-
-            testCase "the answer of a question with options is one of them"
-            <| fun () ->
-                for index in 0..4999 do
-                    let example = Instructions.example 9 index
-
-                    if
-                        example.Input.Contains "OPTIONS: "
-                        && not (example.Input.Substring(example.Input.IndexOf "OPTIONS: ").Contains example.Target)
-                    then
-                        failtest $"the answer is not listed: {example}"
-
-            testCase "no instruction is a row of a benchmark task"
-            <| fun () ->
-                let benchmark = HashSet(rows.Value.Values |> Seq.collect (Seq.map _.Input))
-                let labels = Set.ofArray (Array.append Topic.labels Acceptability.labels)
-
-                for input, target in Instructions.examples 9 |> Seq.truncate 20000 do
-                    if benchmark.Contains input || labels.Contains target then
-                        failtest $"this is held out: {input} -> {target}"
-        ]
-
 [<Tests>]
-let tests = testList "Synthetic" [ chance; grammar; laws; dataSets; pretraining ]
+let tests = testList "Synthetic" [ chance; grammar; laws; dataSets ]

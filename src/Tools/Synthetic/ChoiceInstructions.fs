@@ -140,23 +140,7 @@ module internal ChoiceInstructions =
 
         let rules =
             Lexicon.rules
-            |> Rules.extend
-                [
-                    "opinion", opinion
-                    "what",
-                    Rules.words
-                        "hotel book film lamp chair coat café phone camera bicycle bed kettle radio museum bag shop ladder computer"
-                    "glad", Rules.words "happy smile proud"
-                    "cross", Rules.words "angry sad cry"
-                    "fine",
-                    Rules.words
-                        "great excellent lovely beautiful comfortable delightful charming brilliant fantastic pleasant"
-                    "poor",
-                    Rules.words "bad awful ugly uncomfortable useless boring dreadful broken disappointing horrible"
-                    "neutral",
-                    Rules.lines
-                        "I bought the {what} in {month}.\nThe {what} is {colour}.\nMy {relative} chose this {what}.\nWe were there on {day}.\nIt cost {few} pounds."
-                ]
+            |> Rules.extend (("opinion", opinion) :: WordLists.rules "reviews")
 
         let review =
             Template.expandKeeping

@@ -21,19 +21,11 @@ module Museums =
     let private names =
         lazy
             ([|
-                for first in
-                    Rules.words
-                        "Amber Arch Beacon Blue Canal Cedar Clock Copper Corner Crown Crystal Falcon Garden Glass Golden Granite Harbour Iron
-                         Ivory Lantern Lighthouse Lion Marble Meadow Mill Moon Old Orchard Paper Pearl Pine Quarry Raven River Rose Sand
-                         Silver Star Summer Sun Swan Tower Velvet Willow Winter" do
-                    for second in Rules.words "Barn Chamber Collection Gallery Hall House Pavilion Rooms Vault Yard" ->
-                        $"The {first} {second}"
+                for first in WordLists.read "museums" "name beginning" do
+                    for second in WordLists.read "museums" "name ending" -> $"The {first} {second}"
             |])
 
-    let private kinds =
-        Rules.words
-            "art_museum science_museum history_museum toy_museum railway_museum sculpture_museum ceramics_museum photography_museum
-             maritime_museum costume_museum clock_museum puppet_museum aviation_museum music_museum nature_museum coin_museum"
+    let private kinds = WordLists.read "museums" "kind"
 
     /// The value of a slot, and the wordings that count as saying it.
     let prices: (string * string[])[] =
@@ -94,12 +86,10 @@ module Museums =
             (Array.concat
                 [
                     [|
-                        for tree in Rules.words "Oak Elm Maple Chestnut Birch Hazel" do
-                            for place in Rules.words "Park Station Square Bridge" -> $"{tree} {place}"
+                        for tree in WordLists.read "museums" "tree" do
+                            for place in WordLists.read "museums" "place" -> $"{tree} {place}"
                     |]
-                    Rules.words
-                        "Saint_Ann's_Church King's_Theatre the_Old_Brewery the_Fish_Market the_Grand_Hotel the_Law_Courts Café_Miro Café_Lune
-                       Baker's_Corner the_Rose_Cinema the_Town_Hall the_Botanical_Garden Café_Verde the_Corn_Exchange"
+                    WordLists.read "museums" "landmark"
                 ])
 
     /// A museum drawn by chance: name, kind and one to five further slots.

@@ -24,10 +24,7 @@ module internal Phrases =
         |> Array.filter (fun noun -> Inflect.plural noun <> noun)
 
     /// Places that something can be in, and near.
-    let rooms =
-        Rules.words
-            """park library market museum station harbour school hospital bank bakery theatre cinema castle church garden forest
-            village shop office kitchen zoo airport hotel café playground factory"""
+    let rooms = WordLists.read "lexicon" "room"
 
     /// Verbs that can follow `try to`, or take the -ing form.
     let actions =

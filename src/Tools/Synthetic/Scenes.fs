@@ -243,33 +243,7 @@ B: {doplease}
                  }))
 
     /// Favours read differently in the summary ("help me move" becomes "help Ann move"): each is a pair.
-    let favours: (string * string)[] =
-        Rules.lines
-            """help me move/help {A} move
-            drive me to {town}/drive {A} to {town}
-            drive me to the airport/drive {A} to the airport
-            help me paint the kitchen/help {A} paint the kitchen
-            repair my {own}/repair {A}'s {own}
-            show me how to cook {meal}/show {A} how to cook {meal}
-            help me with my homework/help {A} with {A.hers} homework
-            teach me chess/teach {A} chess
-            carry a(n) {furniture} upstairs with me/carry a(n) {furniture} upstairs with {A}
-            pick me up from the station/pick {A} up from the station
-            help me choose a(n) {clothing}/help {A} choose a(n) {clothing}
-            water my plants/water {A}'s plants
-            take a picture of my {item=thing}/take a picture of {A}'s {item}
-            feed my {pet}/feed {A}'s {pet}"""
-        |> Array.map (fun favour -> favour.Split('/')[0], favour.Split('/')[1])
+    let favours: (string * string)[] = WordLists.pairs "scenes-pairs" "favour"
 
     /// What a friend can do when something went wrong, as it is asked for and as the summary tells it.
-    let rescues: (string * string)[] =
-        Rules.lines
-            """pick me up/pick {A.her} up
-            lend me some money/lend {A.her} some money
-            bring me some {grocery}/bring {A.her} some {grocery}
-            call my {kin=relative}/call {A.hers} {kin}
-            help me clean up/help {A.her} clean up
-            talk to my boss/talk to {A.hers} boss
-            drive me home/drive {A.her} home
-            come over tonight/come over tonight"""
-        |> Array.map (fun favour -> favour.Split('/')[0], favour.Split('/')[1])
+    let rescues: (string * string)[] = WordLists.pairs "scenes-pairs" "rescue"
