@@ -25,9 +25,7 @@ type TextModel private (session: Session, model: Model, ownsBase: bool) =
 
         let session =
             Session
-                {
-                    ModelFolder = modelFolder
-                    DataFolder = ""
+                { SessionOptions.create modelFolder "" with
                     Device = device
                     Precision = precision
                 }

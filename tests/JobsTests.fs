@@ -366,7 +366,7 @@ let private processes =
                 inTinyFolder (fun folder _ ->
                     let results = Path.Combine(folder, "results")
                     let given = options folder results []
-                    let session = Options.plan (parse given) |> fun plan -> Session plan.Place
+                    let session = Options.plan (parse given) |> fun plan -> Session plan.Session
                     let _, held = Sweep.experiments session (Options.plan (parse given)) |> List.last
                     Directory.CreateDirectory results |> ignore
 

@@ -26,7 +26,7 @@ let private essence (results: string) (run: Run) =
 let private only method (plan: SweepPlan) = { plan with Methods = [ method ] }
 
 /// Stops a sweep when `when'` says so, then runs it again to the end.
-let private interruptedBy (when': Report -> bool) plan results =
+let private interruptedBy (when': RunEvent -> bool) plan results =
     use source = new CancellationTokenSource()
 
     let report event =
@@ -352,11 +352,11 @@ let private results =
                     use _ = TorchSharp.torch.NewDisposeScope()
 
                     let model =
-                        Checkpoint.load TorchSharp.torch.CPU TorchSharp.torch.float32 plan.Place.ModelFolder
+                        Checkpoint.load TorchSharp.torch.CPU TorchSharp.torch.float32 plan.Session.ModelFolder
                         |> Adapter.full
 
                     AdapterFile.restore best (Safetensors.readAll best) model
-                    let session = Session plan.Place
+                    let session = Session plan.Session
 
                     let split =
                         session.Split(plan.Tasks.Head, Low, 1, plan.ValidationLimit, plan.TestLimit)
@@ -424,7 +424,7 @@ let private failures =
             <| fun () ->
                 inTinyFolder (fun folder plan ->
                     let results = Path.Combine(folder, "results")
-                    writeModel plan.Place.ModelFolder (Some 500)
+                    writeModel plan.Session.ModelFolder (Some 500)
                     let message = userErrorOf (fun () -> quietly plan results |> ignore)
                     Expect.stringContains message "spiece.model" "the vocabulary does not fit"
                     Expect.isEmpty (Directory.GetFiles results) "nothing was written")

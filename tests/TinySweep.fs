@@ -38,13 +38,7 @@ let writeData (folder: string) (task: string) (train: int) (others: int) : unit 
 /// A plan over topic rows with two epochs of a few steps.
 let plan (folder: string) : SweepPlan =
     {
-        Place =
-            {
-                ModelFolder = Path.Combine(folder, "model")
-                DataFolder = Path.Combine(folder, "data")
-                Device = "cpu"
-                Precision = "float32"
-            }
+        Session = SessionOptions.create (Path.Combine(folder, "model")) (Path.Combine(folder, "data"))
         Tasks = [ TaskDefinition.find "topic" ]
         Methods = [ Tuned(Lora 2); Tuned(PromptTuning 5) ]
         Placements = [ Placement.everywhere ]
@@ -74,20 +68,13 @@ let inTinyFolder (body: string -> SweepPlan -> unit) : unit =
         writeData (Path.Combine(folder, "data")) "topic" 20 8
         body folder (plan folder))
 
-/// Runs a plan in this process; `report` hears everything, `stop` stops it.
-let sweep (plan: SweepPlan) (results: string) (report: Report -> unit) (stop: CancellationToken) : Run list =
-    let session = Session plan.Place
-
-    let shop: Workshop =
-        {
-            Session = session
-            Results = results
-            Report = report
+/// Runs a plan in this process; `tell` hears everything, `stop` stops it.
+let sweep (plan: SweepPlan) (results: string) (tell: RunEvent -> unit) (stop: CancellationToken) : Run list =
+    let shop =
+        { Workshop.quiet (Session plan.Session) results with
+            Tell = tell
             Stop = stop
             Command = "test"
-            Adapter = fun _ -> None
-            ValidationLimit = plan.ValidationLimit
-            TestLimit = plan.TestLimit
         }
 
-    Pipeline.sweep shop (Sweep.experiments session plan)
+    Sweep.run shop plan

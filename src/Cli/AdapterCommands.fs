@@ -48,13 +48,7 @@ module AdapterCommands =
         value.ToString("N0", CultureInfo.InvariantCulture)
 
     let private session (modelFolder: string option) : Session =
-        Session
-            {
-                ModelFolder = modelFolder |> Option.defaultWith Embedded.modelFolder
-                DataFolder = ""
-                Device = "cpu"
-                Precision = "float32"
-            }
+        Session(SessionOptions.create (modelFolder |> Option.defaultWith Embedded.modelFolder) "")
 
     let private formatName (format: AdapterFormat) =
         match format with
@@ -124,7 +118,7 @@ module AdapterCommands =
                     |])
 
         let report =
-            Merge.toCheckpoint session.Place.ModelFolder target dtype samples adapted
+            Merge.toCheckpoint session.Options.ModelFolder target dtype samples adapted
 
         let short (value: float) =
             value.ToString("G3", CultureInfo.InvariantCulture)

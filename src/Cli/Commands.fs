@@ -51,97 +51,41 @@ module Commands =
                 part)
         |> String.concat " "
 
-    let private costs (session: Session) (plan: SweepPlan) experiments =
-        experiments
-        |> List.map (fun (task, experiment: Experiment) ->
-            let level = experiment.Level |> Option.defaultValue High
+    let private dryRun (session: Session) (plan: SweepPlan) results jobs =
+        let forecasts = Sweep.forecast session plan results
 
-            let split =
-                session.Split(task, level, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
-
-            Experiment.id experiment, Sweep.cost split experiment)
-
-    /// Seconds for one unit of `Sweep.cost`, from one forward pass over validation rows of the first task.
-    let private secondsPerUnit (session: Session) (plan: SweepPlan) (task: TaskDefinition) =
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-
-        let split =
-            session.Split(task, Low, plan.Seeds.Head, plan.ValidationLimit, plan.TestLimit)
-
-        let rows =
-            session.Encoded(task, split, plan.InputLimit, plan.TargetLimit).Validation
-            |> Array.truncate 16
-
-        let batch = Batch.ofRows session.Model.Config.PadId session.Device rows
-
-        let pass () =
-            (Forward.loss Pass.Evaluation session.Model batch).item<float32>() |> ignore
-
-        pass ()
-        let watch = Stopwatch.StartNew()
-        pass ()
-        watch.Elapsed.TotalSeconds / float rows.Length
-
-    let private dryRun (session: Session) (plan: SweepPlan) results jobs experiments =
-        let costs = costs session plan experiments |> dict
-
-        let perTask =
-            plan.Tasks
-            |> List.map (fun task -> task.Name, secondsPerUnit session plan task)
-            |> dict
-
-        let mutable total = 0.0
-
-        for (task: TaskDefinition), (experiment: Experiment) in experiments do
-            let level = experiment.Level |> Option.defaultValue High
-
-            let split =
-                session.Split(task, level, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
-
-            let seconds = costs[Experiment.id experiment] * perTask[task.Name]
+        for forecast in forecasts do
+            let experiment = forecast.Experiment
 
             let trained =
-                match experiment.Method with
-                | Tuned technique ->
-                    (Accounting.count (Model.shape session.Model) Convention.Paper technique experiment.Placement)
-                        .Trainable
-                | _ -> 0L
+                forecast.TrainedParameters.ToString("N0", CultureInfo.InvariantCulture)
 
             let state =
-                if (Pipeline.tryFinished results experiment).IsSome then
-                    "finished"
-                elif RunState.exists results experiment then
-                    "to be continued"
-                else
-                    "new"
-
-            if state <> "finished" then
-                total <- total + seconds
-
-            let rows =
-                if Method.isBaseline experiment.Method then
-                    0
-                else
-                    split.Train.Length
-
-            let text = trained.ToString("N0", CultureInfo.InvariantCulture)
+                match forecast.State with
+                | Finished -> "finished"
+                | Continued -> "to be continued"
+                | New -> "new"
 
             printfn
-                $"{experiment.Task}, {Experiment.rowName experiment}, seed {experiment.Seed}: {rows} training, {split.Test.Length} test rows, {text} trained parameters, about {Progress.duration seconds} ({state})"
+                $"{experiment.Task}, {Experiment.rowName experiment}, seed {experiment.Seed}: {forecast.TrainingRows} training, {forecast.TestRows} test rows, {trained} trained parameters, about {Progress.duration forecast.Seconds} ({state})"
+
+        let left =
+            forecasts
+            |> List.filter (fun forecast -> forecast.State <> Finished)
+            |> List.sumBy _.Seconds
 
         let among = if jobs > 1 then $" for {jobs} jobs" else ""
 
         printfn
-            $"\n{List.length experiments} runs, about {Progress.duration (total / float jobs)} of work left{among} (from one forward pass; early stopping may shorten it)."
+            $"\n{forecasts.Length} runs, about {Progress.duration (left / float jobs)} of work left{among} (from one forward pass; early stopping may shorten it)."
 
         0
 
-    let private workshop session (plan: SweepPlan) adapter results stop command report : Workshop =
+    let private workshop session (plan: SweepPlan) adapter results stop command tell : Workshop =
         {
             Session = session
             Results = results
-            Report = report
+            Tell = tell
             Stop = stop
             Command = command
             Adapter = adapter
@@ -182,7 +126,7 @@ module Commands =
         costs
         jobs
         experiments
-        (shopFor: string -> CancellationToken -> (Report -> unit) -> Workshop)
+        (shopFor: string -> CancellationToken -> (RunEvent -> unit) -> Workshop)
         =
         let began, command = DateTime.UtcNow, commandLine ()
         let threads = torch.get_num_threads ()
@@ -217,7 +161,7 @@ module Commands =
     let sweep (options: ParseResults<SweepOption>) : int =
         let plan = Options.plan options
         let results = options.GetResult(SweepOption.Results, "results")
-        let session = Session plan.Place
+        let session = Session plan.Session
         let experiments = Sweep.experiments session plan
 
         let open' =
@@ -225,7 +169,7 @@ module Commands =
             |> List.filter (fun (_, experiment) -> (Pipeline.tryFinished results experiment).IsNone)
 
         let jobs, threads =
-            Options.jobs options (Embedded.isModel plan.Place.ModelFolder) open'.Length
+            Options.jobs options (Embedded.isModel plan.Session.ModelFolder) open'.Length
 
         useThreads threads
 
@@ -240,7 +184,7 @@ module Commands =
             torch.set_num_threads (max 1 (torch.get_num_threads () / jobs))
 
         match options.TryGetResult Worker with
-        | _ when options.Contains Dry_Run -> dryRun session plan results jobs experiments
+        | _ when options.Contains Dry_Run -> dryRun session plan results jobs
         | Some(since, command) ->
             let source = stopSource ()
             Worker.stopWithParent source
@@ -259,7 +203,9 @@ module Commands =
             let watch = Stopwatch.StartNew()
 
             try
-                let runs = runAll options (costs session plan experiments) jobs experiments shopFor
+                let runs =
+                    runAll options (Sweep.costs session plan experiments) jobs experiments shopFor
+
                 writeTables results runs
                 summary plan results runs watch.Elapsed.TotalSeconds
                 if runs |> List.forall _.IsFinished then 0 else 1
@@ -287,7 +233,7 @@ module Commands =
             ->
             useThreads (options.TryGetResult SweepOption.Threads)
             let results = options.GetResult(SweepOption.Results, "results")
-            let session = Session plan.Place
+            let session = Session plan.Session
             let experiments = Sweep.experiments session plan
             let task, experiment = experiments.Head
             let output = options.GetResult Adapters
@@ -296,7 +242,7 @@ module Commands =
 
             try
                 let run =
-                    Progress.during (costs session plan experiments) (fun report ->
+                    Progress.during (Sweep.costs session plan experiments) (fun report ->
                         let shop =
                             workshop
                                 session
@@ -321,7 +267,7 @@ module Commands =
             userError
                 "train takes one task, one technique, one placement, one level and one seed: --task topic --technique lora --level low --seed 1. For more, or for --dry-run, --ablations and --jobs, use sweep."
 
-    let private placeOf (options: ParseResults<ModelOption>) : Place =
+    let private sessionOptions (options: ParseResults<ModelOption>) : SessionOptions =
         for name, value in
             [
                 "--test-limit", options.TryGetResult ModelOption.Test_Limit
@@ -353,7 +299,7 @@ module Commands =
     /// Answers a task's test rows and prints the scores.
     let evaluate (options: ParseResults<ModelOption>) : int =
         useThreads (options.TryGetResult ModelOption.Threads)
-        let session = Session(placeOf options)
+        let session = Session(sessionOptions options)
 
         let task =
             match Options.modelTask options with
@@ -396,7 +342,7 @@ module Commands =
     /// Answers texts from the command line, or lines of standard input.
     let generate (options: ParseResults<ModelOption>) : int =
         useThreads (options.TryGetResult ModelOption.Threads)
-        let session = Session(placeOf options)
+        let session = Session(sessionOptions options)
         session.CheckVocabulary()
         let model = modelOf session options
         let limit = options.GetResult(ModelOption.Input_Limit, 512)

@@ -294,17 +294,11 @@ module Options =
             |> Some
         | None, None -> None
 
-    let private isEmbedded (folder: string) =
-        File.Exists(Path.Combine(folder, "models", "tiny", "spiece.model"))
-
-    let private tasks (options: ParseResults<SweepOption>) (dataFolder: string) : TaskDefinition list =
-        let custom = customTasks options
-
-        match options.TryGetResult Tasks |> Option.map names with
-        | Some given -> (given |> List.map TaskDefinition.find) @ custom
-        | None when not custom.IsEmpty -> custom
-        | None when isEmbedded dataFolder -> TaskDefinition.generated
-        | None -> TaskDefinition.published
+    /// The named tasks and the user's own; none where neither is given.
+    let private tasks (options: ParseResults<SweepOption>) : TaskDefinition list option =
+        match options.TryGetResult Tasks |> Option.map names, customTasks options with
+        | None, [] -> None
+        | given, custom -> Some((given |> Option.defaultValue [] |> List.map TaskDefinition.find) @ custom)
 
     let private overrides (options: ParseResults<SweepOption>) : Overrides =
         {
@@ -320,24 +314,47 @@ module Options =
         }
 
     /// Prompt tuning from the ids of `--prompt-text`; other techniques as they are.
-    let private startPrompt (options: ParseResults<SweepOption>) (modelFolder: string) (technique: Technique) =
-        match technique, options.TryGetResult Prompt_Text with
-        | PromptTuning tokens, Some text ->
+    let private startPrompt (options: ParseResults<SweepOption>) (modelFolder: string) (method: Method) =
+        match method, options.TryGetResult Prompt_Text with
+        | Tuned(PromptTuning tokens), Some text ->
             let tokenizer = Tokenizer.Load modelFolder
 
             match tokenizer.Encode text |> Array.filter ((<>) tokenizer.EosId) |> List.ofArray with
             | [] -> userError "--prompt-text is empty: give the words that the prompt starts from."
-            | ids -> PromptTuningFrom(tokens, Ids ids)
-        | _ -> technique
+            | ids -> Tuned(PromptTuningFrom(tokens, Ids ids))
+        | _ -> method
 
-    /// The plan that options describe.
+    let private sessionOptions (options: ParseResults<SweepOption>) : SessionOptions =
+        {
+            ModelFolder =
+                options.TryGetResult SweepOption.Model
+                |> Option.defaultWith Embedded.modelFolder
+            DataFolder = options.TryGetResult SweepOption.Data |> Option.defaultWith Embedded.dataFolder
+            Device = options.GetResult(SweepOption.Device, "cpu")
+            Precision = options.GetResult(SweepOption.Dtype, "float32")
+        }
+
+    /// The option that sets a field of a plan.
+    let private optionOf (field: string) : string =
+        match field with
+        | "Methods" -> "--techniques"
+        | "WarmupShare" -> "--warmup"
+        | "ClipNorm" -> "--clip"
+        | _ ->
+            let words =
+                field
+                |> String.collect (fun letter ->
+                    if Char.IsUpper letter then
+                        $"-{Char.ToLower letter}"
+                    else
+                        string letter)
+
+            "-" + words
+
+    /// The plan that options describe; what they leave open is `SweepPlan.standard`'s.
     let plan (options: ParseResults<SweepOption>) : SweepPlan =
-        let dataFolder =
-            options.TryGetResult SweepOption.Data |> Option.defaultWith Embedded.dataFolder
-
-        let modelFolder =
-            options.TryGetResult SweepOption.Model
-            |> Option.defaultWith Embedded.modelFolder
+        let session = sessionOptions options
+        let standard = SweepPlan.standard session
 
         let listed name given fallback read =
             match given |> Option.map names with
@@ -345,37 +362,28 @@ module Options =
             | Some [] -> userError $"{name} names nothing: give at least one, or leave it out for the default."
             | Some words -> List.map read words
 
-        let techniques =
-            listed "--techniques" (options.TryGetResult Techniques) Technique.all Technique.parse
-            |> List.map (startPrompt options modelFolder)
+        let baselines, techniques = standard.Methods |> List.partition Method.isBaseline
 
-        {
-            Place =
-                {
-                    ModelFolder = modelFolder
-                    DataFolder = dataFolder
-                    Device = options.GetResult(SweepOption.Device, "cpu")
-                    Precision = options.GetResult(SweepOption.Dtype, "float32")
-                }
-            Tasks = tasks options dataFolder
-            Methods =
-                (if options.Contains No_Baselines then
-                     []
-                 else
-                     Method.baselines)
-                @ List.map Tuned techniques
-            Placements =
-                listed "--placements" (options.TryGetResult Placements) [ Placement.everywhere ] Placement.parse
-            IsAblation = options.Contains Ablations
-            Levels = listed "--levels" (options.TryGetResult Levels) [ Low ] Level.find
-            Seeds = options.GetResult(Seeds, [ 1 ]) |> List.distinct
-            InputLimit = options.GetResult(SweepOption.Input_Limit, 512)
-            TargetLimit = options.GetResult(SweepOption.Target_Limit, 128)
-            ValidationLimit = options.GetResult(Validation_Limit, Split.standardLimit)
-            TestLimit = options.GetResult(SweepOption.Test_Limit, Split.standardLimit)
-            Beams = options.GetResult(SweepOption.Beams, 1)
-            Preset =
-                options.TryGetResult Preset
-                |> Option.defaultWith (fun () -> if Embedded.isModel modelFolder then "small" else "paper")
-            Overrides = overrides options
-        }
+        let plan =
+            {
+                Session = session
+                Tasks = tasks options |> Option.defaultValue standard.Tasks
+                Methods =
+                    (if options.Contains No_Baselines then [] else baselines)
+                    @ (listed "--techniques" (options.TryGetResult Techniques) techniques (Technique.parse >> Tuned)
+                       |> List.map (startPrompt options session.ModelFolder))
+                Placements = listed "--placements" (options.TryGetResult Placements) standard.Placements Placement.parse
+                IsAblation = options.Contains Ablations
+                Levels = listed "--levels" (options.TryGetResult Levels) standard.Levels Level.find
+                Seeds = options.GetResult(Seeds, standard.Seeds) |> List.distinct
+                InputLimit = options.GetResult(SweepOption.Input_Limit, standard.InputLimit)
+                TargetLimit = options.GetResult(SweepOption.Target_Limit, standard.TargetLimit)
+                ValidationLimit = options.GetResult(Validation_Limit, standard.ValidationLimit)
+                TestLimit = options.GetResult(SweepOption.Test_Limit, standard.TestLimit)
+                Beams = options.GetResult(SweepOption.Beams, standard.Beams)
+                Preset = options.GetResult(Preset, standard.Preset)
+                Overrides = overrides options
+            }
+
+        SweepPlan.check optionOf plan
+        plan

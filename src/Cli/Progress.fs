@@ -8,11 +8,11 @@ open Spectre.Console
 /// Tells people how a sweep goes: bars on a terminal, a line for each event elsewhere.
 [<RequireQualifiedAccess>]
 module Progress =
-    let private number (format: string) (value: float) =
+    let private formatted (format: string) (value: float) =
         value.ToString(format, CultureInfo.InvariantCulture)
 
-    let private fixed4 = number "F4"
-    let private seconds = number "F1"
+    let private fixed4 = formatted "F4"
+    let private seconds = formatted "F1"
 
     /// A duration in words: `8 s`, `3 min 20 s`, `2 h 5 min`.
     let duration (seconds: float) : string =
@@ -82,9 +82,9 @@ module Progress =
             | Some seconds when seconds >= 1.0 -> $", about {duration seconds} left"
             | _ -> ""
 
-    let private plain (work: Work) (write: string -> unit) (report: Report) : unit =
-        match report with
-        | Started(experiment, place, count, resumed) ->
+    let private plain (work: Work) (write: string -> unit) (event: RunEvent) : unit =
+        match event with
+        | Started(experiment, number, count, resumed) ->
             work.Begin experiment
 
             let again =
@@ -93,7 +93,7 @@ module Progress =
                 else
                     ""
 
-            write $"[{place}/{count}] {label experiment}{again}"
+            write $"[{number}/{count}] {label experiment}{again}"
         | EpochEnded(log, epochs) -> write $"  {epochLine log epochs}"
         | Unreached names ->
             write $"  {names.Length} trained tensors got no gradient and will not learn, the first is {names.Head}"
@@ -101,9 +101,9 @@ module Progress =
             work.End()
             write $"  {runLine run}{work.LeftText 0.0}"
         | Skipped experiment -> work.Skip experiment
-        | EndedElsewhere(run, place, count) ->
+        | EndedElsewhere(run, number, count) ->
             work.Skip run.Experiment
-            write $"[{place}/{count}] {label run.Experiment}, by another process: {runLine run}"
+            write $"[{number}/{count}] {label run.Experiment}, by another process: {runLine run}"
         | Waiting runs -> write $"waiting for other processes, runs left: {runs}"
         | Stepped _
         | Tested _ -> ()
@@ -112,16 +112,16 @@ module Progress =
     let private trainingShare = 0.8
 
     /// The lines of `plain` above two bars: the sweep's and the present run's.
-    let private onTerminal (work: Work) (sweep: ProgressTask) (run: ProgressTask) (report: Report) : unit =
+    let private onTerminal (work: Work) (sweep: ProgressTask) (run: ProgressTask) (event: RunEvent) : unit =
         let show share text =
             sweep.Value <- 100.0 * work.Share share
             sweep.Description <- Markup.Escape $"sweep{work.LeftText share}"
             run.Value <- 100.0 * share
             run.Description <- Markup.Escape text
 
-        plain work (Markup.Escape >> AnsiConsole.MarkupLine) report
+        plain work (Markup.Escape >> AnsiConsole.MarkupLine) event
 
-        match report with
+        match event with
         | Started _ -> show 0.0 "starting"
         | Stepped(step, steps, value) ->
             show (trainingShare * float step / float steps) $"step {step}/{steps}, loss {fixed4 value}"
@@ -137,7 +137,7 @@ module Progress =
 
     /// Runs `body` with a reporter for a sweep whose runs cost what `costs` says (by experiment id, in any unit) and that so
     /// many processes of this machine share.
-    let duringJobs (jobs: int) (costs: (string * float) list) (body: (Report -> unit) -> 'a) : 'a =
+    let duringJobs (jobs: int) (costs: (string * float) list) (body: (RunEvent -> unit) -> 'a) : 'a =
         let work = Work(jobs, costs)
 
         if Console.IsOutputRedirected || not AnsiConsole.Profile.Capabilities.Interactive then
@@ -150,10 +150,10 @@ module Progress =
                 .Start(fun context -> body (onTerminal work (context.AddTask "sweep") (context.AddTask "starting")))
 
     /// `duringJobs` for a sweep alone.
-    let during (costs: (string * float) list) (body: (Report -> unit) -> 'a) : 'a = duringJobs 1 costs body
+    let during (costs: (string * float) list) (body: (RunEvent -> unit) -> 'a) : 'a = duringJobs 1 costs body
 
     /// The reporter of a worker: the process that started it tells of its runs, and hears of nothing but warnings.
-    let ofWorker (report: Report) : unit =
-        match report with
-        | Unreached _ -> plain (Work(1, [])) Console.Error.WriteLine report
+    let ofWorker (event: RunEvent) : unit =
+        match event with
+        | Unreached _ -> plain (Work(1, [])) Console.Error.WriteLine event
         | _ -> ()

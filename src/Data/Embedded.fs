@@ -31,6 +31,10 @@ module Embedded =
     let modelFolder () : string =
         Path.Combine(dataFolder (), "models", "tiny")
 
+    /// Whether a data folder holds the generated data sets and the small base model.
+    let isData (folder: string) : bool =
+        File.Exists(Path.Combine(folder, "models", "tiny", "spiece.model"))
+
     /// Whether a folder is the small base model's.
     let isModel (folder: string) : bool =
         let whole path =

@@ -10,7 +10,11 @@ open System.Reflection
 module BenchProcess =
     /// The program and the arguments that run this command line again.
     let self () : string * string list =
-        let assembly = Assembly.GetExecutingAssembly().Location
+        // The command line lies beside this assembly, also in a build of scripts or tests.
+        let folder =
+            string (Path.GetDirectoryName(Assembly.GetExecutingAssembly().Location))
+
+        let assembly = Path.Combine(folder, "Peft.Cli.dll")
 
         let isNamed name (host: string) =
             let file = string (Path.GetFileName host)

@@ -6,8 +6,8 @@ open System.Text.Json
 open Peft.T5
 open TorchSharp
 
-/// Where a run stands after its last finished epoch.
-type Standing =
+/// What a run has behind it after its last finished epoch.
+type TrainingLog =
     {
         /// The experiment's id; another experiment's state is not continued.
         Id: string
@@ -18,8 +18,8 @@ type Standing =
     }
 
     /// The epoch with the lowest validation loss, the first of equals; 0 before the first.
-    member standing.BestEpoch: int =
-        match standing.Epochs with
+    member log.BestEpoch: int =
+        match log.Epochs with
         | [] -> 0
         | epochs -> (epochs |> List.minBy _.ValidationLoss).Epoch
 
@@ -27,7 +27,8 @@ type Standing =
 /// are removed when the run has its result.
 [<RequireQualifiedAccess>]
 module RunState =
-    let private standingKey = "standing"
+    /// The entry of a state file's metadata, named so since the first version.
+    let private logKey = "standing"
 
     let private statePath results experiment =
         Path.Combine(results, Experiment.name experiment + ".state.safetensors")
@@ -50,11 +51,11 @@ module RunState =
         let path = bestPath results experiment
         AdapterFile.restore path (Safetensors.readAll path) model
 
-    /// Writes where the run stands, whole or not at all.
+    /// Writes what the run has reached, whole or not at all.
     let save
         (results: string)
         (experiment: Experiment)
-        (standing: Standing)
+        (log: TrainingLog)
         (optimizer: Optimizer)
         (model: Model)
         : unit =
@@ -66,23 +67,22 @@ module RunState =
             optimizer.State()
             |> List.map (fun (name, tensor) -> $"optimizer {name}", tensor)
 
-        let metadata =
-            Map.ofList [ standingKey, JsonSerializer.Serialize(standing, Json.line) ]
+        let metadata = Map.ofList [ logKey, JsonSerializer.Serialize(log, Json.line) ]
 
         Safetensors.write (statePath results experiment) metadata (parameters @ moments)
 
     /// Where a state file stands; None where it belongs to another experiment or is damaged.
-    let private readStanding path (experiment: Experiment) : Standing option =
+    let private readLog path (experiment: Experiment) : TrainingLog option =
         try
-            (Safetensors.readMetadata path).TryFind standingKey
-            |> Option.bind (fun text -> JsonSerializer.Deserialize<Standing>(text, Json.options) |> Option.ofObj)
-            |> Option.filter (fun standing -> standing.Id = Experiment.id experiment && not standing.Epochs.IsEmpty)
+            (Safetensors.readMetadata path).TryFind logKey
+            |> Option.bind (fun text -> JsonSerializer.Deserialize<TrainingLog>(text, Json.options) |> Option.ofObj)
+            |> Option.filter (fun log -> log.Id = Experiment.id experiment && not log.Epochs.IsEmpty)
         with
         | UserError _
         | :? JsonException -> None
 
     /// Tensors of both files into optimiser and model. `UserError`, before anything has changed, where they do not fit.
-    let private putBack path best (standing: Standing) (optimizer: Optimizer) (model: Model) : Standing =
+    let private putBack path best (log: TrainingLog) (optimizer: Optimizer) (model: Model) : TrainingLog =
         use _ = torch.NewDisposeScope()
         let tensors = Safetensors.readAll path
         let moments = Safetensors.withPrefix "optimizer " tensors
@@ -92,21 +92,26 @@ module RunState =
 
         Safetensors.header best |> ignore
         AdapterFile.restore path (Safetensors.withPrefix "parameter " tensors) model
-        Optimizer.restore optimizer standing.Steps moments
-        standing
+        Optimizer.restore optimizer log.Steps moments
+        log
 
     /// Puts a saved state into optimiser and model and tells where the run stood; None, with both as they were, where there
     /// is no state or a damaged one: the run then starts anew.
-    let tryRestore (results: string) (experiment: Experiment) (optimizer: Optimizer) (model: Model) : Standing option =
+    let tryRestore
+        (results: string)
+        (experiment: Experiment)
+        (optimizer: Optimizer)
+        (model: Model)
+        : TrainingLog option =
         let path, best = statePath results experiment, bestPath results experiment
 
         if not (File.Exists path && File.Exists best) then
             None
         else
-            readStanding path experiment
-            |> Option.bind (fun standing ->
+            readLog path experiment
+            |> Option.bind (fun log ->
                 try
-                    Some(putBack path best standing optimizer model)
+                    Some(putBack path best log optimizer model)
                 with UserError _ ->
                     None)
 

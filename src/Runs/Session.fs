@@ -7,8 +7,8 @@ open System.IO
 open Peft.T5
 open TorchSharp
 
-/// Where a run happens: base model, data, device. What decides its result is in `Experiment`.
-type Place =
+/// What a session loads, and where it computes. What decides a run's result is in `Experiment`.
+type SessionOptions =
     {
         /// A Hugging Face checkpoint folder with `spiece.model`.
         ModelFolder: string
@@ -18,6 +18,21 @@ type Place =
         /// `float32` or `bfloat16`.
         Precision: string
     }
+
+[<RequireQualifiedAccess>]
+module SessionOptions =
+    /// A checkpoint and a data folder, on the CPU in float32.
+    let create (modelFolder: string) (dataFolder: string) : SessionOptions =
+        {
+            ModelFolder = modelFolder
+            DataFolder = dataFolder
+            Device = "cpu"
+            Precision = "float32"
+        }
+
+    /// The model and the data that come with the repository.
+    let embedded () : SessionOptions =
+        create (Embedded.modelFolder ()) (Embedded.dataFolder ())
 
 /// A split and its rows as token ids.
 type EncodedSplit =
@@ -32,39 +47,11 @@ type EncodedSplit =
         Seconds: float
     }
 
-[<RequireQualifiedAccess>]
-module Device =
-    /// `cpu`, `cuda` or `cuda:1`; `UserError` where there is no such device.
-    let parse (text: string) : torch.Device =
-        match text.ToLowerInvariant().Split(':') with
-        | [| "cpu" |] -> torch.CPU
-        | [| "cuda" |] when torch.cuda.is_available () -> torch.device "cuda"
-        | [| "cuda"; index |] when
-            torch.cuda.is_available ()
-            && fst (Int32.TryParse index)
-            && int index < torch.cuda.device_count ()
-            ->
-            torch.device $"cuda:{index}"
-        | [| "cuda" |]
-        | [| "cuda"; _ |] ->
-            userError
-                $"there is no device '{text}' here: this build sees {torch.cuda.device_count ()} CUDA devices. Build with -p:TorchBackend=cuda on a machine that has one, or use --device cpu."
-        | _ -> userError $"'{text}' is no device: use cpu, cuda or cuda:<number>."
-
-[<RequireQualifiedAccess>]
-module Precision =
-    /// `float32` or `bfloat16`.
-    let parse (text: string) : torch.ScalarType =
-        match text.ToLowerInvariant() with
-        | "float32" -> torch.float32
-        | "bfloat16" -> torch.bfloat16
-        | _ -> userError $"'{text}' is no dtype of this program: use float32 or bfloat16."
-
 /// The base model, tokenizer and splits that the runs of a sweep share: each is loaded once, when it is first needed, and
 /// never changed. Not for several threads at once.
-type Session(place: Place) =
-    let device = Device.parse place.Device
-    let precision = Precision.parse place.Precision
+type Session(options: SessionOptions) =
+    let device = Device.parse options.Device
+    let precision = Precision.parse options.Precision
 
     let timed (work: unit -> 'a) =
         let watch = Stopwatch.StartNew()
@@ -74,7 +61,7 @@ type Session(place: Place) =
     /// The model outlives the scope of the run that first needs it; what loading it left over does not.
     let loadModel () =
         use _ = torch.NewDisposeScope()
-        let model = Checkpoint.load device precision place.ModelFolder
+        let model = Checkpoint.load device precision options.ModelFolder
 
         for _, leaf in Model.leaves model do
             leaf.Value.DetachFromDisposeScope() |> ignore
@@ -82,8 +69,8 @@ type Session(place: Place) =
         model
 
     let model = lazy timed loadModel
-    let tokenizer = lazy Tokenizer.Load place.ModelFolder
-    let fingerprint = lazy Checkpoint.fingerprint place.ModelFolder
+    let tokenizer = lazy Tokenizer.Load options.ModelFolder
+    let fingerprint = lazy Checkpoint.fingerprint options.ModelFolder
     let pools = Dictionary<string, Pools * float>()
     let splits = Dictionary<string * Level * int * int * int, Split>()
     let encoded = Dictionary<string, EncodedSplit>()
@@ -97,7 +84,7 @@ type Session(place: Place) =
             made
 
     let poolsOf (task: TaskDefinition) =
-        cached pools task.Name (fun () -> timed (fun () -> Pools.load place.DataFolder task))
+        cached pools task.Name (fun () -> timed (fun () -> Pools.load options.DataFolder task))
 
     let checkVocabulary () =
         let tokens, rows =
@@ -105,7 +92,7 @@ type Session(place: Place) =
 
         if tokens > rows then
             userError
-                $"{place.ModelFolder}: spiece.model has {tokens} tokens and the model embeds {rows}: they do not belong together."
+                $"{options.ModelFolder}: spiece.model has {tokens} tokens and the model embeds {rows}: they do not belong together."
 
     let encode (split: Split) (task: TaskDefinition) (inputLimit: int) (targetLimit: int) (readSeconds: float) =
         let tokenizer = tokenizer.Value
@@ -142,7 +129,8 @@ type Session(place: Place) =
     /// than the model embeds.
     member _.CheckVocabulary() : unit = checkVocabulary ()
 
-    member _.Place = place
+    /// What it was made from.
+    member _.Options: SessionOptions = options
     member _.Device = device
     member _.Tokenizer: Tokenizer = tokenizer.Value
 

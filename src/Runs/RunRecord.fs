@@ -1,0 +1,111 @@
+namespace Peft
+
+open System
+open System.Collections.Generic
+open System.IO
+open System.Runtime.InteropServices
+open TorchSharp
+
+/// The result of a run: as it begins, after a failure, and on the disk.
+[<RequireQualifiedAccess>]
+module internal RunRecord =
+    let private versions () =
+        [
+            "peft", string (typeof<Run>.Assembly.GetName().Version)
+            "torchsharp", string (typeof<torch>.Assembly.GetName().Version)
+            "libtorch", torch.__version__
+            "dotnet", RuntimeInformation.FrameworkDescription
+            "os", RuntimeInformation.OSDescription
+            // Sums of products are split by thread: the last digits of a float32 result may depend on their number.
+            "threads", string (torch.get_num_threads ())
+        ]
+        |> List.map KeyValuePair
+        |> Dictionary
+
+    /// The time now, as result files tell it.
+    let now () : string =
+        DateTime.UtcNow.ToString "yyyy-MM-ddTHH:mm:ssZ"
+
+    /// The result of a run before anything is known of it.
+    let unknown (shop: Workshop) (experiment: Experiment) : Run =
+        {
+            Schema = Run.schema
+            Id = Experiment.id experiment
+            Experiment = experiment
+            Status = "finished"
+            Error = ""
+            Scores = Dictionary()
+            Metric = ""
+            Epochs = []
+            ConvergedEpoch = 0
+            Timing =
+                {
+                    Load = 0.0
+                    Tokenise = 0.0
+                    Train = 0.0
+                    Validate = 0.0
+                    Test = 0.0
+                }
+            TrainableParameters = 0L
+            TotalParameters = 0L
+            PeakMemoryMiB = 0.0
+            TrainRows = 0
+            ValidationRows = 0
+            TestRows = 0
+            Source = ""
+            Overlap = ""
+            Device = shop.Session.Options.Device
+            Versions = versions ()
+            Command = shop.Command
+            FinishedAt = ""
+        }
+
+    /// The result of a run whose rows are known.
+    let ofPrepared (prepared: Prepared) : Run =
+        let session, rows = prepared.Shop.Session, prepared.Rows
+        let unknown = unknown prepared.Shop prepared.Experiment
+
+        let trained (portion: 'a[]) =
+            if Method.isBaseline prepared.Experiment.Method then
+                0
+            else
+                portion.Length
+
+        { unknown with
+            Metric = TaskDefinition.metric prepared.Task
+            Timing =
+                { unknown.Timing with
+                    Load = session.LoadSeconds
+                    Tokenise = rows.Seconds
+                }
+            TotalParameters = Model.count session.Model
+            TrainRows = trained rows.Train
+            ValidationRows = trained rows.Validation
+            TestRows = rows.Test.Length
+            Source = rows.Split.Source
+            Overlap = Overlap.describe rows.Split.Overlap
+        }
+
+    /// The result of a run that failed.
+    let failed (shop: Workshop) (experiment: Experiment) (cause: string) : Run =
+        { unknown shop experiment with
+            Status = "failed"
+            Error = cause
+            PeakMemoryMiB = Memory.peakMiB ()
+            FinishedAt = now ()
+        }
+
+    /// The result file of an experiment, finished or failed; `UserError` where it holds another experiment's.
+    let tryRead (results: string) (experiment: Experiment) : Run option =
+        let path = Run.path results experiment
+
+        if File.Exists path then
+            let run = Run.read path
+
+            if run.Experiment <> experiment then
+                userError
+                    $"{path} holds the result of another experiment. Move it away or name another folder with --results."
+
+            Some run
+        else
+            None

@@ -1,0 +1,75 @@
+namespace Peft
+
+open System.Threading
+
+/// Where runs leave their results, and whom they tell.
+[<ReferenceEquality>]
+type Workshop =
+    {
+        /// The base model, the tokenizer and the rows.
+        Session: Session
+        /// The folder of result files.
+        Results: string
+        /// Hears what happens, on the thread that works.
+        Tell: RunEvent -> unit
+        /// Ctrl-C: the run stops at the next micro-batch and can be continued.
+        Stop: CancellationToken
+        /// For the result file.
+        Command: string
+        /// The folder for a run's adapter; none where it is not kept.
+        Adapter: Experiment -> string option
+        /// The most validation rows of a split.
+        ValidationLimit: int
+        /// The most test rows of a split.
+        TestLimit: int
+    }
+
+[<RequireQualifiedAccess>]
+module Workshop =
+    /// One that tells nobody, keeps no adapter and cannot be stopped: results go to the folder `results`, and splits have
+    /// the standard limits.
+    let quiet (session: Session) (results: string) : Workshop =
+        {
+            Session = session
+            Results = results
+            Tell = ignore
+            Stop = CancellationToken.None
+            Command = ""
+            Adapter = fun _ -> None
+            ValidationLimit = Split.standardLimit
+            TestLimit = Split.standardLimit
+        }
+
+/// What a run needs of its experiment, made ready.
+[<ReferenceEquality>]
+type internal Prepared =
+    {
+        Shop: Workshop
+        Task: TaskDefinition
+        Experiment: Experiment
+        Rows: EncodedSplit
+    }
+
+    member prepared.Training: Training = prepared.Experiment.Training
+
+    /// Rows as tensors on the session's device.
+    member prepared.Batch(rows: EncodedRow[]) : Batch =
+        let session = prepared.Shop.Session
+        Batch.ofRows session.Model.Config.PadId session.Device rows
+
+[<RequireQualifiedAccess>]
+module internal Prepared =
+    /// Reads and encodes the split that an experiment names; a baseline sees the largest level's training rows, for the
+    /// majority.
+    let create (shop: Workshop) (task: TaskDefinition) (experiment: Experiment) : Prepared =
+        let level = experiment.Level |> Option.defaultValue High
+
+        let split =
+            shop.Session.Split(task, level, experiment.Seed, shop.ValidationLimit, shop.TestLimit)
+
+        {
+            Shop = shop
+            Task = task
+            Experiment = experiment
+            Rows = shop.Session.Encoded(task, split, experiment.InputLimit, experiment.TargetLimit)
+        }
