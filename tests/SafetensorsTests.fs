@@ -72,6 +72,10 @@ let private maliciousHeaders =
         $"""{{"a":{tensor "F32" "[-1,-2]" (0, 8)}}}""",
         8,
         "impossible shape"
+        "an empty tensor whose other extents no memory holds",
+        $"""{{"a":{tensor "F64" "[0,4611686018427387904,4]" (0, 0)}}}""",
+        0,
+        "impossible shape"
         "an extent beyond 64 bits", $"""{{"a":{tensor "F32" "[99999999999999999999]" (0, 8)}}}""", 8, "damaged"
         "a fraction as extent", $"""{{"a":{tensor "F32" "[2.5]" (0, 8)}}}""", 8, "damaged"
         "too many dimensions",
@@ -220,6 +224,29 @@ let private roundTrips =
                     use one = torch.ones 2L
                     Safetensors.write path Map.empty [ "größe \"x\"\n日本", one ]
                     Expect.equal (Safetensors.header path).Entries["größe \"x\"\n日本"].Shape [| 2L |] "name")
+
+            testCase "null for the metadata is none, as the reference library reads it"
+            <| fun () ->
+                let header =
+                    Encoding.UTF8.GetBytes $"""{{"__metadata__":null,"a":{tensor "F32" "[2]" (0, 8)}}}"""
+
+                match reading (fileOf header 8 (uint64 header.Length)) with
+                | Ok found ->
+                    Expect.isEmpty found.Metadata "no metadata"
+                    Expect.equal found.Entries["a"].Shape [| 2L |] "the tensor is there"
+                | Error message -> failtest message
+
+            testCase "extreme shapes are read as they are: a number, many ones, an empty tensor with a long side"
+            <| fun () ->
+                let ones = "[" + String.Join(",", Array.create 64 "1") + "]"
+
+                let header =
+                    $"""{{"a":{tensor "U8" "[]" (0, 1)},"b":{tensor "U8" ones (1, 2)},"c":{tensor "F64" "[0,1073741824,1073741823]" (2, 2)}}}"""
+                    |> Encoding.UTF8.GetBytes
+
+                match reading (fileOf header 2 (uint64 header.Length)) with
+                | Ok found -> Expect.equal found.Entries["c"].Shape [| 0L; 1073741824L; 1073741823L |] "the empty one"
+                | Error message -> failtest message
 
             testCase "tensors that a gradient belongs to"
             <| fun () ->

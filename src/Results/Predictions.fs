@@ -37,6 +37,7 @@ module Predictions =
                 refuse (error.Message.ReplaceLineEndings(" ").TrimEnd '.')
 
         try
+            Files.checkRegular path
             File.ReadAllLines path |> Array.mapi parse
         with
         | :? IOException

@@ -185,7 +185,10 @@ module Safetensors =
             Metadata =
                 Map.ofList
                     [
-                        for _, values in metadata do
+                        // The reference library, too, reads null as none.
+                        for _, values in
+                            metadata
+                            |> List.filter (fun (_, values) -> values.ValueKind <> JsonValueKind.Null) do
                             for item in values.EnumerateObject() -> item.Name, Json.text item.Value
                     ]
         }
@@ -215,8 +218,7 @@ module Safetensors =
         | :? InvalidOperationException -> refuse path "its header is damaged"
 
     let private withFile (path: string) (use': SafeFileHandle -> 'a) : 'a =
-        if not (File.Exists path) then
-            userError $"{path} does not exist."
+        Files.checkRegular path
 
         try
             use handle = File.OpenHandle path
@@ -275,7 +277,6 @@ module Safetensors =
 
             collected.ToArray())
 
-    /// The place of a dtype in the layout, its name and the bytes of an element.
     /// The tensors whose names begin with `prefix`, under the rest of their names; shared, not copied.
     let withPrefix
         (prefix: string)
@@ -286,6 +287,7 @@ module Safetensors =
         |> Seq.map (fun pair -> KeyValuePair(pair.Key.Substring prefix.Length, pair.Value))
         |> Dictionary
 
+    /// The place of a dtype in the layout, its name and the bytes of an element.
     let private describe (dtype: torch.ScalarType) : int * string * int64 =
         match dtypes |> List.tryFindIndex (fun (_, known, _) -> known = dtype) with
         | Some place -> (let code, _, size = dtypes[place] in place, code, size)

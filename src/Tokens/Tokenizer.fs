@@ -94,6 +94,9 @@ type Tokenizer
 
         let bytes =
             try
+                if File.Exists file then
+                    Files.checkRegular file
+
                 File.ReadAllBytes file
             with
             | :? FileNotFoundException

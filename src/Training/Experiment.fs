@@ -359,7 +359,7 @@ module Run =
             userError $"{file} {problem}. Move it away or name another folder with --results; it was left untouched."
 
         try
-            use document = JsonDocument.Parse(File.ReadAllText file)
+            use document = JsonDocument.Parse(Files.readText Files.mostDescription file)
 
             match document.RootElement.TryGetProperty "Schema" with
             | true, version when version.ValueKind = JsonValueKind.Number && version.GetInt32() = schema ->

@@ -266,4 +266,4 @@ module internal HuggingFaceReading =
         if not (File.Exists file) then
             userError $"{folder} is no adapter folder of Hugging Face's peft: it holds no adapter_config.json."
 
-        ofJson file (File.ReadAllText file)
+        ofJson file (Files.readText Files.mostDescription file)

@@ -109,7 +109,7 @@ module Checkpoint =
 
     let private shardFiles (folder: string) (index: string) : string list =
         try
-            use document = JsonDocument.Parse(File.ReadAllText index)
+            use document = JsonDocument.Parse(Files.readText Files.mostDescription index)
 
             [
                 for item in document.RootElement.GetProperty("weight_map").EnumerateObject() -> Json.text item.Value
@@ -277,7 +277,7 @@ module Checkpoint =
         let vocabulary = Path.Combine(folder, "spiece.model")
 
         if File.Exists vocabulary then
-            hash.AppendData(File.ReadAllBytes vocabulary)
+            hash.AppendData(Files.readBytes Files.mostDescription vocabulary)
 
         for pair in headers folder do
             Safetensors.sample pair.Value pair.Key |> hash.AppendData

@@ -155,7 +155,7 @@ module Config =
             userError $"{path} does not exist: a model folder holds config.json, model.safetensors and spiece.model."
 
         try
-            use document = JsonDocument.Parse(File.ReadAllText path)
+            use document = JsonDocument.Parse(Files.readText Files.mostDescription path)
             ofJson path document.RootElement
         with
         | :? JsonException
