@@ -23,6 +23,7 @@ type BenchOption =
     | [<Unique>] Json of file: string
     | [<Unique>] Markdown of file: string
     | [<Unique>] From of file: string
+    | Kernels
     | Dry_Run
     | [<Hidden; Unique>] Measure of row: string
 
@@ -47,6 +48,8 @@ type BenchOption =
             | Json _ -> "File for every measurement, as JSON."
             | Markdown _ -> "File for the tables, as Markdown."
             | From _ -> "Measure nothing: print the tables of such a JSON file."
+            | Kernels ->
+                "What each kernel is worth here: a few steps and a decoding, with and without each in turn (docs/performance.md)."
             | Dry_Run -> "List the rows, each as the JSON that a peer gets, and measure nothing."
             | Measure _ -> "Measure one row, given as JSON, and print a line of JSON."
 
@@ -155,6 +158,22 @@ module BenchCommand =
 
         if List.forall isOk lines then 0 else 1
 
+    /// Each kernel off in turn, in this process.
+    let private kernels (options: ParseResults<BenchOption>) (rows: BenchRow list) =
+        let machine = BenchMachine.here (List.head rows).Threads ""
+        printfn $"{BenchMachine.describe machine}"
+
+        let worths =
+            rows |> List.collect (KernelBench.measure (KernelBench.text >> printfn "%s"))
+
+        printfn $"\n{KernelBench.table worths}"
+
+        options.TryGetResult BenchOption.Markdown
+        |> Option.iter (fun file ->
+            Files.writeAtomically file $"{BenchMachine.describe machine}\n\n{KernelBench.markdown worths}\n")
+
+        0
+
     /// Measures, prints and writes; or measures one row for another process.
     let run (options: ParseResults<BenchOption>) : int =
         match options.TryGetResult BenchOption.Measure, options.TryGetResult BenchOption.From with
@@ -169,6 +188,10 @@ module BenchCommand =
 
             let rows =
                 BenchPlan.rows settings
+                |> (if options.Contains BenchOption.Kernels then
+                        KernelBench.select
+                    else
+                        id)
                 |> BenchPlan.select (options.GetResult(BenchOption.Rows, []) |> Options.names)
 
             if options.Contains BenchOption.Dry_Run then
@@ -176,5 +199,7 @@ module BenchCommand =
                     printfn $"{BenchRow.name row}\n  {(BenchRow.toJson row).ToJsonString Json.line}"
 
                 0
+            elif options.Contains BenchOption.Kernels then
+                kernels options rows
             else
                 measureAll options settings rows

@@ -41,6 +41,7 @@ type Command =
 let main arguments =
     Commands.guarded (fun () ->
         Native.ensure () |> ignore
+        Kernels.Kernel.readSwitches ()
         let parser = ArgumentParser.Create<Command>(programName = "peft")
 
         match (parser.ParseCommandLine(inputs = arguments, raiseOnUsage = true)).GetSubCommand() with

@@ -52,7 +52,7 @@ module internal Adapted =
         let isLanes (size: int64) = size % int64 Lanes.Width = 0L
         let fanOut, fanIn = weight.size 0, weight.size 1
 
-        Lanes.serves x
+        Kernel.serves Kernel.Adapted x
         && weight.dtype = x.dtype
         && not weight.requires_grad
         && isLanes fanIn

@@ -168,7 +168,7 @@ module internal FusedAttention =
         let isBroadcast (bias: torch.Tensor) (dimension: int) (size: int64) =
             bias.size dimension = 1L || bias.size dimension = size
 
-        Lanes.serves q
+        Kernel.serves Kernel.Attention q
         && k.dtype = q.dtype
         && v.dtype = q.dtype
         && k.numel () > 0L
@@ -239,6 +239,90 @@ module internal FusedAttention =
         Threads.rows (int (shares.numel ()) / width) width (fun first last ->
             SoftmaxLoops.Backward(key, isHalf, width, from, into, first, last))
 
+    /// What a backward pass must know beside the tensors that are kept.
+    [<ReferenceEquality>]
+    type private Attended =
+        {
+            /// Its scale is 0 where nothing was dropped.
+            Key: MaskKey
+            Rows: int64
+            Heads: int64
+            Queries: int64
+            Keys: int64
+            WantsQ: bool
+            WantsK: bool
+            WantsV: bool
+            /// The bias's shape, and whether it wants a gradient: the tensor itself may be gone when that is asked.
+            Bias: (int64[] * bool) option
+        }
+
+        member attended.HasMask = attended.Key.Scale <> 0.0f
+
+        /// [rows · heads, length, width] as [rows, heads, length, width].
+        member attended.Split (length: int64) (x: torch.Tensor) : torch.Tensor =
+            x.view (attended.Rows, attended.Heads, length, -1L)
+
+    let private isWanted (wants: bool) (gradient: unit -> torch.Tensor) : torch.Tensor option =
+        if wants then Some(gradient ()) else None
+
+    let private ofValues (attended: Attended) (shares: torch.Tensor) (gradient: torch.Tensor) : torch.Tensor =
+        use dropped =
+            if attended.HasMask then
+                drop attended.Key shares
+            else
+                shares.alias ()
+
+        (dropped.transpose (1L, 2L)).bmm gradient |> attended.Split attended.Keys
+
+    /// The gradient of a bias of this shape: that of the scores, summed where the bias was broadcast.
+    let private ofBias (attended: Attended) (shape: int64[]) (scores: torch.Tensor) : torch.Tensor =
+        let wide = (attended.Split attended.Queries scores).``to`` torch.float32
+
+        let over =
+            [|
+                for dimension in 0..3 do
+                    if shape[dimension] = 1L && wide.size dimension > 1L then
+                        int64 dimension
+            |]
+
+        if over.Length = 0 then
+            wide.clone ()
+        else
+            wide.sum (over, keepdim = true)
+
+    /// The gradients of q, k, v and, where there is one, the bias.
+    let private backward (attended: Attended) (saved: torch.Tensor[]) (gradient: torch.Tensor) =
+        let flatQ, flatK, flatV, shares = saved[0], saved[1], saved[2], saved[3]
+        use gradient = gradient.contiguous ()
+        let ofV = isWanted attended.WantsV (fun () -> ofValues attended shares gradient)
+
+        let wantsBias =
+            match attended.Bias with
+            | Some(_, wants) -> wants
+            | None -> false
+
+        if not (attended.WantsQ || attended.WantsK || wantsBias) then
+            [|
+                None
+                None
+                ofV
+                if attended.Bias.IsSome then
+                    None
+            |]
+        else
+            use scores = gradient.bmm (flatV.transpose (1L, 2L))
+            ofScores attended.Key shares scores
+
+            [|
+                isWanted attended.WantsQ (fun () -> scores.bmm flatK |> attended.Split attended.Queries)
+                isWanted attended.WantsK (fun () ->
+                    (scores.transpose (1L, 2L)).bmm flatQ |> attended.Split attended.Keys)
+                ofV
+                match attended.Bias with
+                | Some(shape, wants) -> isWanted wants (fun () -> ofBias attended shape scores)
+                | None -> ()
+            |]
+
     /// What `apply` computes, as [rows · heads, queries, d_kv].
     let private mix
         (key: MaskKey option)
@@ -246,16 +330,22 @@ module internal FusedAttention =
         (q: torch.Tensor)
         (k: torch.Tensor)
         (v: torch.Tensor)
-        =
-        let key = key |> Option.defaultValue Mask.none
-        let hasMask = key.Scale <> 0.0f
-        let rows, heads, queries, keys = q.size 0, q.size 1, q.size 2, k.size 2
+        : torch.Tensor =
         let inputs = [ q; k; v ] @ Option.toList bias
         let isRecording = Node.isRecording inputs
 
-        let wants = inputs |> List.map _.requires_grad |> Array.ofList
-        // The tensor itself may be gone when the backward pass runs.
-        let biasShape = bias |> Option.map _.shape
+        let attended =
+            {
+                Key = key |> Option.defaultValue Mask.none
+                Rows = q.size 0
+                Heads = q.size 1
+                Queries = q.size 2
+                Keys = k.size 2
+                WantsQ = q.requires_grad
+                WantsK = k.requires_grad
+                WantsV = v.requires_grad
+                Bias = bias |> Option.map (fun bias -> bias.shape, bias.requires_grad)
+            }
 
         use _ = torch.no_grad ()
         use flatQ = flat q
@@ -263,76 +353,17 @@ module internal FusedAttention =
         use flatV = flat v
         use transposed = flatK.transpose (1L, 2L)
         use shares = flatQ.bmm transposed
-        softmax bias rows heads (int queries) shares
+        softmax bias attended.Rows attended.Heads (int attended.Queries) shares
 
         let mixed =
-            if hasMask then
-                use dropped = drop key shares
+            if attended.HasMask then
+                use dropped = drop attended.Key shares
                 dropped.bmm flatV
             else
                 shares.bmm flatV
 
-        let backward (saved: torch.Tensor[]) (gradient: torch.Tensor) =
-            let flatQ, flatK, flatV, shares = saved[0], saved[1], saved[2], saved[3]
-            use gradient = gradient.contiguous ()
-            let back (x: torch.Tensor) length = x.view (rows, heads, length, -1L)
-
-            let ofV =
-                if wants[2] then
-                    use dropped = if hasMask then drop key shares else shares.alias ()
-                    Some(back ((dropped.transpose (1L, 2L)).bmm gradient) keys)
-                else
-                    None
-
-            let needsScores = wants[0] || wants[1] || (wants.Length > 3 && wants[3])
-
-            if not needsScores then
-                [|
-                    None
-                    None
-                    ofV
-                    if wants.Length > 3 then
-                        None
-                |]
-            else
-                use scores = gradient.bmm (flatV.transpose (1L, 2L))
-                ofScores key shares scores
-
-                [|
-                    if wants[0] then
-                        Some(back (scores.bmm flatK) queries)
-                    else
-                        None
-                    if wants[1] then
-                        Some(back ((scores.transpose (1L, 2L)).bmm flatQ) keys)
-                    else
-                        None
-                    ofV
-                    match biasShape with
-                    | None -> ()
-                    | Some shape ->
-                        if wants[3] then
-                            let wide = (back scores queries).``to`` torch.float32
-
-                            let over =
-                                [|
-                                    for dimension in 0..3 do
-                                        if shape[dimension] = 1L && wide.size dimension > 1L then
-                                            int64 dimension
-                                |]
-
-                            Some(
-                                if over.Length = 0 then
-                                    wide.clone ()
-                                else
-                                    wide.sum (over, keepdim = true)
-                            )
-                        else
-                            None
-                |]
-
         if isRecording then
-            Node.create inputs [ flatQ; flatK; flatV; shares ] backward mixed
+            Node.create inputs [ flatQ; flatK; flatV; shares ] (backward attended) mixed
         else
             mixed
 

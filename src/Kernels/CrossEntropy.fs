@@ -77,7 +77,7 @@ type internal CrossEntropyLoops =
 module internal CrossEntropy =
     /// Whether the kernel serves these logits [.., vocabulary].
     let serves (logits: torch.Tensor) : bool =
-        Lanes.serves logits
+        Kernel.serves Kernel.CrossEntropy logits
         && logits.is_contiguous ()
         && logits.size -1 % int64 Lanes.Width = 0L
 

@@ -32,7 +32,7 @@ type internal DropoutLoops =
 module internal Dropout =
     /// Whether the kernel serves this tensor; libtorch's dropout serves the others.
     let serves (rate: float) (x: torch.Tensor) : bool =
-        Lanes.serves x
+        Kernel.serves Kernel.Dropout x
         && rate > 0.0
         && rate < 1.0
         && x.numel () % int64 Mask.Block = 0L

@@ -71,7 +71,7 @@ type internal GateLoops =
 module internal Gating =
     /// Whether the kernel serves these tensors.
     let serves (a: torch.Tensor) (b: torch.Tensor) : bool =
-        Lanes.serves a
+        Kernel.serves Kernel.Gate a
         && a.dtype = b.dtype
         && a.is_contiguous ()
         && b.is_contiguous ()

@@ -59,7 +59,7 @@ type internal Highest =
 [<RequireQualifiedAccess>]
 module internal Scores =
     let private serves (scores: torch.Tensor) =
-        Lanes.serves scores
+        Kernel.serves Kernel.Scores scores
         && scores.is_contiguous ()
         && scores.size 1 % int64 Lanes.Width = 0L
 

@@ -5,7 +5,6 @@ namespace Peft.Kernels
 open System.Runtime.Intrinsics
 open System.Runtime.Intrinsics.X86
 open Microsoft.FSharp.NativeInterop
-open TorchSharp
 
 /// Eight numbers at once, from and to float32 or bfloat16 memory.
 [<RequireQualifiedAccess>]
@@ -13,13 +12,6 @@ module internal Lanes =
     /// Numbers in a vector.
     [<Literal>]
     let Width = 8
-
-    /// Whether the kernels can run here and read this tensor: on the CPU, of a dtype that they know, not empty.
-    let serves (x: torch.Tensor) : bool =
-        Libtorch.isHere ()
-        && x.device_type = DeviceType.CPU
-        && (x.dtype = torch.float32 || x.dtype = torch.bfloat16)
-        && x.numel () > 0L
 
     let inline at (address: nativeint) (bytes: int) (index: int) : nativeint =
         address + nativeint index * nativeint bytes

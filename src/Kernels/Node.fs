@@ -80,12 +80,13 @@ module internal Node =
             raise (InvalidOperationException($"a backward pass failed: {error.Message}", error))
         | false, _ -> ()
 
-    /// Room for a node's inputs and results; the kernels have no more than these.
-    let private mostInputs = 8
+    /// Inputs for which a node has room from the beginning; more make it grow.
+    let private usualInputs = 8
 
     /// One node of a graph. Its callbacks cost more to make than to call, so a node that the graph has let go serves again.
     type private Live() as this =
-        let room = Marshal.AllocHGlobal(mostInputs * sizeof<nativeint>)
+        let mutable places = usualInputs
+        let mutable room = Marshal.AllocHGlobal(usualInputs * sizeof<nativeint>)
         let apply = Apply(fun gradients _ -> this.Apply gradients)
         let release = Release(fun () -> this.Release())
         let applyPointer = Marshal.GetFunctionPointerForDelegate apply
@@ -105,6 +106,10 @@ module internal Node =
         member _.Begin
             (inputs: int, tensors: torch.Tensor[], how: torch.Tensor[] -> torch.Tensor -> torch.Tensor option[])
             : unit =
+            if inputs > places then
+                room <- Marshal.ReAllocHGlobal(room, nativeint (inputs * sizeof<nativeint>))
+                places <- inputs
+
             inputCount <- inputs
             saved <- tensors
             backward <- Some how
@@ -125,6 +130,9 @@ module internal Node =
                 match backward with
                 | Some backward -> backward saved gradient
                 | None -> invalidOp "this graph has been differentiated once already"
+
+            if found.Length <> inputCount then
+                invalidOp $"a backward pass gave {found.Length} gradients for {inputCount} inputs"
 
             for tensor in found do
                 tensor |> Option.iter (fun tensor -> tensor.DetachFromDisposeScope() |> ignore)

@@ -24,10 +24,10 @@ module internal Product =
     let private leastOperations = 2_000_000L
 
     let private fits (x: torch.Tensor) (weight: torch.Tensor) =
-        Libtorch.prefersOneDnn ()
+        Kernel.serves Kernel.Product x
+        && Libtorch.prefersOneDnn ()
         && x.dtype = torch.float32
         && weight.dtype = torch.float32
-        && x.device_type = DeviceType.CPU
         && 2L * x.numel () * weight.size 0 >= leastOperations
 
     /// x Wᵀ of `x` [.., in] and `weight` [out, in]: [.., out]. float32 on a CPU goes to oneDNN where that is the faster;
@@ -60,7 +60,7 @@ module internal Product =
     /// Few rows take two to four times as long where oneDNN has to bring the weight into this order at each call.
     let pack (weight: torch.Tensor) : torch.Tensor option =
         if
-            weight.device_type = DeviceType.CPU
+            Kernel.serves Kernel.Packing weight
             && weight.numel () >= leastPacked
             && Libtorch.canPack weight.dtype
         then

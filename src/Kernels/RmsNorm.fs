@@ -113,7 +113,7 @@ type internal RmsNormLoops =
 module internal RmsNorm =
     /// Whether the kernel serves `x` with this `scale`.
     let serves (scale: torch.Tensor) (x: torch.Tensor) : bool =
-        Lanes.serves x
+        Kernel.serves Kernel.Norm x
         && scale.dim () = 1L
         && scale.size 0 = x.size -1
         && scale.is_contiguous ()

@@ -142,7 +142,7 @@ type internal StepAttentionLoops =
 module internal StepAttention =
     /// Whether the kernel serves tensors like this one, with heads of `width`.
     let serves (width: int) (sample: torch.Tensor) : bool =
-        Lanes.serves sample && width % Lanes.Width = 0
+        Kernel.serves Kernel.StepAttention sample && width % Lanes.Width = 0
 
     /// Of queries `q` [lines, .., heads · width], contiguous, over at most `longest` positions: a tensor like `q`. `locate line
     /// places` fills in where a line's keys and values stand; a bias's heads lie `biasStride` apart.

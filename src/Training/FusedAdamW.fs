@@ -1,6 +1,7 @@
 namespace Peft
 
 open System
+open Peft.Kernels
 open TorchSharp
 
 /// One parameter of an AdamW step, with its gradient and moments.
@@ -41,8 +42,9 @@ def step(parameters: List[Tensor], gradients: List[Tensor], m: List[Tensor], v: 
             && tensor.device_type = slot.Parameter.device_type
             && tensor.device_index = slot.Parameter.device_index
 
-        (slot.Parameter.device_type = DeviceType.CPU
-         || slot.Parameter.device_type = DeviceType.CUDA)
+        Kernel.isOn Kernel.AdamW
+        && (slot.Parameter.device_type = DeviceType.CPU
+            || slot.Parameter.device_type = DeviceType.CUDA)
         && List.forall fits [ slot.Parameter; slot.Gradient; slot.M; slot.V ]
         && compiled.Value.IsSome
 

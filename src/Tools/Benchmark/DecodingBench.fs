@@ -13,18 +13,21 @@ module DecodingBench =
             MinNewTokens = row.TargetLength
         }
 
-    /// Seconds of encoding a batch and decoding it. An answer of another length than the row's is an error.
-    let measure (row: BenchRow) : Measurement =
-        use _ = torch.NewDisposeScope()
+    /// Encoding a row's batch and decoding it, again and again in the caller's scope. An answer of another length than the
+    /// row's is an error.
+    let work (row: BenchRow) : unit -> unit =
         let model = StepBench.model row |> Model.merge
         let batch = StepBench.batch row 1
         let decoding = decodingOf row
+
+        fun () ->
+            for answers in Generate.run decoding model batch.InputIds batch.Mask do
+                if answers.Head.Ids.Length <> row.TargetLength then
+                    invalidOp $"a row has {answers.Head.Ids.Length} tokens instead of {row.TargetLength}"
+
+    /// Seconds of that work.
+    let measure (row: BenchRow) : Measurement =
+        use _ = torch.NewDisposeScope()
+        let work = work row
         Memory.resetPeak ()
-
-        let seconds =
-            Repeated.times row.WarmUp row.Repeat (fun () ->
-                for answers in Generate.run decoding model batch.InputIds batch.Mask do
-                    if answers.Head.Ids.Length <> row.TargetLength then
-                        invalidOp $"a row has {answers.Head.Ids.Length} tokens instead of {row.TargetLength}")
-
-        Repeated.measurement seconds []
+        Repeated.measurement (Repeated.times row.WarmUp row.Repeat work) []

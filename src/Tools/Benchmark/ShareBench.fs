@@ -5,6 +5,7 @@ open System.Collections.Generic
 open System.Diagnostics
 open System.Globalization
 open System.IO
+open Peft.Kernels
 
 /// Where the processor's time of the embedded default sweep goes, by Linux's `perf`: it stops the sweep's threads a few
 /// hundred times a second and notes the function and the library that each is in.
@@ -35,23 +36,15 @@ module ShareBench =
             ]
             symbol
 
-    /// The loops of `src/T5/Kernels`, also where the compiler has put them into the function that hands out their rows, and the
-    /// exponentials that they call.
-    let private isOwnKernel (symbol: string) =
-        holdsAny
-            [
-                "Loops::"
-                "Peft.T5.Dropout+"
-                "Peft.T5.RmsNorm+"
-                "Peft.T5.Gate+"
-                "Peft.T5.FusedAttention+"
-                "Peft.T5.CrossEntropy+"
-                "Peft.T5.StepAttention+"
-                "Peft.T5.Scores+"
-                "Peft.T5.Adapted+"
-                "System.Runtime.Intrinsics."
-            ]
-            symbol
+    /// The kernels' loops, also where the compiler has put them into the function that hands out their rows, and the exponentials
+    /// that they call.
+    let private ownMarks =
+        [
+            "Loops::"
+            for home in List.choose Kernel.home Kernel.all do
+                $"Peft.Kernels.{home}+"
+            "System.Runtime.Intrinsics."
+        ]
 
     /// What a sample is part of: `kernels` of libtorch, the project's `own kernels`, the rest of `libtorch` (dispatch, autograd, allocation), TorchSharp's
     /// native `shim`, `libc` (copies and allocation, whoever asks), the operating `system`, `dotnet`, or `unknown`.
@@ -68,7 +61,7 @@ module ShareBench =
         // .NET's map names all that .NET compiled: what is left without a name is oneDNN's, which writes its products at run time.
         elif isOf [ "perf-" ] && symbol.EndsWith("[unknown]", StringComparison.Ordinal) then
             "kernels"
-        elif isOwnKernel symbol then
+        elif holdsAny ownMarks symbol then
             "own kernels"
         elif isOf [ "libtorch" ] && isKernel symbol then
             "kernels"

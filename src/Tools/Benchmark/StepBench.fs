@@ -34,24 +34,60 @@ module StepBench =
         parameters
         |> Optimizer.grouped (Technique.rateMultiplier row.Technique) (Optimizer.adamW 0.9 0.999 1e-8 0.01)
 
+    /// A model, what trains it, and the micro-batches of a step, as a run has them.
+    [<ReferenceEquality>]
+    type private Trainee =
+        {
+            Model: Model
+            Parameters: (string * Modules.Parameter) list
+            Optimizer: Optimizer
+            Pass: Pass
+            Batches: Batch list
+        }
+
+    let private trainee (row: BenchRow) : Trainee =
+        torch.manual_seed 1L |> ignore
+        let model = model row |> Placement.adapter row.Technique row.Placement 1
+        let parameters = Model.trained model
+
+        {
+            Model = model
+            Parameters = parameters
+            Optimizer = optimizerOf row parameters
+            Pass = Pass.Training row.Dropout
+            Batches = List.init row.Accumulation (batch row)
+        }
+
+    /// An optimiser step as a run takes it: gradients of the micro-batches, clipping, AdamW.
+    let private stepOf (trainee: Trainee) : unit =
+        use _ = torch.NewDisposeScope()
+
+        Trainer.step trainee.Pass 1.0 rate trainee.Optimizer trainee.Parameters trainee.Model trainee.Batches
+        |> ignore
+
+    /// The step of a row, to be taken again and again in the caller's scope.
+    let work (row: BenchRow) : unit -> unit =
+        let trainee = trainee row
+        fun () -> stepOf trainee
+
     /// Seconds of forward, backward and update of a micro-batch, each the median of a few.
-    let private phases (pass: Pass) (model: Model) parameters (optimizer: Optimizer) (batch: Batch) =
+    let private phases (trainee: Trainee) =
         let once () =
             use _ = torch.NewDisposeScope()
-            Gradients.clear parameters
+            Gradients.clear trainee.Parameters
             let mutable loss = Unchecked.defaultof<torch.Tensor>
 
             let forward =
                 Repeated.seconds (fun () ->
-                    loss <- Forward.loss pass model batch
+                    loss <- Forward.loss trainee.Pass trainee.Model trainee.Batches.Head
                     loss.item<float32>() |> ignore)
 
             let backward = Repeated.seconds loss.backward
 
             let update =
                 Repeated.seconds (fun () ->
-                    Gradients.clip 1.0 parameters |> ignore
-                    optimizer.Step rate)
+                    Gradients.clip 1.0 trainee.Parameters |> ignore
+                    trainee.Optimizer.Step rate)
 
             forward, backward, update
 
@@ -64,27 +100,18 @@ module StepBench =
             "s update", middle (fun (_, _, update) -> update)
         ]
 
-    /// Optimiser steps as a run takes them: gradients of the micro-batches, clipping, AdamW. The peak is that from the first
-    /// step on; the phases are measured apart, one micro-batch long.
+    /// Optimiser steps. The peak is that from the first step on; the phases are measured apart, one micro-batch long.
     let step (row: BenchRow) : Measurement =
         use _ = torch.NewDisposeScope()
-        torch.manual_seed 1L |> ignore
-        let model = model row |> Placement.adapter row.Technique row.Placement 1
-        let parameters = Model.trained model
-        let optimizer = optimizerOf row parameters
-        let pass = Pass.Training row.Dropout
-        let batches = List.init row.Accumulation (batch row)
+        let trainee = trainee row
         Memory.resetPeak ()
 
-        let seconds =
-            Repeated.times row.WarmUp row.Repeat (fun () ->
-                use _ = torch.NewDisposeScope()
-                Trainer.step pass 1.0 rate optimizer parameters model batches |> ignore)
+        let seconds = Repeated.times row.WarmUp row.Repeat (fun () -> stepOf trainee)
 
         let measured = Repeated.measurement seconds []
 
         if row.Accumulation = 1 then
-            for name, value in phases pass model parameters optimizer batches.Head do
+            for name, value in phases trainee do
                 measured.Values[name] <- value
 
         measured
