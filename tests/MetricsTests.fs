@@ -113,10 +113,10 @@ let references =
 
                 let pairs = items "pairs" file
                 let of' name = pairs |> List.map (text name)
-                near 1e-12 (number "accuracy" file) (Metrics.exactMatch (of' "prediction") (of' "reference")) "accuracy"
+                near 1e-12 (number "accuracy" file) (Accuracy.ofTexts (of' "prediction") (of' "reference")) "accuracy"
 
                 for pair in pairs do
-                    let score = Metrics.exactMatch [ text "prediction" pair ] [ text "reference" pair ]
+                    let score = Accuracy.ofTexts [ text "prediction" pair ] [ text "reference" pair ]
                     Expect.equal (score = 1.0) ((property "equal" pair).GetBoolean()) $"{pair}"
         ]
 
@@ -277,35 +277,85 @@ let classification =
                 // 6 true positives, 3 true negatives, 1 false positive, 2 false negatives.
                 let predictions = [ yield! List.replicate 6 1; yield! List.replicate 3 0; 1; 0; 0 ]
                 let references = [ yield! List.replicate 6 1; yield! List.replicate 3 0; 0; 1; 1 ]
-                near 1e-15 (16.0 / sqrt (7.0 * 8.0 * 4.0 * 5.0)) (Metrics.matthews predictions references) "phi"
+                near 1e-15 (16.0 / sqrt (7.0 * 8.0 * 4.0 * 5.0)) (Matthews.ofLabels predictions references) "phi"
 
             testCase "Matthews correlation of three classes follows Gorodkin's formula"
             <| fun () ->
                 // c = 4, s = 6, p = (2, 2, 2), t = (3, 2, 1): (24 - 12) / sqrt((36 - 12) (36 - 14)).
                 let score =
-                    Metrics.matthews [ "a"; "a"; "b"; "b"; "c"; "c" ] [ "a"; "a"; "b"; "a"; "c"; "b" ]
+                    Matthews.ofLabels [ "a"; "a"; "b"; "b"; "c"; "c" ] [ "a"; "a"; "b"; "a"; "c"; "b" ]
 
                 near 1e-15 (12.0 / sqrt (24.0 * 22.0)) score "R_3"
 
             testCase "Matthews correlation is 0 where it is undefined"
             <| fun () ->
-                Expect.equal (Metrics.matthews [ 1; 1; 1 ] [ 1; 0; 1 ]) 0.0 "one predicted class"
-                Expect.equal (Metrics.matthews [ 1; 0; 1 ] [ 1; 1; 1 ]) 0.0 "one true class"
-                Expect.equal (Metrics.matthews [ 1; 1 ] [ 1; 1 ]) 0.0 "one class in all"
-                Expect.equal (Metrics.matthews List.empty<int> []) 0.0 "nothing"
+                Expect.equal (Matthews.ofLabels [ 1; 1; 1 ] [ 1; 0; 1 ]) 0.0 "one predicted class"
+                Expect.equal (Matthews.ofLabels [ 1; 0; 1 ] [ 1; 1; 1 ]) 0.0 "one true class"
+                Expect.equal (Matthews.ofLabels [ 1; 1 ] [ 1; 1 ]) 0.0 "one class in all"
+                Expect.equal (Matthews.ofLabels List.empty<int> []) 0.0 "nothing"
+
+            testCase "macro-F1 is the mean of the labels' F1"
+            <| fun () ->
+                let score labels pairs =
+                    pairs
+                    |> List.map (fun (target, text) -> { Target = target; Text = text })
+                    |> Array.ofList
+                    |> MacroF1.ofReplies labels
+
+                let targets = [ "a"; "a"; "a"; "b"; "b"; "c" ]
+                // a: 2 of 2 answers right, 3 wanted: 4 / 5. b: 1 of 3, 2 wanted: 2 / 5. c: 0 of 1, 1 wanted: 0.
+                let texts = [ "a"; "a"; "b"; "b"; "c"; "b" ]
+                near 1e-15 ((0.8 + 0.4 + 0.0) / 3.0) (score [ "a"; "b"; "c" ] (List.zip targets texts)) "three labels"
+                // An answer that is no label: a 2 * 1 / (1 + 2), b 2 * 1 / (1 + 1).
+                let odd = [ "a", "a"; "a", "perhaps"; "b", "b" ]
+                near 1e-15 ((2.0 / 3.0 + 1.0) / 2.0) (score [ "a"; "b" ] odd) "no label"
+                // A label that is neither wanted nor given counts as 0.
+                near 1e-15 ((2.0 / 3.0 + 1.0 + 0.0) / 3.0) (score [ "a"; "b"; "c" ] odd) "an absent label"
+                near 1e-15 1.0 (score [ "a"; "b" ] [ "a", "a"; "b", "b" ]) "perfect"
+                near 1e-15 0.0 (score [ "a"; "b" ] []) "no rows"
+
+            testCase "names of metrics are unique, and each is found by its own"
+            <| fun () ->
+                for metric in Metrics.all do
+                    Expect.equal (Metrics.find metric.Name) metric metric.Name
+
+                Expect.hasLength (List.distinct Metrics.all) Metrics.all.Length "unique"
+
+            testCase "labels have accuracy and macro-F1, two of them Matthews' correlation too, text has ROUGE"
+            <| fun () ->
+                let names labels reported =
+                    [| { Target = "a"; Text = "b" } |]
+                    |> Metrics.scores labels reported
+                    |> Seq.map _.Key
+                    |> List.ofSeq
+
+                Expect.equal (names [ "a"; "b" ] Accuracy.metric) [ "accuracy"; "macroF1"; "matthews" ] "two labels"
+                Expect.equal (names [ "a"; "b"; "c" ] MacroF1.metric) [ "accuracy"; "macroF1" ] "three labels"
+                Expect.equal (names [] Rouge.longest) [ "rouge1"; "rouge2"; "rougeL" ] "text"
+
+            testCase "a metric that is said to be the mean of its rows is"
+            <| fun () ->
+                let replies =
+                    [| "a b", "a c"; "b", "b"; "a b", "a b c" |]
+                    |> Array.map (fun (target, text) -> { Target = target; Text = text })
+
+                for metric in Metrics.all do
+                    if metric.IsMeanOfRows then
+                        let labels = if metric.Suits [] then [] else [ "a b"; "b" ]
+                        near 1e-15 (replies |> Array.averageBy metric.OfRow) (metric.OfRows labels replies) metric.Name
 
             testCase "no rows have accuracy 0"
-            <| fun () -> Expect.equal (Metrics.exactMatch [] []) 0.0 "zero"
+            <| fun () -> Expect.equal (Accuracy.ofTexts [] []) 0.0 "zero"
 
             testCase "columns of different lengths are refused"
             <| fun () ->
-                Expect.throwsT<ArgumentException> (fun () -> Metrics.exactMatch [ "a" ] [] |> ignore) "accuracy"
-                Expect.throwsT<ArgumentException> (fun () -> Metrics.matthews [ 1 ] [ 1; 2 ] |> ignore) "Matthews"
+                Expect.throwsT<ArgumentException> (fun () -> Accuracy.ofTexts [ "a" ] [] |> ignore) "accuracy"
+                Expect.throwsT<ArgumentException> (fun () -> Matthews.ofLabels [ 1 ] [ 1; 2 ] |> ignore) "Matthews"
 
             testProperty "a perfect prediction of two or more classes has Matthews correlation 1"
             <| fun (labels: int list) ->
                 let labels = 0 :: 1 :: labels
-                Metrics.matthews labels labels = 1.0
+                Matthews.ofLabels labels labels = 1.0
 
             testProperty "Matthews correlation does not change when classes change names"
             <| fun (pairs: (byte * byte) list) ->
@@ -313,10 +363,10 @@ let classification =
                     pairs |> List.map (fun (p, r) -> int p % 4, int r % 4) |> List.unzip
 
                 let rename label = $"class {(label * 3 + 1) % 4}"
-                let before = Metrics.matthews predictions references
+                let before = Matthews.ofLabels predictions references
 
                 let after =
-                    Metrics.matthews (List.map rename predictions) (List.map rename references)
+                    Matthews.ofLabels (List.map rename predictions) (List.map rename references)
 
                 abs (before - after) <= 1e-12 && abs before <= 1.0 + 1e-12
         ]

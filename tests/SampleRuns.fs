@@ -13,7 +13,7 @@ let run
     (score: float)
     (seconds: float)
     : Run =
-    let metric = TaskDefinition.metric task
+    let metric = task.Metric.Name
 
     let experiment =
         {

@@ -70,11 +70,11 @@ let tests =
                 let message = Support.userErrorOf (fun () -> TaskDefinition.find "nope" |> ignore)
                 Expect.stringContains message "agnews, cola, e2e, samsum, topic" "the message lists the tasks"
 
-            testCase "two-label tasks also have Matthews' correlation"
+            testCase "tasks report accuracy of labels and ROUGE-L of text"
             <| fun () ->
-                Expect.equal (TaskDefinition.metrics TaskDefinition.cola) [ "accuracy"; "matthews" ] "CoLA"
-                Expect.equal (TaskDefinition.metrics TaskDefinition.agnews) [ "accuracy" ] "AG News"
-                Expect.equal (TaskDefinition.metrics TaskDefinition.samsum) [ "rougeL" ] "SAMSum"
+                for task in TaskDefinition.all do
+                    Expect.equal task.Metric (Metrics.usual task.Labels) task.Name
+                    Expect.equal task.Metric.Name (if task.Labels.IsEmpty then "rougeL" else "accuracy") task.Name
 
             testCase "a classification input lists the options before the text"
             <| fun () ->
@@ -279,7 +279,16 @@ let tests =
                     ]
                     (fun folder ->
                         let task = TaskDefinition.custom (custom folder)
-                        Expect.equal task.Scoring (Accuracy [ "no"; "yes" ]) "labels"
+                        Expect.equal task.Labels [ "no"; "yes" ] "labels"
+
+                        let other =
+                            TaskDefinition.custom
+                                { custom folder with
+                                    Scoring = "macroF1"
+                                }
+
+                        Expect.equal (other.Labels, other.Metric) (task.Labels, MacroF1.metric) "any metric of labels"
+
                         let pools = Pools.load folder task
                         Expect.equal pools.Train.Examples[1] { Input = "b"; Target = "yes" } "a row"
                         Expect.equal pools.Test.Examples [| { Input = "d"; Target = "yes" } |] "another kind of file"
@@ -335,7 +344,7 @@ let tests =
                         [
                             { custom folder with Name = "cola" }, "Choose another"
                             { custom folder with Name = "../x" }, "small letters"
-                            { custom folder with Scoring = "bleu" }, "accuracy or rougeL"
+                            { custom folder with Scoring = "bleu" }, "rougeL"
                             { custom folder with
                                 Train = Some "my.csv"
                             },

@@ -92,7 +92,8 @@ type SweepOption =
                 "Folder of your own data (train, and if you have them validation and test, as .jsonl, .csv, .tsv or .parquet); it becomes one more task."
             | Input_Column _ -> "Your data's input column. 'input' if not given."
             | Target_Column _ -> "Your data's target column. 'target' if not given."
-            | Scoring _ -> "How your data is scored: accuracy or rougeL. accuracy if not given."
+            | Scoring _ ->
+                $"How your data is scored: {Metrics.all |> List.map _.Name |> Nearest.orList}. accuracy if not given."
             | Instruction _ ->
                 "How your rows are worded: a template with {column} and {options}. The input column alone if not given."
             | Dry_Run -> "List the runs with their counts and an estimate of the time, and train nothing."
@@ -131,7 +132,8 @@ type ModelOption =
             | Custom _ -> "Folder of your own data, instead of --task."
             | Input_Column _ -> "Your data's input column. 'input' if not given."
             | Target_Column _ -> "Your data's target column. 'target' if not given."
-            | Scoring _ -> "How your data is scored: accuracy or rougeL. accuracy if not given."
+            | Scoring _ ->
+                $"How your data is scored: {Metrics.all |> List.map _.Name |> Nearest.orList}. accuracy if not given."
             | Instruction _ -> "How your rows are worded, as in training."
             | Seed _ -> "evaluate: the seed of the split. 1 if not given."
             | Device _ -> "cpu, cuda or cuda:1. cpu if not given."

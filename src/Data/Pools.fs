@@ -129,9 +129,9 @@ module Pools =
 
     /// The list of labels as FLAN words it; empty for generation.
     let private options (task: TaskDefinition) : string =
-        match task.Scoring with
-        | Accuracy labels -> String.Join("\n", "OPTIONS:" :: (labels |> List.map (fun label -> $"- {label}")))
-        | RougeL -> ""
+        match task.Labels with
+        | [] -> ""
+        | labels -> String.Join("\n", "OPTIONS:" :: (labels |> List.map (fun label -> $"- {label}")))
 
     let private isBlank (text: string) = String.IsNullOrWhiteSpace text
 
@@ -222,8 +222,8 @@ module Pools =
                 |> Option.map snd
                 |> Option.defaultValue cell
 
-            match task.Scoring with
-            | Accuracy labels when not (List.contains target labels) ->
+            match task.Labels with
+            | _ :: _ as labels when not (List.contains target labels) ->
                 let known =
                     String.Join(
                         ", ",

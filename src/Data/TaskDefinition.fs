@@ -3,13 +3,6 @@ namespace Peft
 /// One worded row: what the model reads and what it should write.
 type Example = { Input: string; Target: string }
 
-/// How predictions are compared with targets.
-type Scoring =
-    /// The share of predictions that are the target, one of `labels`. A task with two labels also has Matthews' correlation.
-    | Accuracy of labels: string list
-    /// ROUGE-L, for generated text.
-    | RougeL
-
 /// What a file of a data set is for.
 [<RequireQualifiedAccess>]
 type Portion =
@@ -37,12 +30,16 @@ type TaskFiles =
     }
 
 /// A data set as a value: where its rows are, how they are worded, how predictions are scored.
+[<NoComparison>]
 type TaskDefinition =
     {
         Name: string
         /// For the headings of tables.
         Title: string
-        Scoring: Scoring
+        /// The answers there can be, in the order of the options; none where text is generated.
+        Labels: string list
+        /// What tables report of the scores; the others that suit the labels are recorded beside it.
+        Metric: Metric
         /// The input: `{field}` stands for a field or column of the row, `{options}` for the list of labels. It comes
         /// before the text, so that cutting a long input leaves it whole.
         Instruction: string

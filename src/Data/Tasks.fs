@@ -16,7 +16,7 @@ type CustomTask =
         Test: string option
         InputColumn: string
         TargetColumn: string
-        /// `accuracy` or `rougeL`.
+        /// A metric's name; one of labels makes the distinct targets the labels.
         Scoring: string
         /// A template with `{column}` and `{options}`; without one the input column is the input.
         Instruction: string option
@@ -50,7 +50,8 @@ module TaskDefinition =
         {
             Name = "agnews"
             Title = "AG News"
-            Scoring = Accuracy newsTopics
+            Labels = newsTopics
+            Metric = Accuracy.metric
             Instruction = "What label best describes this news article?\n{options}\n\n{text}"
             Fields =
                 [
@@ -84,7 +85,8 @@ module TaskDefinition =
         {
             Name = "cola"
             Title = "CoLA"
-            Scoring = Accuracy judgements
+            Labels = judgements
+            Metric = Accuracy.metric
             Instruction = judging
             Fields = []
             Answers = [ answer "label" (coded 0 judgements) ]
@@ -104,7 +106,8 @@ module TaskDefinition =
         {
             Name = "e2e"
             Title = "E2E NLG"
-            Scoring = RougeL
+            Labels = []
+            Metric = Rouge.longest
             Instruction = "Produce a detailed sentence about this restaurant from its attributes.\n\n{attributes}"
             Fields = [ field "attributes" [ [ "mr" ]; [ "meaning_representation" ]; [ "MR" ] ] ]
             Answers = [ answer "ref" []; answer "human_reference" []; answer "target" [] ]
@@ -127,7 +130,8 @@ module TaskDefinition =
         {
             Name = "samsum"
             Title = "SAMSum"
-            Scoring = RougeL
+            Labels = []
+            Metric = Rouge.longest
             Instruction = summarizing
             Fields = []
             Answers = [ answer "summary" [] ]
@@ -135,11 +139,12 @@ module TaskDefinition =
             LeavesOutEmpty = true
         }
 
-    let private embedded name title scoring instruction column : TaskDefinition =
+    let private embedded name title labels instruction column : TaskDefinition =
         {
             Name = name
             Title = title
-            Scoring = scoring
+            Labels = labels
+            Metric = Metrics.usual labels
             Instruction = instruction
             Fields = []
             Answers = [ answer column [] ]
@@ -152,26 +157,26 @@ module TaskDefinition =
         embedded
             "topic"
             "Topic"
-            (Accuracy [ "sports"; "weather"; "cooking"; "music" ])
+            [ "sports"; "weather"; "cooking"; "music" ]
             "What label best describes this text?\n{options}\n\n{text}"
             "label"
 
     /// The embedded stand-in for CoLA.
     let acceptability: TaskDefinition =
-        embedded "acceptability" "Acceptability" (Accuracy judgements) judging "label"
+        embedded "acceptability" "Acceptability" judgements judging "label"
 
     /// The embedded stand-in for E2E NLG.
     let attributes: TaskDefinition =
         embedded
             "attributes"
             "Attributes"
-            RougeL
+            []
             "Produce a detailed sentence from these attributes.\n\n{attributes}"
             "text"
 
     /// The embedded stand-in for SAMSum.
     let dialogue: TaskDefinition =
-        embedded "dialogue" "Dialogue" RougeL summarizing "summary"
+        embedded "dialogue" "Dialogue" [] summarizing "summary"
 
     /// The paper's four data sets, in the order of its tables.
     let published: TaskDefinition list = [ agnews; cola; e2e; samsum ]
@@ -190,28 +195,11 @@ module TaskDefinition =
             let names = String.Join(", ", all |> List.map _.Name)
             userError $"There is no task \"{name}\". Choose one of {names}."
 
-    /// The labels of a classification task; none for generation.
-    let labels (task: TaskDefinition) : string list =
-        match task.Scoring with
-        | Accuracy labels -> labels
-        | RougeL -> []
-
-    /// The name of the metric that tables report.
-    let metric (task: TaskDefinition) : string =
-        match task.Scoring with
-        | Accuracy _ -> "accuracy"
-        | RougeL -> "rougeL"
-
-    /// The names of every metric of a task, the reported one first.
-    let metrics (task: TaskDefinition) : string list =
-        match task.Scoring with
-        | Accuracy [ _; _ ] -> [ "accuracy"; "matthews" ]
-        | Accuracy _
-        | RougeL -> [ metric task ]
-
-    /// The user's own rows as a task, read with the same checks as any other. With `accuracy` the labels are the
+    /// The user's own rows as a task, read with the same checks as any other. Where the metric is one of labels, they are the
     /// distinct targets of the training rows, in ordinal order; a target of another portion outside them is refused.
     let custom (options: CustomTask) : TaskDefinition =
+        let metric = Metrics.find options.Scoring
+
         // The name becomes part of file names.
         if not (Regex.IsMatch(options.Name, "^[a-z0-9][a-z0-9_-]*$")) then
             userError $"\"{options.Name}\" cannot name a task. Use small letters, digits, - and _."
@@ -239,11 +227,12 @@ module TaskDefinition =
             userError
                 $"The instruction \"{instruction}\" names no column. Write {{{options.InputColumn}}} where the row's text belongs."
 
-        let unscored =
+        let unlabelled =
             {
                 Name = options.Name
                 Title = options.Name
-                Scoring = RougeL
+                Labels = []
+                Metric = metric
                 Instruction = instruction
                 Fields = []
                 Answers = [ answer options.TargetColumn [] ]
@@ -256,17 +245,16 @@ module TaskDefinition =
                 LeavesOutEmpty = false
             }
 
-        match options.Scoring with
-        | "rougeL" -> unscored
-        | "accuracy" ->
+        if not (Metrics.isOfLabels metric.Name) then
+            unlabelled
+        else
             let targets =
-                (Pools.loadTraining whole unscored).Examples
+                (Pools.loadTraining whole unlabelled).Examples
                 |> Array.map _.Target
                 |> Array.distinct
 
             Array.sortInPlaceWith (fun left right -> String.CompareOrdinal(left, right)) targets
 
-            { unscored with
-                Scoring = Accuracy(List.ofArray targets)
+            { unlabelled with
+                Labels = List.ofArray targets
             }
-        | other -> userError $"\"{other}\" is no scoring. Choose accuracy or rougeL."

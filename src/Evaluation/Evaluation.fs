@@ -15,7 +15,7 @@ type Prediction =
         Input: string
         Target: string
         Prediction: string
-        /// 1 or 0 for exact match; ROUGE-L's F for generated text.
+        /// As the task's metric scores one row: 1 or 0 for labels, ROUGE-L's F for text.
         Score: float
     }
 
@@ -53,11 +53,6 @@ module Evaluation =
 
         texts
 
-    let private rowScore (task: TaskDefinition) (prediction: string) (target: string) =
-        match task.Scoring with
-        | Accuracy _ -> if prediction = target then 1.0 else 0.0
-        | RougeL -> (Rouge.score false prediction target).RougeL.F
-
     /// Pairs test rows with their predictions.
     let predictions (task: TaskDefinition) (rows: Example[]) (texts: string[]) : Prediction[] =
         Array.zip rows texts
@@ -67,27 +62,18 @@ module Evaluation =
                 Input = example.Input
                 Target = example.Target
                 Prediction = text
-                Score = rowScore task text example.Target
+                Score = task.Metric.OfRow { Target = example.Target; Text = text }
             })
 
-    /// Scores by metric name: `accuracy` (and `matthews` for two labels), or `rougeL`, `rouge1`, `rouge2` (F, no stemming).
+    /// Scores by metric name.
     let scores (task: TaskDefinition) (predictions: Prediction[]) : Dictionary<string, float> =
-        let texts, targets =
-            predictions |> Array.map _.Prediction, predictions |> Array.map _.Target
-
-        match task.Scoring with
-        | Accuracy labels ->
-            let accuracy = [ "accuracy", Metrics.exactMatch texts targets ]
-
-            match labels with
-            | [ _; _ ] -> ("matthews", Metrics.matthews texts targets) :: accuracy
-            | _ -> accuracy
-        | RougeL ->
-            let mean = Array.map2 (Rouge.score false) texts targets |> Rouge.mean
-            [ "rougeL", mean.RougeL.F; "rouge1", mean.Rouge1.F; "rouge2", mean.Rouge2.F ]
-        |> List.sort
-        |> List.map KeyValuePair
-        |> Dictionary
+        predictions
+        |> Array.map (fun prediction ->
+            {
+                Target = prediction.Target
+                Text = prediction.Prediction
+            })
+        |> Metrics.scores task.Labels task.Metric
 
     /// Writes predictions as JSON Lines, whole or not at all.
     let write (path: string) (predictions: Prediction[]) : unit =

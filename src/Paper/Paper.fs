@@ -211,7 +211,7 @@ module Paper =
         let technique = Technique.parse figure.Technique
         let level = figure.Level |> Option.defaultValue Medium
         let task = TaskDefinition.find figure.Task
-        let metric = TaskDefinition.metric task
+        let metric = task.Metric.Name
         let isWhole = placement = Placed.allLayers
 
         let timed =

@@ -103,7 +103,7 @@ module Evidence =
 
     /// Whether a run is of a kind of task.
     let isOf (kind: TaskKind) (run: Run) : bool =
-        (run.Metric = "accuracy") = (kind = TaskKind.Classification)
+        Metrics.isOfLabels run.Metric = (kind = TaskKind.Classification)
 
 /// From a question and runs to a ranking.
 [<RequireQualifiedAccess>]

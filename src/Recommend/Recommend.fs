@@ -97,7 +97,9 @@ module Recommend =
                 run.IsFinished
                 && not (Method.isBaseline run.Experiment.Method)
                 && run.Experiment.Placement = Placement.everywhere
-                && Evidence.isOf kind run)
+                && Evidence.isOf kind run
+                // Shares of the best score, and score per minute, are of scores of which more is better.
+                && Metrics.worth run.Metric 1.0 > 0.0)
 
         if relevant.IsEmpty then
             [], []

@@ -92,6 +92,12 @@ module Charts =
         let techniques = names findings |> List.map snd
 
         let ofLevel (level, comparisons: Comparison list) =
+            let metrics =
+                comparisons
+                |> List.map (fun comparison -> Metrics.title comparison.Metric)
+                |> List.distinct
+                |> String.concat " or "
+
             let methods =
                 techniques
                 |> List.filter (fun name ->
@@ -124,7 +130,7 @@ module Charts =
                 Choice = level
                 Title = $"Scores with 95 %% intervals, level {level}" + findings.Heading
                 Caption =
-                    "Mean score over test rows and seeds, with its 95 % interval over other test rows and, with several seeds, other seeds. Accuracy for classification, ROUGE-L for generation."
+                    $"Mean {metrics} over test rows and seeds, with its 95 %% interval over other test rows and, with several seeds, other seeds."
                 X = comparisons |> List.map (Findings.taskOf findings) |> Chart.categories ""
                 Y = Chart.axis "score"
                 Series =
@@ -138,6 +144,7 @@ module Charts =
             }
 
         findings.Comparisons
+        |> List.filter (fun comparison -> Metrics.isDrawn MetricFigure.Scores comparison.Metric)
         |> List.sortBy (fun comparison ->
             comparison.Level |> Option.map Level.rows |> Option.defaultValue 0,
             Tables.taskOrder comparison.Task,
@@ -254,7 +261,11 @@ module Charts =
     let private frontLine (comparison: Comparison) (cost: int) (drawn: int list) : ChartSeries =
         let isOnFront =
             [|
-                for technique in drawn -> [| comparison.Standings[technique].Mean; -comparison.Costs[technique][cost] |]
+                for technique in drawn ->
+                    [|
+                        Metrics.worth comparison.Metric comparison.Standings[technique].Mean
+                        -comparison.Costs[technique][cost]
+                    |]
             |]
             |> Pareto.front
 

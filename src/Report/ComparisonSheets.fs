@@ -13,7 +13,7 @@ module ComparisonSheets =
     let private bestCompared (findings: SettingFindings) (comparison: Comparison) : SheetCell list =
         let places = [ 0 .. comparison.Methods.Length - 1 ]
         let standing place = comparison.Standings[place]
-        let top = places |> List.maxBy (fun place -> (standing place).ToBest)
+        let top = places |> List.minBy (fun place -> abs (standing place).ToBest)
 
         let tied =
             places |> List.filter (fun place -> place <> top && (standing place).IsTied)
@@ -47,11 +47,13 @@ module ComparisonSheets =
 
     /// A row of `best` where there is no paired test: the best mean, and no word about ties.
     let private bestUncompared (findings: SettingFindings) (task: string) (level: Level option) (runs: Run list) =
+        let worth (run: Run) = Metrics.worth run.Metric run.Score
+
         let name, group =
             runs
             // Runs of another setting share no mean.
             |> List.groupBy (Tables.nameIn findings.Numbered findings.Runs)
-            |> List.maxBy (fun (_, group) -> group |> List.averageBy _.Score)
+            |> List.maxBy (fun (_, group) -> group |> List.averageBy worth)
 
         let ids = group |> List.map _.Id
 
@@ -102,7 +104,7 @@ module ComparisonSheets =
         Sheet.create
             ("best" + findings.Suffix)
             ("The best technique of each task and level" + findings.Heading)
-            "With several seeds the 95 % interval of the mean and the paired test against the best are over other test rows and other trained seeds; with one seed they hold for that trained model and other test rows only (Wilson's interval and McNemar's test for right and wrong, the bootstrap interval and the permutation test for ROUGE-L). Tied: P after Holm's correction over all pairs is 0.05 or more. Baselines take part."
+            "With several seeds the 95 % interval of the mean and the paired test against the best are over other test rows and other trained seeds; with one seed they hold for that trained model and other test rows only (Wilson's interval and McNemar's test for right and wrong, the bootstrap interval and the permutation test for scores in between). Tied: P after Holm's correction over all pairs is 0.05 or more. Baselines take part."
             [
                 Sheet.words "task"
                 Sheet.words "level"
@@ -148,7 +150,11 @@ module ComparisonSheets =
         Sheet.create
             ("comparison" + findings.Suffix)
             ("Techniques compared on the same test rows" + findings.Heading)
-            "P after Holm's correction against the best. Front: no other technique is as good in score, parameters, time and memory and better in one; P(front) is its probability when test rows and seeds, with their seconds and memory, are resampled."
+            (String.Join(
+                " ",
+                "P after Holm's correction against the best. Front: no other technique is as good in score, parameters, time and memory and better in one; P(front) is its probability when test rows and seeds, with their seconds and memory, are resampled."
+                :: (findings.Comparisons |> List.choose Comparison.rowNote |> List.distinct)
+            ))
             [
                 Sheet.words "task"
                 Sheet.words "level"

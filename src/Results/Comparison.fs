@@ -6,6 +6,8 @@ type Comparison =
     {
         Task: string
         Level: Level option
+        /// The name of the metric whose row scores are compared.
+        Metric: string
         /// In the order of `Scores`.
         Methods: string[]
         /// The ids of each technique's runs, in the order of `Seeds`.
@@ -78,6 +80,18 @@ module Comparison =
     let private spent (run: Run) : float[] =
         [| run.Timing.Total; run.PeakMemoryMiB |]
 
+    /// A standing among scores with their signs turned, turned back.
+    let private turned (standing: BesideBest) : BesideBest =
+        { standing with
+            Mean = -standing.Mean
+            Interval =
+                {
+                    Low = -standing.Interval.High
+                    High = -standing.Interval.Low
+                }
+            ToBest = -standing.ToBest
+        }
+
     let private pointsOf (runs: Run list) (scores: float[][]) : SeedPoints =
         {
             Scores = scores
@@ -107,12 +121,23 @@ module Comparison =
         let methods = common.Techniques |> List.map fst |> Array.ofList
         let bySeed = crossed joined
         let scores = bySeed |> Array.map Crossed.rowMeans
+        let metric = runs[0].Head.Metric
+        let isTurned = Metrics.worth metric 1.0 < 0.0
+
+        // More is better in everything that ranks.
+        let bySeed =
+            if isTurned then
+                bySeed |> Array.map (Array.map (Array.map (~-)))
+            else
+                bySeed
+
         let costs = runs |> Array.map meanCosts
         let means = bySeed |> Array.map Crossed.seedMean
 
         {
             Task = runs[0].Head.Experiment.Task
             Level = runs |> Seq.concat |> Seq.tryPick _.Experiment.Level
+            Metric = metric
             Methods = methods
             Runs = runs |> Array.map (List.map _.Id)
             Scores = scores
@@ -123,7 +148,10 @@ module Comparison =
                 joined
                 |> List.map (fun joined -> Statistics.disagreement joined.Predictions)
                 |> meanMatrix
-            Standings = Array.zip methods bySeed |> Standings.tiedWithBest 0.05 resamples seed
+            Standings =
+                Array.zip methods bySeed
+                |> Standings.tiedWithBest 0.05 resamples seed
+                |> Array.map (if isTurned then turned else id)
             Costs = costs
             OnFront =
                 Array.map2 (fun mean cost -> Array.append [| mean |] (Array.map (~-) cost)) means costs
@@ -153,7 +181,7 @@ module Comparison =
                 for _, shown in runs |> List.filter _.IsFinished |> Tables.bySetting do
                     for _, runs in
                         shown
-                        |> List.groupBy (fun run -> run.Experiment.Task, (Settings.first settings run).Rows) do
+                        |> List.groupBy (fun run -> run.Experiment.Task, run.Metric, (Settings.first settings run).Rows) do
                         let baselines, tuned =
                             runs |> List.partition (fun run -> run.Experiment.Level.IsNone)
 
@@ -181,6 +209,14 @@ module Comparison =
     let all (results: string) (runs: Run list) : Comparison list * string list =
         allIn (runs |> List.filter _.IsFinished |> Settings.ofRuns) results runs
 
+    /// What the scores of rows are where the reported metric is no mean of them.
+    let rowNote (comparison: Comparison) : string option =
+        match Metrics.tryFind comparison.Metric with
+        | Some metric when not metric.IsMeanOfRows ->
+            Some
+                $"{metric.Title} is no mean over rows: techniques are compared by the share of rows that they have right."
+        | _ -> None
+
     /// What is tied with the best, as a mark for cells of Table 1: `*`, or "" for what is behind or not compared. A cell
     /// is the technique whose runs it was computed from, all of them and no others: a mean over other seeds than those
     /// compared has no mark.
@@ -189,19 +225,17 @@ module Comparison =
             [
                 for comparison in comparisons do
                     let level = Level.text comparison.Level
+                    let heading = Tables.scoreHeading comparison.Task comparison.Metric
 
                     for runs, standing in Seq.zip comparison.Runs comparison.Standings do
                         if standing.IsTied then
-                            level, set runs
+                            level, heading, set runs
             ]
 
         fun (_, level) column cell ->
             let runs = set cell.Runs
 
-            if
-                not (column.EndsWith "(MCC)")
-                && tied |> List.exists (fun (at, ids) -> at = level && ids = runs)
-            then
+            if tied |> List.contains (level, column, runs) then
                 "*"
             else
                 ""

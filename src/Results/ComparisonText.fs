@@ -81,6 +81,7 @@ module ComparisonText =
             table
             disagreement
             scope comparison
+            yield! Comparison.rowNote comparison |> Option.toList
             if not comparison.LeftOut.IsEmpty then
                 let left = String.Join(", ", comparison.LeftOut)
                 $"Note: seeds {left} are left out, since not every technique has them."

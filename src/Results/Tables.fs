@@ -48,12 +48,6 @@ module Tables =
         |> Option.map _.Title
         |> Option.defaultValue name
 
-    let private metricTitle (metric: string) =
-        match metric with
-        | "rougeL" -> "ROUGE-L"
-        | "matthews" -> "MCC"
-        | other -> other
-
     /// A method's place in every table: baselines, then the paper's techniques in its order, then others.
     let methodOrder (method: Method) : int =
         match method with
@@ -163,16 +157,21 @@ module Tables =
 
     let internal taskTitle (placed: Placed) = title placed.Run.Experiment.Task
 
-    let private scoreColumn (placed: Placed) =
-        $"{taskTitle placed} ({metricTitle placed.Run.Metric})"
+    /// The heading of a task's scores by the metric of a name.
+    let scoreHeading (task: string) (metric: string) : string =
+        $"{title task} ({Metrics.title metric})"
 
-    /// Each run's columns: the task's metric, and Matthews' correlation where there is one.
+    let private scoreColumn (placed: Placed) =
+        scoreHeading placed.Run.Experiment.Task placed.Run.Metric
+
+    /// Each run's columns: the reported metric, and those that have a column of their own.
     let private scores (placed: Placed) : (string * float) list =
         let run = placed.Run
 
-        [ run.Metric; "matthews" ]
+        run.Metric :: (Metrics.all |> List.filter _.HasColumn |> List.map _.Name)
+        |> List.distinct
         |> List.filter run.Scores.ContainsKey
-        |> List.map (fun metric -> $"{taskTitle placed} ({metricTitle metric})", run.Scores[metric])
+        |> List.map (fun metric -> scoreHeading run.Experiment.Task metric, run.Scores[metric])
 
     let internal isTuned (placed: Placed) =
         not (Method.isBaseline placed.Run.Experiment.Method)
@@ -315,7 +314,13 @@ module Tables =
     /// Learning curves: the score of each technique (rows) after so many training rows (the key's second part: `1,000
     /// rows`), 0 for baselines.
     let learningCurvesIn (settings: Settings) (runs: Run list) : Frame<RowKey, string> =
-        let runs = runs |> Placed.ofRuns |> List.filter _.Run.IsFinished
+        let runs =
+            runs
+            |> Placed.ofRuns
+            |> List.filter (fun placed ->
+                placed.Run.IsFinished
+                && Metrics.isDrawn MetricFigure.LearningCurves placed.Run.Metric)
+
         let mark = runs |> List.map _.Run |> Settings.mark settings
 
         let key placed : RowKey =

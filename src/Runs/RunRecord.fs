@@ -72,7 +72,7 @@ module internal RunRecord =
                 portion.Length
 
         { unknown with
-            Metric = TaskDefinition.metric prepared.Task
+            Metric = prepared.Task.Metric.Name
             Timing =
                 { unknown.Timing with
                     Load = session.LoadSeconds

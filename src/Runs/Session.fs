@@ -115,7 +115,7 @@ type Session(options: SessionOptions) =
             Validation = validation
             Test = test
             LongestLabel =
-                match TaskDefinition.labels task with
+                match task.Labels with
                 | [] -> None
                 | labels ->
                     labels

@@ -4,6 +4,7 @@ open System
 open System.IO
 
 /// An experiment of a sweep without a result yet. Its name, a hash, is asked for often.
+[<NoComparison>]
 type internal Piece =
     {
         Task: TaskDefinition

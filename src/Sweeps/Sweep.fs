@@ -58,7 +58,7 @@ module Sweep =
 
     let private methodsFor (plan: SweepPlan) (task: TaskDefinition) =
         plan.Methods
-        |> List.filter (fun method -> not (method = Majority && (TaskDefinition.labels task).IsEmpty))
+        |> List.filter (fun method -> not (method = Majority && task.Labels.IsEmpty))
 
     /// The variants of the paper's Table 2: LoRA at seven places, (IA)3 at six.
     let ablations (seed: int) : (Technique * Placement) list =
