@@ -216,7 +216,8 @@ let tests =
                 refusedText "t.csv" FirstRow "a,b\n1,\"2\n3,4\n" [ "line 2"; "quote" ]
                 refusedText "t.csv" FirstRow "a,b\n1,2\n3,x \"y\" z\n" [ "line 3"; "quote" ]
                 refusedText "t.csv" FirstRow "a,a\n1,2\n" [ "two columns named \"a\"" ]
-                refusedText "t.csv" FirstRow "a,\n1,2\n" [ "without a name" ]
+                refusedText "t.csv" FirstRow ",\n1,2\n" [ "no column with a name" ]
+                refusedText "t.csv" FirstRow "a,b\n1\n" [ "row 1"; "1 fields" ]
                 refusedText "t.txt" FirstRow "a\n1\n" [ ".csv, .tsv" ]
 
             testCase "faults of JSON are refused, each with its place"

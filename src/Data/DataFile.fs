@@ -2,9 +2,7 @@ namespace Peft
 
 open System
 open System.Buffers
-open System.Buffers.Binary
 open System.IO
-open System.IO.Compression
 open System.Text
 
 /// One row of a table of text, with what a message needs to name it.
@@ -15,7 +13,19 @@ type Row =
         Number: int
         Columns: string[]
         Cells: string[]
+        /// Columns of the file that are no text and no number, each with what it is: "tags (a list)".
+        Unread: string[]
     }
+
+    /// The columns of the row, for a message.
+    member row.Told: string =
+        let told = String.Join(", ", row.Columns)
+
+        if row.Unread.Length = 0 then
+            told
+        else
+            let unread = String.Join(", ", row.Unread)
+            $"{told} (and, not readable as text, {unread})"
 
     /// The file and the row, for the beginning of a message.
     member row.Place: string = $"{row.File}, row {row.Number},"
@@ -32,10 +42,8 @@ type Row =
             match row.TryFind column with
             | Some cell -> cell
             | None ->
-                let present = String.Join(", ", row.Columns)
-
                 userError
-                    $"{row.Place} has no column \"{column}\". It has {present}; rename one or name another column."
+                    $"{row.Place} has no column \"{column}\". It has {row.Told}; rename one or name another column."
 
 /// Where the names of the columns of a CSV or TSV file come from.
 type Header =
@@ -64,73 +72,122 @@ module internal DataFile =
     let isGzipped (file: string) =
         file.EndsWith(".gz", StringComparison.OrdinalIgnoreCase)
 
-    let private damagedGzip (file: string) =
-        userError $"{file} is damaged: its gzip data cannot be unpacked. Fetch it again."
+    /// The most bytes of one row's text. No model reads so much of one; more is a damaged file or a missing quote.
+    let longestRow = 16 * 1024 * 1024
 
-    /// Unpacks a gzip file whole. .NET takes a truncated stream for a complete one, so the length is compared with the
-    /// one that gzip keeps in its last four bytes (modulo 2^32).
-    let private unpack (file: string) : Stream =
-        use packed = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read)
-        let all = new MemoryStream()
+    /// The most bytes of a file that has to be read whole: one JSON object, or packed parquet.
+    let longestWhole = 64 * 1024 * 1024
 
-        try
-            (use zip = new GZipStream(packed, CompressionMode.Decompress, leaveOpen = true)
-             zip.CopyTo all)
-        with :? InvalidDataException ->
-            damagedGzip file
+    /// Refuses what is longer than a limit.
+    let tooLong (file: string) (place: string) (limit: int) =
+        userError
+            $"{file}, {place}, is longer than {Columns.bytes (int64 limit)}. Cut it, or look for a quote or bracket that is not closed."
 
-        if packed.Length > 0L then
-            let length = Array.zeroCreate<byte> 4
-            packed.Position <- max 0L (packed.Length - 4L)
-            let got = packed.ReadAtLeast(Span length, 4, throwOnEndOfStream = false)
-
-            if
-                got < 4
-                || BinaryPrimitives.ReadUInt32LittleEndian(ReadOnlySpan length)
-                   <> uint32 all.Length
-            then
-                damagedGzip file
-
-        all.Position <- 0L
-        all
-
-    /// The bytes of a file, unpacked.
+    /// The bytes of a file, unpacked as they are read.
     let openBytes (file: string) : Stream =
         if isGzipped file then
-            unpack file
+            Gzip.openRead file
         else
-            new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.Read, 1 <<< 16)
+            Files.openRegular file
 
-    /// The text of a file, unpacked.
+    /// A file's bytes where they are read out of order: packed ones are unpacked into memory.
+    let openSeekable (file: string) : Stream =
+        let source = openBytes file
+
+        if source.CanSeek then
+            source
+        else
+            use source = source
+            let all = new MemoryStream()
+            let block = Array.zeroCreate<byte>(1 <<< 16)
+            let mutable got = source.Read(block, 0, block.Length)
+
+            while got > 0 do
+                all.Write(block, 0, got)
+
+                if all.Length > int64 longestWhole then
+                    userError
+                        $"{file} unpacks to more than {Columns.bytes (int64 longestWhole)}, which is read from memory. Unpack it and name the unpacked file."
+
+                got <- source.Read(block, 0, block.Length)
+
+            all.Position <- 0L
+            all
+
+    /// The text of a file, unpacked as it is read.
     let openText (file: string) : StreamReader =
         new StreamReader(openBytes file, strict, false, 1 <<< 16)
 
-    /// The bytes of a file, unpacked, in an array.
-    let allBytes (file: string) : byte[] =
-        use source = openBytes file
-        use all = new MemoryStream()
-        source.CopyTo all
-        all.ToArray()
+    /// Lines with their numbers from 1; they end like those of `ReadLine`.
+    let lines (file: string) : seq<struct (int * string)> =
+        seq {
+            use text = openText file
+            let line = StringBuilder()
+            let buffer = Array.zeroCreate<char>(1 <<< 15)
+            let mutable number = 1
+            let mutable got = text.Read(buffer, 0, buffer.Length)
+            let mutable isAfterReturn = false
+
+            while got > 0 do
+                let mutable start = 0
+
+                while start < got do
+                    if isAfterReturn && buffer[start] = '\n' then
+                        start <- start + 1
+
+                    isAfterReturn <- false
+                    let length = Span(buffer, start, got - start).IndexOfAny('\r', '\n')
+
+                    if length < 0 then
+                        line.Append(buffer, start, got - start) |> ignore
+                        start <- got
+
+                        if line.Length > longestRow then
+                            tooLong file $"line {number}" longestRow
+                    else
+                        line.Append(buffer, start, length) |> ignore
+                        struct (number, line.ToString())
+                        line.Clear() |> ignore
+                        number <- number + 1
+                        isAfterReturn <- buffer[start + length] = '\r'
+                        start <- start + length + 1
+
+                got <- text.Read(buffer, 0, buffer.Length)
+
+            if line.Length > 0 then
+                struct (number, line.ToString())
+        }
 
     /// The offset of the first byte that is not UTF-8, and its line; both found in a second reading.
-    let private firstInvalid (file: string) : int * int =
-        let bytes = allBytes file
+    let private firstInvalid (file: string) : int64 * int =
+        use source = openBytes file
+        let buffer = Array.zeroCreate<byte>(1 <<< 16)
 
-        let rec find place line =
-            let mutable rune = Rune()
-            let mutable width = 0
+        // `kept` bytes at the start of the buffer are the beginning of a character that the last block cut.
+        let rec find (offset: int64) (line: int) (kept: int) =
+            let got = source.Read(buffer, kept, buffer.Length - kept)
+            let filled = kept + got
 
-            if place >= bytes.Length then
-                place, line
-            elif
-                Rune.DecodeFromUtf8(ReadOnlySpan(bytes, place, bytes.Length - place), &rune, &width)
-                <> OperationStatus.Done
-            then
-                place, line
-            else
-                find (place + width) (if bytes[place] = 10uy then line + 1 else line)
+            let rec within place line =
+                let mutable rune = Rune()
+                let mutable width = 0
 
-        find 0 1
+                if place >= filled then
+                    Choice2Of2(line, place)
+                else
+                    match Rune.DecodeFromUtf8(ReadOnlySpan(buffer, place, filled - place), &rune, &width) with
+                    | OperationStatus.Done -> within (place + width) (if buffer[place] = 10uy then line + 1 else line)
+                    | OperationStatus.NeedMoreData when got > 0 -> Choice2Of2(line, place)
+                    | _ -> Choice1Of2(offset + int64 place, line)
+
+            match within 0 line with
+            | Choice1Of2 found -> found
+            | Choice2Of2(line, place) when got = 0 -> offset + int64 place, line
+            | Choice2Of2(line, place) ->
+                Buffer.BlockCopy(buffer, place, buffer, 0, filled - place)
+                find (offset + int64 place) line (filled - place)
+
+        find 0L 1 0
 
     /// Turns the exceptions of reading into messages.
     let guarded (file: string) (rows: seq<Row>) : seq<Row> =
@@ -166,4 +223,5 @@ module internal DataFile =
             Number = number
             Columns = columns
             Cells = cells
+            Unread = [||]
         }

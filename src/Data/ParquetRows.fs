@@ -12,13 +12,11 @@ open Parquet.Schema
 module internal ParquetRows =
     let private await (work: ValueTask) = work.AsTask().GetAwaiter().GetResult()
 
-    let private numbers<'T when 'T: struct and 'T: (new: unit -> 'T) and 'T :> ValueType and 'T :> IFormattable>
+    let private values<'T when 'T: struct and 'T: (new: unit -> 'T) and 'T :> ValueType>
+        (text: 'T -> string)
         (group: ParquetRowGroupReader)
         (field: DataField)
         : string[] =
-        let text (value: 'T) =
-            value.ToString(null, CultureInfo.InvariantCulture)
-
         if field.IsNullable then
             let values = Array.zeroCreate<Nullable<'T>>(int group.RowCount)
             await (group.ReadAsync<'T>(field, Memory<Nullable<'T>> values))
@@ -29,6 +27,15 @@ module internal ParquetRows =
             let values = Array.zeroCreate<'T>(int group.RowCount)
             await (group.ReadAsync<'T>(field, Memory<'T> values))
             values |> Array.map text
+
+    /// Numbers, dates and times in a format of .NET; without one, as they print.
+    let private formatted<'T when 'T: struct and 'T: (new: unit -> 'T) and 'T :> ValueType and 'T :> IFormattable>
+        (format: string | null)
+        : ParquetRowGroupReader -> DataField -> string[] =
+        values<'T>(fun value -> value.ToString(format, CultureInfo.InvariantCulture))
+
+    let private numbers<'T when 'T: struct and 'T: (new: unit -> 'T) and 'T :> ValueType and 'T :> IFormattable> =
+        formatted<'T> null
 
     let private strings (group: ParquetRowGroupReader) (field: DataField) : string[] =
         let values = Array.zeroCreate<string>(int group.RowCount)
@@ -61,30 +68,33 @@ module internal ParquetRows =
             typeof<uint64>, numbers<uint64>
             typeof<float>, numbers<float>
             typeof<float32>, numbers<float32>
+            typeof<decimal>, numbers<decimal>
+            typeof<Guid>, numbers<Guid>
+            // As JSON and people write them.
+            typeof<bool>, values<bool>(fun value -> if value then "true" else "false")
+            // ISO 8601 as pandas prints it: no fraction where there is none.
+            typeof<DateTime>, formatted<DateTime> "yyyy-MM-dd HH:mm:ss.FFFFFFF"
+            typeof<DateOnly>, formatted<DateOnly> "yyyy-MM-dd"
+            typeof<TimeOnly>, formatted<TimeOnly> "HH:mm:ss.FFFFFFF"
+            typeof<TimeSpan>, formatted<TimeSpan> "c"
         ]
 
+    /// The columns that are read, each with its reader, and the others, each with what it is.
     let private columnsOf (reader: ParquetReader) =
-        reader.Schema.Fields
-        |> Array.ofSeq
-        |> Array.choose (function
+        let kindOf (field: Field) =
+            match field with
             | :? DataField as field when not field.IsArray ->
-                readers
-                |> List.tryFind (fun (kind, _) -> kind = field.ClrType)
-                |> Option.map (fun (_, read) -> field, read)
-            | _ -> None)
+                match readers |> List.tryFind (fun (kind, _) -> kind = field.ClrType) with
+                | Some(_, read) -> Choice1Of2(field, read)
+                | None -> Choice2Of2 $"{field.Name} (of type {field.ClrType.Name})"
+            | :? StructField -> Choice2Of2 $"{field.Name} (a structure)"
+            | :? MapField -> Choice2Of2 $"{field.Name} (a map)"
+            | field -> Choice2Of2 $"{field.Name} (a list)"
 
-    /// The footer states the rows twice; where it disagrees with itself, the library would make rows up.
-    let private checkCount (group: ParquetRowGroupReader) (field: DataField) =
-        match group.GetMetadata field with
-        | null -> failwith $"column {field.Name} has no data"
-        | chunk ->
-            match chunk.MetaData with
-            | null -> failwith $"column {field.Name} has no description"
-            | data when data.NumValues <> group.RowCount ->
-                failwith $"column {field.Name} has {data.NumValues} values for {group.RowCount} rows"
-            | _ -> ()
+        reader.Schema.Fields |> Array.ofSeq |> Array.partitionWith kindOf
 
-    /// Columns of text and numbers at the top level; others (lists, structures, times) are passed over.
+    /// Columns of text, numbers, truth values, dates and times at the top level; the others (lists, maps, structures) are told
+    /// where a column is missed.
     let read (file: string) : seq<Row> =
         // The library throws whatever a damaged file leads it to, from IndexOutOfRange to OutOfMemory.
         let careful (work: unit -> 'a) =
@@ -99,14 +109,16 @@ module internal ParquetRows =
                 userError $"{file} is damaged or no parquet file ({cause}). Fetch it again."
 
         seq {
-            use bytes = DataFile.openBytes file
+            use bytes = DataFile.openSeekable file
 
             if bytes.Length = 0L then
                 userError $"{file} is empty. Fetch it again."
 
-            let reader, columns =
+            let reader, (columns, unread) =
                 careful (fun () ->
                     try
+                        ParquetFooter.check bytes
+
                         let reader =
                             ParquetReader.CreateAsync(bytes, leaveStreamOpen = true).GetAwaiter().GetResult()
 
@@ -122,14 +134,14 @@ module internal ParquetRows =
                     careful (fun () ->
                         use group = reader.OpenRowGroupReader place
 
-                        for field, _ in columns do
-                            checkCount group field
-
                         int group.RowCount, columns |> Array.map (fun (field, read) -> read group field))
 
                 for index in 0 .. count - 1 do
                     number <- number + 1
-                    DataFile.rowOf file names number (cells |> Array.map (fun column -> column[index]))
+
+                    { DataFile.rowOf file names number (cells |> Array.map (fun column -> column[index])) with
+                        Unread = unread
+                    }
 
             if number = 0 then
                 userError $"{file} has no data rows. Fetch or write it again."

@@ -136,10 +136,8 @@ module Pools =
     let private isBlank (text: string) = String.IsNullOrWhiteSpace text
 
     let private lacks (task: TaskDefinition) (row: Row) (columns: string list) =
-        let present = String.Join(", ", row.Columns)
-
         userError
-            $"{row.Place} has no column {names columns}: it has {present}. Rename the column, or check that the file belongs to {task.Title}."
+            $"{row.Place} has no column {names columns}: it has {row.Told}. Rename the column, or check that the file belongs to {task.Title}."
 
     let private fieldOf (task: TaskDefinition) (name: string) : Row -> string =
         let alternatives =

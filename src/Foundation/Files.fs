@@ -193,8 +193,11 @@ module Json =
             match JsonSerializer.Deserialize<'T>(Files.readText Files.mostDescription path, options) with
             | null -> userError $"{path} holds nothing."
             | value -> value
-        with :? JsonException as error ->
+        with
+        | :? JsonException as error ->
             userError $"{path} is not readable: {error.Message.ReplaceLineEndings(string ' ')}"
+        // A name or a text with half of a surrogate pair.
+        | :? InvalidOperationException -> userError $"{path} holds a broken Unicode escape. Write the file again."
 
     /// One line, for JSON Lines.
     let line: JsonSerializerOptions =
