@@ -1,7 +1,6 @@
 namespace Peft
 
 open TorchSharp
-open Peft.T5
 
 /// The paper's techniques as functions from model to model, and `ofTechnique` for all there are.
 // The type of this name is in an earlier file.
@@ -78,14 +77,11 @@ module Adapter =
 
         fun model ->
             use generator = new torch.Generator(uint64 seed, torch.CPU)
-            let width = int64 model.Config.ModelWidth
+            let width = int64 model.Shape.Width
 
-            let rows =
-                Start.normal generator 1.0 [| int64 tokens; width |] model.Embedding.Value.device
+            let rows = Start.normal generator 1.0 [| int64 tokens; width |] (Model.device model)
 
-            { model with
-                Prompt = Some(Leaf.trained rows)
-            }
+            Model.withPrompt (Leaf.trained rows) model
 
     /// (IA)3 on the input: y = W (a ∘ x), with `a` trained from one. Hugging Face's `feedforward_modules`.
     let ia3InputOnly (where: Selector) : Adapter =

@@ -3,10 +3,9 @@ namespace Peft
 open System
 open System.Collections.Generic
 open System.Runtime.InteropServices
-open Peft.T5
 open TorchSharp
 
-/// A T5 that answers texts, alone or with a trained adapter: the short way in for programs in C# and F#.
+/// A model that answers texts, alone or with a trained adapter: the short way in for programs in C# and F#.
 /// Instances do not change; `Dispose` frees the adapter's merged weights and, for a model from `Load`, the base.
 [<Sealed>]
 type TextModel private (session: Session, model: Model, ownsBase: bool) =
@@ -62,7 +61,7 @@ type TextModel private (session: Session, model: Model, ownsBase: bool) =
         |> Seq.map (fun text ->
             {
                 Ids = session.Tokenizer.Encode(text, tokensAtMost)
-                Labels = [| model.Config.EosId |]
+                Labels = [| model.Shape.EosId |]
             })
         |> Array.ofSeq
         |> Evaluation.generate decoding model session.Tokenizer session.Device rowsAtOnce ignore

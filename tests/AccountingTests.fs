@@ -76,7 +76,7 @@ let private references =
         [
             testCase "Table 3 and A.4 are equal in every row"
             <| fun () ->
-                let xl = Model.named "xl"
+                let xl = Checkpoint.shape "xl"
                 Expect.hasLength (Accounting.paperRows |> List.filter (fun row -> row.Source = "Table 3")) 14 "Table 3"
 
                 for row in Accounting.paperRows do
@@ -90,7 +90,7 @@ let private references =
                 let expected = json (golden [ "param-counts.json" ])
                 let mutable compared = 0
 
-                for size, config in Model.sizes do
+                for size, config in Checkpoint.sizes do
                     for (key, _), row in rows do
                         if key <> "" then
                             Expect.equal (Accounting.ofRow config row) (number expected [ size; key ]) $"{size} {key}"
@@ -109,9 +109,9 @@ let private references =
 
                 let mutable compared = 0
 
-                let fixture = "fixture", Model.named (golden [ "t5-gated"; "config.json" ])
+                let fixture = "fixture", Checkpoint.shape (golden [ "t5-gated"; "config.json" ])
 
-                for size, config in fixture :: Model.sizes do
+                for size, config in fixture :: Checkpoint.sizes do
                     let counts = expected.GetProperty size
 
                     for (_, key), row in rows do
@@ -143,14 +143,14 @@ let private references =
             testCase "(IA)3 of FLAN-T5-XL: 933,888 in the paper, 540,672 in T-Few and peft"
             <| fun () ->
                 let count convention =
-                    (Accounting.count (Model.named "xl") convention Ia3 Placement.everywhere).Trainable
+                    (Accounting.count (Checkpoint.shape "xl") convention Ia3 Placement.everywhere).Trainable
 
                 Expect.equal (List.map count Convention.all) [ 933888L; 540672L; 540672L ] "paper, tfew, hf"
 
             testCase "T-Few's published configurations: what their patterns match, by hand"
             <| fun () ->
                 let count technique =
-                    Accounting.count (Model.named "xl") Convention.TFew technique Placement.everywhere
+                    Accounting.count (Checkpoint.shape "xl") Convention.TFew technique Placement.everywhere
                 // 24 · 2 + 1 norms and 24 · 3 + 1 norms of width 2048.
                 let norms = (49L + 73L) * 2048L
                 // 24 blocks: an attention and a feed-forward of 3 maps, with another attention in the decoder.
@@ -227,14 +227,14 @@ let private live =
 
                     let models =
                         [
-                            Checkpoint.random (shaped 3 3 true) 1
-                            Checkpoint.random (shaped 2 5 true) 2
-                            Checkpoint.random (shaped 3 3 false) 3
+                            randomT5 (shaped 3 3 true) 1
+                            randomT5 (shaped 2 5 true) 2
+                            randomT5 (shaped 3 3 false) 3
                         ]
 
                     for model in models do
                         for text in placements technique do
-                            if not (model.Config.EncoderLayers = 2 && text.Contains "blocks(2)") then
+                            if not (Shape.blocks model.Shape Encoder = 2 && text.Contains "blocks(2)") then
                                 agreesWithLive model technique text
 
             testCase "on the reference model"
@@ -269,7 +269,7 @@ let private live =
                 use _ = torch.NewDisposeScope()
 
                 for config in [ shaped 2 3 true; shaped 3 1 false; { shaped 1 1 true with IsTied = true } ] do
-                    let model = Checkpoint.random config 1
+                    let model = randomT5 config 1
                     let outline = (Shapes.ofConfig config).Tensors
                     Expect.equal (outline |> List.map _.Name |> set) (Model.leaves model |> List.map fst |> set) "names"
                     Expect.equal (Outline.elements outline) (Model.count model) "outline"
@@ -283,12 +283,12 @@ let private rest =
             testCase "a size is named in several ways, or is a file"
             <| fun () ->
                 for text in [ "xl"; "XL"; "flan-t5-xl"; "google/flan-t5-xl" ] do
-                    Expect.equal (Model.named text).Width 2048 text
+                    Expect.equal (Checkpoint.shape text).Width 2048 text
 
                 let folder = golden [ "t5-gated" ]
-                Expect.equal (Model.named folder).Width 32 "a folder"
-                Expect.equal (Model.named (Path.Combine(folder, "config.json"))).Width 32 "a file"
-                let message = userErrorOf (fun () -> Model.named "flan-t5-smal" |> ignore)
+                Expect.equal (Checkpoint.shape folder).Width 32 "a folder"
+                Expect.equal (Checkpoint.shape (Path.Combine(folder, "config.json"))).Width 32 "a file"
+                let message = userErrorOf (fun () -> Checkpoint.shape "flan-t5-smal" |> ignore)
                 Expect.stringContains message "did you mean small?" "a slip"
 
             testCase "names of conventions read back; others are refused"
@@ -305,7 +305,7 @@ let private rest =
 
             testCase "every table is lines of equal columns"
             <| fun () ->
-                let config = Model.named "base"
+                let config = Checkpoint.shape "base"
 
                 let tables =
                     [
@@ -332,7 +332,7 @@ let private rest =
                 Accounting.sizeTable () |> ignore
                 Accounting.paperTable () |> ignore
 
-                for _, config in Model.sizes do
+                for _, config in Checkpoint.sizes do
                     Accounting.conventionTable config Technique.all |> ignore
 
                 Expect.isLessThan watch.Elapsed.TotalSeconds 2.0 "seconds"
@@ -342,7 +342,7 @@ let private rest =
                 use _ = torch.NewDisposeScope()
 
                 let model =
-                    Placement.adapter (Lora 2) Placement.late 1 (Checkpoint.random (shaped 2 2 true) 1)
+                    Placement.adapter (Lora 2) Placement.late 1 (randomT5 (shaped 2 2 true) 1)
 
                 let names = Model.trained model |> List.map fst
                 Expect.equal (Accounting.withoutGradient model) (names, []) "before: none has one"
@@ -355,7 +355,7 @@ let private rest =
                         }
                     |]
 
-                (Forward.loss Pass.Evaluation model (Batch.ofRows 0 torch.CPU rows)).backward()
+                (Model.loss Pass.Evaluation model (Batch.ofRows 0 torch.CPU rows)).backward()
                 let unreached, zero = Accounting.withoutGradient model
                 Expect.isEmpty unreached "all are reached"
                 Expect.equal zero (names |> List.filter _.EndsWith(".lora_a")) "A waits for B"
@@ -369,7 +369,7 @@ let private rest =
                 let prompted =
                     Placement.adapter (PromptTuning 3) Placement.everywhere 1 (Model.freeze model)
 
-                (Forward.loss Pass.Evaluation prompted (Batch.ofRows 0 torch.CPU rows)).backward()
+                (Model.loss Pass.Evaluation prompted (Batch.ofRows 0 torch.CPU rows)).backward()
                 Expect.equal (Accounting.withoutGradient prompted) ([], []) "prompt"
         ]
 

@@ -12,7 +12,7 @@ open Peft.Tests.Support
 let private settings (size: string) : BenchSettings =
     {
         Size = size
-        Model = Tiny.config 1
+        Model = T5Family.architecture (Tiny.config 1)
         Techniques = Technique.all
         Dtypes = [ "float32"; "bfloat16" ]
         Batch = 2
@@ -34,7 +34,7 @@ let private stepOf (technique: Technique) (place: string) : BenchRow =
 /// The operations of a forward pass from the shapes of the live model's matrices: no closed form takes part.
 let private forwardOf (config: Config) (batch: int) (input: int) (target: int) : float =
     use _ = torch.NewDisposeScope()
-    let model = Checkpoint.random config 1
+    let model = randomT5 config 1
 
     let maps =
         Model.projections model
@@ -53,10 +53,7 @@ let private forwardOf (config: Config) (batch: int) (input: int) (target: int) :
     let attention layers queries keys =
         float (layers * batch * config.Heads * queries * keys * config.KeyWidth) * 4.0
 
-    let head =
-        match model.Head with
-        | Some head -> head.Value.numel ()
-        | None -> model.Embedding.Value.numel ()
+    let head = model.Embedding.Value.numel ()
 
     maps
     + attention config.EncoderLayers input input
@@ -75,7 +72,7 @@ let private work =
 
                     let row =
                         { stepOf FullFineTuning "all" with
-                            Model = config
+                            Model = T5Family.architecture config
                         }
 
                     Expect.floatClose
@@ -98,7 +95,7 @@ let private work =
             <| fun () ->
                 let large =
                     { stepOf BitFit "all" with
-                        Model = Sizes.config "xl"
+                        Model = Checkpoint.named "xl"
                         InputLength = 128
                         TargetLength = 32
                     }
@@ -116,7 +113,7 @@ let private work =
                 let operations place =
                     BenchWork.step
                         { stepOf (Lora 2) place with
-                            Model = Sizes.config "small"
+                            Model = Checkpoint.named "small"
                         }
 
                 let all, late, decoder = operations "all", operations "late", operations "decoder"
@@ -138,7 +135,7 @@ let private work =
 
                 Expect.floatClose
                     Accuracy.high
-                    (BenchWork.decoding config batch 1 input tokens)
+                    (BenchWork.decoding (Shapes.ofConfig config) batch 1 input tokens)
                     (forwardOf config batch input tokens - spared)
                     "greedy"
 
@@ -147,11 +144,12 @@ let private work =
                 let config = Tiny.config 1
 
                 let one, four =
-                    BenchWork.decoding config 3 1 10 6, BenchWork.decoding config 3 4 10 6
+                    BenchWork.decoding (Shapes.ofConfig config) 3 1 10 6,
+                    BenchWork.decoding (Shapes.ofConfig config) 3 4 10 6
 
                 let width, inner = float config.ModelWidth, float config.InnerWidth
                 let source = float config.DecoderLayers * 2.0 * 2.0 * 30.0 * width * inner
-                let shared = BenchWork.encoder config 3 10 + source
+                let shared = BenchWork.encoder (Shapes.ofConfig config) 3 10 + source
                 Expect.floatClose Accuracy.high (four - shared) (4.0 * (one - shared)) "the rest is four times as much"
 
             testCase "the encoder and the decoder make up the forward pass"
@@ -163,9 +161,16 @@ let private work =
                     }
 
                 let whole = forwardOf config 2 10 1
-                Expect.isLessThan (BenchWork.encoder config 2 10) whole "the encoder is a part"
-                let doubled = BenchWork.encoder { config with EncoderLayers = 4 } 2 10
-                Expect.floatClose Accuracy.high doubled (2.0 * BenchWork.encoder config 2 10) "twice the layers"
+                Expect.isLessThan (BenchWork.encoder (Shapes.ofConfig config) 2 10) whole "the encoder is a part"
+
+                let doubled =
+                    BenchWork.encoder (Shapes.ofConfig { config with EncoderLayers = 4 }) 2 10
+
+                Expect.floatClose
+                    Accuracy.high
+                    doubled
+                    (2.0 * BenchWork.encoder (Shapes.ofConfig config) 2 10)
+                    "twice the layers"
         ]
 
 let private measurement (seconds: float list) (values: (string * float) list) : Measurement =
@@ -425,9 +430,10 @@ let private measured =
                         { rows[0] with
                             Kind = BenchKind.Loss
                             Model =
-                                { rows[0].Model with
-                                    VocabularySize = vocabulary
-                                }
+                                T5Family.architecture
+                                    { Tiny.config 1 with
+                                        VocabularySize = vocabulary
+                                    }
                             Dtype = dtype
                             Dropout = 0.0
                             Steps = 2
@@ -448,7 +454,7 @@ let private measured =
                 use _ = torch.NewDisposeScope()
 
                 let wide, narrow =
-                    Checkpoint.random (Tiny.config 1) 5, Checkpoint.randomIn torch.bfloat16 (Tiny.config 1) 5
+                    randomT5 (Tiny.config 1) 5, (T5Family.architecture (Tiny.config 1)).Random torch.bfloat16 5
 
                 for (name, expected), (_, found) in List.zip (Model.leaves wide) (Model.leaves narrow) do
                     let dtype =

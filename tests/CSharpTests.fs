@@ -19,7 +19,7 @@ let private withModel (body: string -> string -> unit) =
         let modelFolder, adapterFolder =
             Path.Combine(folder, "model"), Path.Combine(folder, "adapter")
 
-        let model = Checkpoint.random { golden with VocabularySize = tokens } 5
+        let model = randomT5 { golden with VocabularySize = tokens } 5
         Checkpoint.save modelFolder torch.float32 model
         File.Copy(vocabulary, Path.Combine(modelFolder, "spiece.model"))
         let adapted = Adapter.ofTechnique BitFit 0 model

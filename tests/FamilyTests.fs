@@ -188,7 +188,9 @@ let private forms =
                 let row id = model.Embedding.Value[int64 id]
 
                 let prompt technique =
-                    (Adapter.ofTechnique technique 5 model).Prompt.Value.Value
+                    Model.leaves (Adapter.ofTechnique technique 5 model)
+                    |> List.find (fst >> (=) "prompt_embeddings")
+                    |> fun (_, leaf) -> leaf.Value
 
                 let fromIds = prompt (PromptTuningFrom(5, Ids [ 3; 9 ]))
 
@@ -252,7 +254,7 @@ let private forms =
 
                 let batch = Tiny.batch 1 3
                 identical (Tiny.logits (build 0.5) batch) (Tiny.logits (build 0.0) batch) "evaluation"
-                let training = Forward.logits (Pass.Training 0.0) (build 0.5) batch
+                let training = Model.logits (Pass.Training 0.0) (build 0.5) batch
                 Expect.isGreaterThan (distance training (Tiny.logits (build 0.5) batch)) 1e-3 "training"
 
             testCase "LoRA+ moves B by its ratio"
@@ -279,7 +281,7 @@ let private forms =
                         (Optimizer.adamW 0.9 0.999 1e-12 0.0)
                         parameters
 
-                (Forward.loss Pass.Evaluation model (Tiny.batch 1 3)).backward()
+                (Model.loss Pass.Evaluation model (Tiny.batch 1 3)).backward()
                 optimizer.Step 1e-3
                 Expect.equal optimizer.Steps 1 "one step"
 
@@ -384,7 +386,7 @@ let private adaLora =
 
                 let baseModel, batch = Tiny.model 1, Tiny.batch 1 3
                 let model = Adapter.ofTechnique (AdaLora settings) 1 baseModel |> Tiny.shake 3 0.4
-                (Forward.loss Pass.Evaluation model batch).backward()
+                (Model.loss Pass.Evaluation model batch).backward()
                 let known = AdaLora.senseAll Map.empty model
                 let scores = AdaLora.scoreAll known model
                 Expect.equal (AdaLora.directions model) (16 * 4) "sixteen maps of four"
@@ -549,7 +551,7 @@ let private counts =
                 for technique in Tiny.techniques do
                     for seed in [ 1; 3 ] do
                         let live = counted technique (Tiny.model seed)
-                        let skeleton = counted technique (Checkpoint.skeleton (Tiny.config seed))
+                        let skeleton = counted technique (skeletonT5 (Tiny.config seed))
                         Expect.equal skeleton live (Technique.text technique)
 
             testCase "the closed form of every technique, placed or not, is what the live model has"
@@ -592,7 +594,7 @@ let private counts =
 
                 for technique, count in stated do
                     use _ = torch.NewDisposeScope()
-                    Expect.equal count (counted technique (Checkpoint.skeleton flanT5Base)) (Technique.text technique)
+                    Expect.equal count (counted technique (skeletonT5 flanT5Base)) (Technique.text technique)
         ]
 
 [<Tests>]

@@ -6,7 +6,6 @@ open System.Text.Json
 open Expecto
 open TorchSharp
 open Peft
-open Peft.T5
 open Peft.Tests.Support
 
 /// The settings of a reference case in our terms. Hugging Face's lengths count the start token, ours do not.
@@ -42,8 +41,8 @@ let private ints (element: JsonElement) =
     [ for item in element.EnumerateArray() -> item.GetInt32() ]
 
 /// A reference sequence without start token and trailing pads; `</s>` stays.
-let private stripped (config: Config) (sequence: int list) =
-    match List.tryFindIndex ((=) config.EosId) sequence with
+let private stripped (shape: Shape) (sequence: int list) =
+    match List.tryFindIndex ((=) shape.EosId) sequence with
     | Some place -> List.take place (List.tail sequence)
     | None -> List.tail sequence
 
@@ -68,7 +67,7 @@ let private compareCase
 
     let expected =
         [
-            for sequence in case.GetProperty("sequences").EnumerateArray() -> stripped model.Config (ints sequence)
+            for sequence in case.GetProperty("sequences").EnumerateArray() -> stripped model.Shape (ints sequence)
         ]
 
     Expect.equal (hypotheses |> List.map (_.Ids >> List.ofArray)) expected $"{name}: sequences"
@@ -101,15 +100,14 @@ let private withEosRow (folder: string) =
         changed[1].copy_ row |> ignore
         Frozen changed
 
-    match model.Head with
-    | Some head ->
-        { model with
-            Head = Some(replaced head)
-        }
-    | None ->
-        { model with
-            Embedding = replaced model.Embedding
-        }
+    let head =
+        if Model.leaves model |> List.exists (fst >> (=) "lm_head.weight") then
+            "lm_head.weight"
+        else
+            "shared.weight"
+
+    model
+    |> Model.mapLeaves (fun name leaf -> if name = head then replaced leaf else leaf)
 
 let private suite name (model: unit -> Model) (folder: string list) =
     let inputs = lazy tensors (golden (folder @ [ "inputs.safetensors" ]))

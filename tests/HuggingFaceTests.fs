@@ -6,7 +6,6 @@ open System.Text.Json
 open Expecto
 open TorchSharp
 open Peft
-open Peft.T5
 open Peft.Tests.Support
 
 let private gated () =
@@ -121,12 +120,11 @@ let private caseTests (case: Case) =
                 use _ = torch.NewDisposeScope()
                 let (_, model), batch = load case, batchOf case.Inputs
                 let expected = tensors (at case "outputs.safetensors")
-                close 1e-4 (Forward.logits Pass.Evaluation model batch) expected["logits"] "logits"
-                close 1e-5 (Forward.loss Pass.Evaluation model batch) (expected["loss"].squeeze()) "loss"
+                close 1e-4 (Model.logits Pass.Evaluation model batch) expected["logits"] "logits"
+                close 1e-5 (Model.loss Pass.Evaluation model batch) (expected["loss"].squeeze()) "loss"
 
                 if expected.ContainsKey "lm_loss" then
-                    let fit =
-                        Forward.lossOfLogits (Forward.logits Pass.Evaluation model batch) batch.Labels
+                    let fit = Model.lossOfLogits (Model.logits Pass.Evaluation model batch) batch.Labels
 
                     close 1e-5 fit (expected["lm_loss"].squeeze()) "loss without penalties"
 
@@ -134,7 +132,7 @@ let private caseTests (case: Case) =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let config, model = load case
-                (Forward.loss Pass.Evaluation model (batchOf case.Inputs)).backward()
+                (Model.loss Pass.Evaluation model (batchOf case.Inputs)).backward()
 
                 let expected =
                     tensors (at case "gradients.safetensors")
@@ -183,8 +181,8 @@ let private caseTests (case: Case) =
 
                 close
                     case.MergedTolerance
-                    (Forward.logits Pass.Evaluation merged batch)
-                    (Forward.logits Pass.Evaluation model batch)
+                    (Model.logits Pass.Evaluation merged batch)
+                    (Model.logits Pass.Evaluation model batch)
                     "logits"
 
             if File.Exists(at case "merged.safetensors") then
@@ -261,7 +259,7 @@ let private targeting =
     let all = Site.name
 
     let names where =
-        Model.projections (Checkpoint.skeleton (Tiny.config 1))
+        Model.projections (skeletonT5 (Tiny.config 1))
         |> List.map (fst >> all)
         |> List.filter (Targeting.includes where)
 

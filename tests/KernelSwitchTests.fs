@@ -74,10 +74,10 @@ let private trained (technique: Technique) : torch.Tensor * torch.Tensor * torch
     torch.manual_seed 7L |> ignore
 
     let model =
-        Checkpoint.random config 3 |> Placement.adapter technique Placement.everywhere 1
+        randomT5 config 3 |> Placement.adapter technique Placement.everywhere 1
 
     let parameters = Model.trained model
-    let loss = Forward.loss (Pass.Training 0.0) model (batch ())
+    let loss = Model.loss (Pass.Training 0.0) model (batch ())
     loss.backward ()
 
     let row (each: Modules.Parameter -> torch.Tensor) =
@@ -113,12 +113,12 @@ let private dropout =
     testCase "without its kernels dropout still drops, and a step is finite"
     <| fun () ->
         use _ = torch.NewDisposeScope()
-        let model = Checkpoint.random config 3
+        let model = randomT5 config 3
 
         for off in [ []; [ Kernel.Dropout ]; [ Kernel.Attention ]; [ Kernel.Gate ]; Kernel.all ] do
             Kernel.without off (fun () ->
                 let loss dropout =
-                    (Forward.loss (Pass.Training dropout) model (batch ())).item<float32>()
+                    (Model.loss (Pass.Training dropout) model (batch ())).item<float32>()
 
                 Expect.isTrue (System.Single.IsFinite(loss 0.3)) "finite"
                 Expect.notEqual (loss 0.3) (loss 0.3) "chance is at work")
@@ -128,7 +128,7 @@ let private decoding =
     <| fun () ->
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let model = Checkpoint.random config 3
+        let model = randomT5 config 3
         let batch = (batch ())
 
         for decoding in [ Decoding.Beam(1, 8); Decoding.Beam(3, 8) ] do

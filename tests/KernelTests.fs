@@ -175,8 +175,8 @@ let private served =
     testCase "attention's kernel takes the position biases of both stacks, and refuses one of another shape"
     <| fun () ->
         use _ = torch.NewDisposeScope()
-        let model = Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
-        let config = model.Config
+        let config = Config.load (golden [ "t5-gated"; "config.json" ])
+        let model = Weights.load torch.CPU torch.float32 (golden [ "t5-gated" ]) config
 
         let heads length =
             torch.zeros (2L, int64 config.Heads, length, int64 config.KeyWidth)

@@ -4,7 +4,6 @@ open System
 open Expecto
 open TorchSharp
 open Peft
-open Peft.T5
 open Peft.Tests.Support
 
 /// A law over random models: FsCheck draws the seed, from which model, rows and adapters follow, and a failure prints it.
@@ -172,16 +171,16 @@ let private single =
 
                     for row, hypotheses in Array.indexed generated do
                         let ids = hypotheses.Head.Ids
-                        let source = Forward.encode Pass.Evaluation model batch.InputIds batch.Mask
 
-                        let fed =
-                            Array.append [| 0L |] (ids |> Array.map int64 |> Array.take (ids.Length - 1))
+                        let told =
+                            { batch with
+                                Labels =
+                                    torch
+                                        .tensor(Array.concat (Array.replicate 3 (Array.map int64 ids)))
+                                        .view(3L, int64 ids.Length)
+                            }
 
-                        let all =
-                            torch.tensor(Array.concat (Array.replicate 3 fed)).view(3L, int64 fed.Length)
-
-                        let best =
-                            (Forward.decode Pass.Evaluation model source all |> Forward.head model).argmax -1L
+                        let best = (Model.logits Pass.Evaluation model told).argmax -1L
 
                         Expect.equal (best[int64 row].data<int64>().ToArray()) (Array.map int64 ids) "tokens")
 
@@ -396,8 +395,8 @@ let private several =
                 let routes = Array.init 8 (fun _ -> random.Next members.Length)
                 let rows = Tiny.rows seed 8
                 let batch = Batch.ofRows 0 torch.CPU rows
-                let routed = T5.route (List.ofArray members)
-                let mixed = Forward.logits (Pass.Evaluation.Along routes) routed batch
+                let routed = Model.route (List.ofArray members)
+                let mixed = Model.logits (Pass.Evaluation.Along routes) routed batch
 
                 for place, row in Array.indexed rows do
                     let alone = Tiny.logits members[routes[place]] (Batch.ofRows 0 torch.CPU [| row |])
@@ -430,7 +429,7 @@ let private several =
                         moved (PromptTuning 3) seed baseModel
                     ]
 
-                let routed = T5.route members
+                let routed = Model.route members
                 let leaves = Model.leaves routed
                 Expect.equal (leaves |> List.distinctBy fst |> List.length) leaves.Length "names"
                 Expect.equal (Model.countTrained routed) (members |> List.sumBy Model.countTrained) "trained"
@@ -444,8 +443,8 @@ let private several =
 
                 close
                     tolerance
-                    (Forward.logits pass (Model.merge routed) batch)
-                    (Forward.logits pass routed batch)
+                    (Model.logits pass (Model.merge routed) batch)
+                    (Model.logits pass routed batch)
                     "merged")
 
             testCase "what does not share one base is not routed together"
@@ -454,13 +453,13 @@ let private several =
                 let model = Tiny.model 1
 
                 let refused members =
-                    Expect.throws (fun () -> T5.route members |> ignore) "refused"
+                    Expect.throws (fun () -> Model.route members |> ignore) "refused"
 
                 refused []
                 refused [ model; Tiny.model 1 ]
                 refused [ model; adapted LayerNormTuning 0 model ]
                 refused [ model; adapted (PrefixTuning 2) 0 model ]
-                let routed = T5.route [ model; adapted BitFit 0 model ]
+                let routed = Model.route [ model; adapted BitFit 0 model ]
                 Expect.throws (fun () -> Tiny.logits routed (Tiny.batch 1 2) |> ignore) "a pass without routes"
         ]
 

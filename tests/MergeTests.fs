@@ -4,7 +4,6 @@ open System.IO
 open Expecto
 open TorchSharp
 open Peft
-open Peft.T5
 open Peft.Tests.Support
 
 let private trained (technique: Technique) (model: Model) =

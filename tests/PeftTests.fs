@@ -6,7 +6,6 @@ open System.Text.Json
 open Expecto
 open TorchSharp
 open Peft
-open Peft.T5
 open Peft.Tests.Support
 
 let private gated () =
@@ -114,14 +113,14 @@ let private paperTests (case: PaperCase) =
                 use _ = torch.NewDisposeScope()
                 let model, batch = adapted case, inputs ()
                 let expected = tensors (golden (case.Folder @ [ "outputs.safetensors" ]))
-                close 1e-4 (Forward.logits Pass.Evaluation model batch) expected["logits"] "logits"
-                close 1e-5 (Forward.loss Pass.Evaluation model batch) (expected["loss"].squeeze()) "loss"
+                close 1e-4 (Model.logits Pass.Evaluation model batch) expected["logits"] "logits"
+                close 1e-5 (Model.loss Pass.Evaluation model batch) (expected["loss"].squeeze()) "loss"
 
             testCase "gradients equal the reference"
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let model = adapted case
-                (Forward.loss Pass.Evaluation model (inputs ())).backward()
+                (Model.loss Pass.Evaluation model (inputs ())).backward()
                 let expected = withoutFixed case "gradients.safetensors"
                 Expect.equal (Model.trained model |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
 
@@ -141,8 +140,8 @@ let private paperTests (case: PaperCase) =
 
                 close
                     1e-4
-                    (Forward.logits Pass.Evaluation merged batch)
-                    (Forward.logits Pass.Evaluation model batch)
+                    (Model.logits Pass.Evaluation merged batch)
+                    (Model.logits Pass.Evaluation model batch)
                     "logits"
         ]
 
@@ -205,8 +204,8 @@ let private laws =
                     let fresh = Adapter.ofTechnique technique 3 model
 
                     identical
-                        (Forward.logits Pass.Evaluation fresh (batch ()))
-                        (Forward.logits Pass.Evaluation model (batch ()))
+                        (Model.logits Pass.Evaluation fresh (batch ()))
+                        (Model.logits Pass.Evaluation model (batch ()))
                         "logits"
 
             testCase "a fresh plain LoRA computes what the base computes, bit for bit"
@@ -216,8 +215,8 @@ let private laws =
                 let fresh = Adapter.lowRank 4 2.0 3 Selector.everywhere model
 
                 identical
-                    (Forward.logits Pass.Evaluation fresh (batch ()))
-                    (Forward.logits Pass.Evaluation model (batch ()))
+                    (Model.logits Pass.Evaluation fresh (batch ()))
+                    (Model.logits Pass.Evaluation model (batch ()))
                     "logits"
 
             testCase "adapters share the base's tensors; full fine-tuning copies them"
@@ -292,10 +291,10 @@ let private laws =
 
                 for technique in [ Lora 2; Ia3; BitFit; PromptTuning 4 ] do
                     let model = Adapter.ofTechnique technique 1 (gated ())
-                    let alone = Forward.logits Pass.Evaluation model (Batch.ofRows 0 torch.CPU rows)
+                    let alone = Model.logits Pass.Evaluation model (Batch.ofRows 0 torch.CPU rows)
 
                     let together =
-                        Forward.logits Pass.Evaluation model (Batch.ofRows 0 torch.CPU [| rows[0]; longer |])
+                        Model.logits Pass.Evaluation model (Batch.ofRows 0 torch.CPU [| rows[0]; longer |])
 
                     close 1e-5 (together.narrow(0L, 0L, 1L).narrow(1L, 0L, 2L)) alone (Technique.text technique)
 

@@ -6,7 +6,6 @@ open System.Text.Json
 open System.Threading
 open Expecto
 open Peft
-open Peft.T5
 open Peft.Tests.Support
 open Peft.Tests.TinySweep
 

@@ -199,7 +199,7 @@ let private sets =
 
                 for config in [ shaped 2 3 true; shaped 1 2 false ] do
                     let live =
-                        Checkpoint.random config 1
+                        randomT5 config 1
                         |> Model.projections
                         |> List.map (fun (site, projection) ->
                             let shape = (Projection.weight projection).Value.shape

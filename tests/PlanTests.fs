@@ -108,7 +108,7 @@ let private operations =
 
             testCase "later placements pass less through, and time follows speed"
             <| fun () ->
-                let base' = Model.named "base"
+                let base' = Checkpoint.shape "base"
 
                 let through text =
                     (plan base' (Lora 2) text).Operations.Through
@@ -129,7 +129,7 @@ let private bytes =
                 use _ = torch.NewDisposeScope()
 
                 for config in [ shaped 2 3 true; shaped 2 2 false ] do
-                    let model = Checkpoint.random config 1
+                    let model = randomT5 config 1
 
                     for technique, text in
                         [
@@ -166,7 +166,7 @@ let private bytes =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let config = shaped 2 3 true
-                let model = Checkpoint.random config 1
+                let model = randomT5 config 1
 
                 let live (precision: torch.ScalarType) =
                     Model.leaves model
@@ -187,7 +187,7 @@ let private bytes =
 
             testCase "what is trained takes 16 bytes an element, and the parts add up"
             <| fun () ->
-                let found = (plan (Model.named "xl") (Lora 2) "all").Memory
+                let found = (plan (Checkpoint.shape "xl") (Lora 2) "all").Memory
 
                 Expect.equal
                     (found.Trained + found.Gradients + found.Optimizer)
@@ -199,7 +199,7 @@ let private bytes =
             testCase "activations grow with rows and tokens, and shrink in bfloat16"
             <| fun () ->
                 let activations workload =
-                    (Plan.create (Model.named "base") (Lora 2) Placement.everywhere workload).Memory.Activations
+                    (Plan.create (Checkpoint.shape "base") (Lora 2) Placement.everywhere workload).Memory.Activations
 
                 let one = activations workload
                 Expect.equal (activations { workload with Batch = 4 }) (2L * one) "twice the rows"
@@ -221,7 +221,7 @@ let private texts =
         [
             testCase "the sites are listed with shapes and counts, alike ones together"
             <| fun () ->
-                let found = plan (Model.named "small") (Lora 2) "q,v"
+                let found = plan (Checkpoint.shape "small") (Lora 2) "q,v"
                 Expect.hasLength found.Sites 48 "LoRA on q and v"
                 Expect.equal (found.Sites |> List.sumBy _.Trained) found.Count.Trainable "they add up"
                 let lines = (Plan.siteTable found).Split '\n'
@@ -234,7 +234,7 @@ let private texts =
 
             testCase "the plan says what, where, how much"
             <| fun () ->
-                let text = plan (Model.named "base") (Lora 2) "late" |> Plan.text (Some 100.0)
+                let text = plan (Checkpoint.shape "base") (Lora 2) "late" |> Plan.text (Some 100.0)
 
                 for part in
                     [
@@ -246,7 +246,8 @@ let private texts =
                     ] do
                     Expect.stringContains text part part
 
-                let prompt = plan (Model.named "base") (PromptTuning 100) "all" |> Plan.text None
+                let prompt =
+                    plan (Checkpoint.shape "base") (PromptTuning 100) "all" |> Plan.text None
 
                 Expect.stringContains prompt "at no linear map" "prompt"
                 Expect.isFalse (prompt.Contains "GFLOP/s") "no speed, no time"
@@ -272,7 +273,9 @@ let private texts =
                 let watch = Stopwatch.StartNew()
 
                 for technique in Technique.all do
-                    plan (Model.named "xxl") technique "all" |> Plan.text (Some 1000.0) |> ignore
+                    plan (Checkpoint.shape "xxl") technique "all"
+                    |> Plan.text (Some 1000.0)
+                    |> ignore
 
                 Expect.isLessThan watch.Elapsed.TotalSeconds 2.0 "seconds"
         ]

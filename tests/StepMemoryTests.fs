@@ -163,8 +163,8 @@ let private packedDecoder =
         let config = Config.gated 512 256 64 4 512 2
 
         let model =
-            Checkpoint.random config 3
-            |> Model.rewrite (fun _ projection ->
+            Weights.randomIn torch.float32 config 3
+            |> T5.rewrite (fun _ projection ->
                 let bias = random 9 torch.float32 [ (Projection.weight projection).Value.size 0 ]
 
                 Shifted(projection, Frozen(bias.mul (0.1.ToScalar()))))
@@ -179,7 +179,7 @@ let private packedDecoder =
         // Keys and values of the cross-attention are computed once: they stay as they are.
         if Libtorch.canPack torch.float32 then
             Expect.equal
-                (Model.projections packed |> List.filter isPacked).Length
+                (Model.projections (T5Family.model packed) |> List.filter isPacked).Length
                 (config.DecoderLayers * 9)
                 "what a step multiplies by"
 

@@ -97,3 +97,11 @@ let userErrorOf (body: unit -> unit) : string =
     with UserError message ->
         Expect.isFalse (message.Contains '\n') "the message is one line"
         message
+
+/// A T5 with random float32 weights.
+let randomT5 (config: T5.Config) (seed: int) : Model =
+    (T5.T5Family.architecture config).Random torch.float32 seed
+
+/// A T5 without numbers, for counting.
+let skeletonT5 (config: T5.Config) : Model =
+    (T5.T5Family.architecture config).Skeleton()

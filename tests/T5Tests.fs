@@ -38,14 +38,14 @@ let private forwardTests (folder: string list) =
                 let model, batch, expected =
                     load folder, batchOf (file "inputs.safetensors"), tensors (file "outputs.safetensors")
 
-                close 1e-4 (Forward.logits Pass.Evaluation model batch) expected["logits"] "logits"
-                close 1e-5 (Forward.loss Pass.Evaluation model batch) (expected["loss"].squeeze()) "loss"
+                close 1e-4 (Model.logits Pass.Evaluation model batch) expected["logits"] "logits"
+                close 1e-5 (Model.loss Pass.Evaluation model batch) (expected["loss"].squeeze()) "loss"
 
             testCase "the gradient of every parameter equals the reference"
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let model = load folder |> Adapter.full
-                (Forward.loss Pass.Evaluation model (batchOf (file "inputs.safetensors"))).backward()
+                (Model.loss Pass.Evaluation model (batchOf (file "inputs.safetensors"))).backward()
                 let expected = tensors (file "gradients.safetensors")
                 Expect.equal (Model.trained model |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
 
@@ -59,7 +59,7 @@ let private forwardTests (folder: string list) =
                 use _ = torch.NewDisposeScope()
                 let model = Checkpoint.load torch.CPU torch.bfloat16 (golden folder)
                 let batch = batchOf (file "inputs.safetensors")
-                let logits = Forward.logits Pass.Evaluation model batch
+                let logits = Model.logits Pass.Evaluation model batch
                 let expected = (tensors (file "outputs_bf16.safetensors"))["logits"]
                 // Single logits of this size differ by up to 0.26 between orders of operation; the mean is the stable figure.
                 let gap =
@@ -79,10 +79,7 @@ let private forwardTests (folder: string list) =
 
                 let none = { batch with Mask = None }
 
-                identical
-                    (Forward.logits Pass.Evaluation model ones)
-                    (Forward.logits Pass.Evaluation model none)
-                    "logits"
+                identical (Model.logits Pass.Evaluation model ones) (Model.logits Pass.Evaluation model none) "logits"
         ]
 
 let private hiddenStateTests =
@@ -96,7 +93,9 @@ let private hiddenStateTests =
         <| fun () ->
             use _ = torch.NewDisposeScope()
             let batch = batchOf (golden (folder @ [ "inputs.safetensors" ]))
-            let encoder, decoder = Forward.hiddenStates (load folder) batch
+            let config = Config.load (golden (folder @ [ "config.json" ]))
+            let model = Weights.load torch.CPU torch.float32 (golden folder) config
+            let encoder, decoder = Forward.hiddenStates model batch
             let expected = tensors (golden (references @ [ "hidden_states.safetensors" ]))
 
             for stack, states in [ "encoder", encoder; "decoder", decoder ] do

@@ -31,7 +31,7 @@ let config (seed: int) : Config =
     }
 
 /// A base model with random float32 weights.
-let model (seed: int) : Model = Checkpoint.random (config seed) seed
+let model (seed: int) : Model = Support.randomT5 (config seed) seed
 
 let private ids (random: Random) (length: int) =
     Array.append (Array.init length (fun _ -> random.Next(2, 40))) [| 1 |]
@@ -75,7 +75,7 @@ let refill (seed: int) (deviation: float) (model: Model) : Model =
 
 /// Logits without dropout.
 let logits (model: Model) (batch: Batch) : torch.Tensor =
-    Forward.logits Pass.Evaluation model batch
+    Model.logits Pass.Evaluation model batch
 
 /// Every technique with settings that fit the tiny model.
 let techniques: Technique list =

@@ -21,7 +21,7 @@ let writeModel (folder: string) (vocabularySize: int option) : unit =
         vocabularySize
         |> Option.defaultWith (fun () -> (Tokenizer.Load vocabulary).VocabularySize)
 
-    Checkpoint.save folder torch.float32 (Checkpoint.random (config size) 1)
+    Checkpoint.save folder torch.float32 (randomT5 (config size) 1)
     File.Copy(vocabulary, Path.Combine(folder, "spiece.model"), overwrite = true)
 
 /// The first rows of an embedded data set.

@@ -5,7 +5,6 @@ open System.Text.Json
 open Expecto
 open TorchSharp
 open Peft
-open Peft.T5
 open Peft.Tests.Support
 
 /// One reference trajectory: twenty optimiser steps of four micro-batches each, without dropout.
@@ -381,7 +380,7 @@ let private laws =
 
                 let loss (seed: int64) =
                     torch.manual_seed seed |> ignore
-                    (Forward.loss (Pass.Training 0.3) model (Batch.ofRows 0 torch.CPU (randomRows 4 4))).item<float32>()
+                    (Model.loss (Pass.Training 0.3) model (Batch.ofRows 0 torch.CPU (randomRows 4 4))).item<float32>()
 
                 Expect.equal (loss 7L) (loss 7L) "same"
                 Expect.notEqual (loss 7L) (loss 8L) "different"
@@ -424,7 +423,7 @@ let private laws =
                         |> Placement.adapter (Technique.parse technique) (Placement.parse place) 1
 
                     let source =
-                        Forward.encode (Pass.Training 0.1) model batches.Head.InputIds batches.Head.Mask
+                        (Option.get model.Encoder).Encode (Pass.Training 0.1) batches.Head.InputIds batches.Head.Mask
 
                     Expect.equal source.Hidden.requires_grad (count = 0) $"{technique} {place}: differentiated or not"
 
@@ -433,7 +432,7 @@ let private laws =
 
                     for _ in 1..2 do
                         Expect.equal
-                            (Trainer.validationLossWith (kept.Encode model) model batches)
+                            (Trainer.validationLossWith (kept.Loss model) batches)
                             expected
                             $"{technique} {place}"
 

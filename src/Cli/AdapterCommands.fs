@@ -3,7 +3,6 @@ namespace Peft
 open System.Globalization
 open System.IO
 open Argu
-open Peft.T5
 open TorchSharp
 
 /// The options of `adapters`.
@@ -108,7 +107,7 @@ module AdapterCommands =
             options.GetResult(MergeOption.Samples, ownSamples)
             |> List.map (fun text ->
                 Batch.ofRows
-                    session.Model.Config.PadId
+                    session.Model.Shape.PadId
                     session.Device
                     [|
                         {

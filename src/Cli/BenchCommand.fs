@@ -3,7 +3,6 @@ namespace Peft
 open System
 open System.IO
 open Argu
-open Peft.T5
 
 /// The options of `bench`.
 [<RequireQualifiedAccess>]
@@ -79,7 +78,7 @@ module BenchCommand =
 
         {
             Size = size
-            Model = Peft.T5.Sizes.config (if size = "embedded" then Embedded.modelFolder () else size)
+            Model = Checkpoint.named (if size = "embedded" then Embedded.modelFolder () else size)
             Techniques =
                 match options.GetResult(BenchOption.Techniques, []) |> Options.names with
                 | [] -> Technique.all

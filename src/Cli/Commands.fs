@@ -7,7 +7,6 @@ open System.IO
 open System.Runtime.InteropServices
 open System.Threading
 open Argu
-open Peft.T5
 open TorchSharp
 
 /// What the command line and the scripts do: each command takes its options and gives an exit code.
@@ -365,7 +364,7 @@ module Commands =
             |> Array.map (fun text ->
                 {
                     Ids = session.Tokenizer.Encode(word text, limit)
-                    Labels = [| model.Config.EosId |]
+                    Labels = [| model.Shape.EosId |]
                 })
             |> Evaluation.generate (decodingOf options) model session.Tokenizer session.Device 32 ignore
             |> Array.iter (printfn "%s")

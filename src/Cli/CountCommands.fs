@@ -77,7 +77,7 @@ module CountCommands =
             printfn $"{Accounting.paperTable ()}\n\n{Accounting.sizeTable ()}"
         else
             for model in models do
-                let shape = Model.named model
+                let shape = Checkpoint.shape model
                 printfn $"{model}"
 
                 if options.Contains ParamsOption.Conventions then
@@ -120,7 +120,7 @@ module CountCommands =
 
     /// Prints what an experiment would train, take and need.
     let plan (options: ParseResults<PlanOption>) : int =
-        let shape = Model.named (options.GetResult(PlanOption.Model, "base"))
+        let shape = Checkpoint.shape (options.GetResult(PlanOption.Model, "base"))
         let technique = Technique.parse (options.GetResult(PlanOption.Technique, "lora"))
         let placement = Placement.parse (options.GetResult(PlanOption.Placement, "all"))
         let precision = Precision.parse (options.GetResult(PlanOption.Dtype, "float32"))

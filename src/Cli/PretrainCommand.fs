@@ -5,7 +5,6 @@ open System.Globalization
 open System.IO
 open System.Threading
 open Argu
-open Peft.T5
 open TorchSharp
 
 /// `peft pretrain`: a small T5 from random weights, or a checkpoint that goes on.
@@ -14,19 +13,20 @@ module PretrainCommand =
     let private headWidth = 32
 
     /// The embedded model's shape, where nothing else is asked for.
-    let private config (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) : Config =
+    let private dimensions (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) : Dimensions =
         let width = options.GetResult(PretrainOption.Width, 128)
 
         if width < headWidth || width % headWidth <> 0 then
             userError $"--width is {width}; it is a multiple of {headWidth}."
 
-        let hidden = options.GetResult(PretrainOption.Feed_Forward, 384)
-        let layers = options.GetResult(PretrainOption.Layers, 3)
-
-        { Config.gated tokenizer.VocabularySize width headWidth (width / headWidth) hidden layers with
+        {
+            Vocabulary = tokenizer.VocabularySize
+            Width = width
+            HeadWidth = headWidth
+            FeedForward = options.GetResult(PretrainOption.Feed_Forward, 384)
+            Layers = options.GetResult(PretrainOption.Layers, 3)
             PadId = tokenizer.PadId
             EosId = tokenizer.EosId
-            StartId = tokenizer.PadId
         }
 
     /// Span corruption of generated text and files with some copying, then mostly instructions.
@@ -92,16 +92,9 @@ module PretrainCommand =
             for input, target, answer in samples do
                 printfn $"  {input}\n    wanted: {target}\n    wrote:  {answer}"
 
-    /// Random weights, and the head begun as the embedding times d_model^-0.5: what attention brings to the decoder is then
-    /// written down from the first step on, and copying is learnt many times sooner than from a head of random rows.
-    let private random (config: Config) (precision: torch.ScalarType) (device: torch.Device) (seed: int) =
-        let drawn = Checkpoint.random config seed
-        let scale = (float config.ModelWidth ** -0.5).ToScalar()
-
-        { drawn with
-            Precision = precision
-            Head = Some(Frozen(drawn.Embedding.Value.mul scale))
-        }
+    let private random (dimensions: Dimensions) (precision: torch.ScalarType) (device: torch.Device) (seed: int) =
+        Checkpoint.fresh "t5" dimensions seed
+        |> Model.withPrecision precision
         |> Model.mapLeaves (fun _ leaf -> Frozen(leaf.Value.``to`` device))
 
     let private vocabularyFile (options: ParseResults<PretrainOption>) =
@@ -116,15 +109,15 @@ module PretrainCommand =
     /// The weights that training starts from.
     let private firstWeights (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) precision device seed =
         match options.TryGetResult PretrainOption.Start with
-        | None -> random (config options tokenizer) precision device seed
+        | None -> random (dimensions options tokenizer) precision device seed
         | Some folder ->
             let model = Checkpoint.load device torch.float32 folder
 
-            if tokenizer.VocabularySize > model.Config.VocabularySize then
+            if tokenizer.VocabularySize > model.Shape.Vocabulary then
                 userError
-                    $"the vocabulary has {tokenizer.VocabularySize} pieces, but the model in {folder} knows {model.Config.VocabularySize}. Take the model's own spiece.model."
+                    $"the vocabulary has {tokenizer.VocabularySize} pieces, but the model in {folder} knows {model.Shape.Vocabulary}. Take the model's own spiece.model."
 
-            { model with Precision = precision }
+            Model.withPrecision precision model
 
     let private check (options: ParseResults<PretrainOption>) =
         let least name bound (value: int option) =
@@ -175,7 +168,7 @@ module PretrainCommand =
                     enough.Cancel()
             | PretrainingValidation _ -> ()
 
-        let start = random (config options tokenizer) torch.float32 torch.CPU plan.Seed
+        let start = random (dimensions options tokenizer) torch.float32 torch.CPU plan.Seed
 
         Files.inTemporary "check" (fun folder ->
             try

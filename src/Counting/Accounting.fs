@@ -211,13 +211,14 @@ module Accounting =
             paperRows
             |> List.map (fun row ->
                 row.Label
-                :: (Model.sizes |> List.map (fun (_, shape) -> Columns.number (ofRow shape row))))
+                :: (Checkpoint.sizes
+                    |> List.map (fun (_, shape) -> Columns.number (ofRow shape row))))
 
-        Columns.table ("variant" :: List.map fst Model.sizes) rows
+        Columns.table ("variant" :: List.map fst Checkpoint.sizes) rows
 
     /// Table 3 and A.4: the paper's figures beside the counts computed for FLAN-T5-XL, and how many are equal.
     let paperTable () : string =
-        let xl = Model.named "xl"
+        let xl = Checkpoint.shape "xl"
         let compared = paperRows |> List.map (fun row -> row, ofRow xl row)
 
         let line (row: PaperRow, computed) =

@@ -4,7 +4,6 @@ open System.Collections.Generic
 open System.IO
 open System.Text
 open System.Text.Json
-open Peft.T5
 open TorchSharp
 
 /// One test row as a model answered it.
@@ -41,7 +40,7 @@ module Evaluation =
         let texts = Array.create rows.Length ""
 
         for group in Batch.byLength size rows do
-            use batch = Batch.ofRows model.Config.PadId device (Array.map snd group)
+            use batch = Batch.ofRows model.Shape.PadId device (Array.map snd group)
             let found = Generate.run decoding model batch.InputIds batch.Mask
 
             Array.iter2

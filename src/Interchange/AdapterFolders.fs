@@ -3,7 +3,6 @@ namespace Peft
 open System
 open System.IO
 open System.Text.Json
-open Peft.T5
 
 /// The two formats of adapter folders.
 type AdapterFormat =

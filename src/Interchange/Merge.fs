@@ -1,7 +1,6 @@
 namespace Peft
 
 open System.IO
-open Peft.T5
 open TorchSharp
 
 /// What merging an adapter into its base did.
@@ -27,17 +26,10 @@ module Merge =
             | Shifted _ -> Some "biases (BitFit)"
             | _ -> Some "serial adapters or routes"
 
-        let hasBeside (tower: Tower) =
-            tower.Blocks |> List.exists _.FeedForward.Beside.IsSome
-
-        if model.Prompt.IsSome || not model.RoutedPrompts.IsEmpty then
-            Some "soft tokens"
-        elif model.Prefix.IsSome then
-            Some "a prefix"
-        elif hasBeside model.Encoder || hasBeside model.Decoder then
-            Some "parallel adapters"
-        else
-            Model.projections model |> List.tryPick ofMap
+        if Model.hasPrompt model then Some "soft tokens"
+        elif Model.hasPrefix model then Some "a prefix"
+        elif Model.hasBeside model then Some "parallel adapters"
+        else Model.projections model |> List.tryPick ofMap
 
     let private checkFinite (model: Model) =
         use _ = torch.NewDisposeScope()
@@ -49,7 +41,7 @@ module Merge =
 
     /// The merged model in float32, whatever precision the given one computes in; nothing is left to train.
     let merged (model: Model) : Model =
-        let wide = Model.merge { model with Precision = torch.float32 }
+        let wide = model |> Model.withPrecision torch.float32 |> Model.merge
 
         match leftOver wide with
         | Some rest -> userError $"a plain checkpoint has no place for {rest}: keep this adapter beside its base."
@@ -64,7 +56,7 @@ module Merge =
             use _ = torch.NewDisposeScope()
 
             let logits model =
-                (Forward.logits Pass.Evaluation model batch).``to`` torch.float32
+                (Model.logits Pass.Evaluation model batch).``to`` torch.float32
 
             let old, fresh = logits before, logits after
             float ((fresh - old).abs().max().item<float32>()), float (old.abs().max().item<float32>())
@@ -101,7 +93,7 @@ module Merge =
         checkFinite written
 
         let change, largest =
-            largestChange { model with Precision = torch.float32 } written samples
+            largestChange (Model.withPrecision torch.float32 model) written samples
 
         let isChanged (_, projection) =
             match projection with
@@ -117,9 +109,5 @@ module Merge =
 
         Files.createFolder target
         Checkpoint.save target dtype whole
-        let tokenizer = Path.Combine(baseFolder, "spiece.model")
-
-        if File.Exists tokenizer then
-            File.Copy(tokenizer, Path.Combine(target, "spiece.model"), overwrite = true)
-
+        Checkpoint.copyTokenizer baseFolder target
         report

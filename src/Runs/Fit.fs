@@ -2,7 +2,6 @@ namespace Peft
 
 open System
 open System.Diagnostics
-open Peft.T5
 open TorchSharp
 
 /// A model on its way: what its steps move, and by which rule.
@@ -38,7 +37,7 @@ module internal Fit =
         |> Seq.map (fun group ->
             run.Shop.Stop.ThrowIfCancellationRequested()
             run.Batch(Array.map snd group))
-        |> Trainer.validationLossWith (encodings.Encode merged) merged
+        |> Trainer.validationLossWith (encodings.Loss merged)
 
     let private tellUnreached (run: Prepared) (model: Model) =
         match Accounting.withoutGradient model with

@@ -3,7 +3,6 @@ namespace Peft
 open System.Collections.Generic
 open System.IO
 open System.Text.Json
-open Peft.T5
 open TorchSharp
 
 /// What a run has behind it after its last finished epoch.

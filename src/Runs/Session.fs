@@ -4,7 +4,6 @@ open System
 open System.Collections.Generic
 open System.Diagnostics
 open System.IO
-open Peft.T5
 open TorchSharp
 
 /// What a session loads, and where it computes. What decides a run's result is in `Experiment`.
@@ -69,7 +68,7 @@ type Session(options: SessionOptions) =
         model
 
     let model = lazy timed loadModel
-    let tokenizer = lazy Tokenizer.Load options.ModelFolder
+    let tokenizer = lazy Checkpoint.tokenizer options.ModelFolder
     let fingerprint = lazy Checkpoint.fingerprint options.ModelFolder
     let pools = Dictionary<string, Pools * float>()
     let splits = Dictionary<string * Level * int * int * int, Split>()
@@ -88,7 +87,7 @@ type Session(options: SessionOptions) =
 
     let checkVocabulary () =
         let tokens, rows =
-            tokenizer.Value.VocabularySize, (fst model.Value).Config.VocabularySize
+            tokenizer.Value.VocabularySize, (fst model.Value).Shape.Vocabulary
 
         if tokens > rows then
             userError

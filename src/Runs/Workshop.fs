@@ -55,7 +55,7 @@ type internal Prepared =
     /// Rows as tensors on the session's device.
     member prepared.Batch(rows: EncodedRow[]) : Batch =
         let session = prepared.Shop.Session
-        Batch.ofRows session.Model.Config.PadId session.Device rows
+        Batch.ofRows session.Model.Shape.PadId session.Device rows
 
 [<RequireQualifiedAccess>]
 module internal Prepared =

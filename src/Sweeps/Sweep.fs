@@ -1,7 +1,6 @@
 namespace Peft
 
 open System.Diagnostics
-open Peft.T5
 open TorchSharp
 
 /// What there is of a run already.
@@ -111,7 +110,7 @@ module Sweep =
             Beams = plan.Beams
             Training =
                 match method, level with
-                | Tuned technique, Some level -> training plan session.Model.Config.DropoutRate technique level
+                | Tuned technique, Some level -> training plan session.Model.Shape.Dropout technique level
                 | _ -> Training.none
         }
 
@@ -179,10 +178,10 @@ module Sweep =
             session.Encoded(task, split, plan.InputLimit, plan.TargetLimit).Validation
             |> Array.truncate 16
 
-        let batch = Batch.ofRows session.Model.Config.PadId session.Device rows
+        let batch = Batch.ofRows session.Model.Shape.PadId session.Device rows
 
         let pass () =
-            (Forward.loss Pass.Evaluation session.Model batch).item<float32>() |> ignore
+            (Model.loss Pass.Evaluation session.Model batch).item<float32>() |> ignore
 
         pass ()
         let watch = Stopwatch.StartNew()

@@ -1,7 +1,6 @@
 namespace Peft
 
 open System
-open Peft.T5
 open TorchSharp
 
 /// When AdaLoRA takes directions away, in optimiser steps (Zhang et al. 2023, eq. 12).

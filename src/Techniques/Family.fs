@@ -2,7 +2,6 @@ namespace Peft
 
 open System
 open TorchSharp
-open Peft.T5
 
 /// The techniques beyond the paper's, as functions from model to model.
 [<RequireQualifiedAccess>]
@@ -76,11 +75,9 @@ module Family =
             use _ = torch.no_grad ()
 
             use rows =
-                torch.stack (ids |> Array.map (fun id -> model.Embedding.Value.select (0L, id)))
+                torch.stack (ids |> Array.map (fun id -> Model.embeddingOf (int id) model))
 
-            { model with
-                Prompt = Some(Leaf.trained rows)
-            }
+            Model.withPrompt (Leaf.trained rows) model
 
     /// Prompt tuning from a text: soft token i starts at the embedding of `ids[i mod length]`, as peft's TEXT does.
     let promptFromIds (tokens: int) (ids: int list) : Adapter =
@@ -88,9 +85,8 @@ module Family =
             if tokens < 1 || ids.IsEmpty then
                 invalidArg (nameof tokens) "a prompt has one token at least, and starts from one id at least"
 
-            match ids |> List.tryFind (fun id -> id < 0 || id >= model.Config.VocabularySize) with
-            | Some id ->
-                userError $"the prompt starts from id {id}, and the vocabulary has {model.Config.VocabularySize}."
+            match ids |> List.tryFind (fun id -> id < 0 || id >= model.Shape.Vocabulary) with
+            | Some id -> userError $"the prompt starts from id {id}, and the vocabulary has {model.Shape.Vocabulary}."
             | None -> ()
 
             let row place = int64 ids[place % ids.Length]
@@ -103,7 +99,7 @@ module Family =
     /// Prompt tuning from sampled vocabulary: the embeddings of different pieces among the first 5,000.
     let promptFromVocabulary (tokens: int) (seed: int) : Adapter =
         fun model ->
-            let among = min sampledVocabulary model.Config.VocabularySize
+            let among = min sampledVocabulary model.Shape.Vocabulary
 
             if tokens < 1 || tokens > among then
                 userError $"a prompt of {tokens} tokens cannot start from {among} pieces of vocabulary."
@@ -121,14 +117,11 @@ module Family =
 
         fun model ->
             use generator = new torch.Generator(uint64 seed, torch.CPU)
-            let width = 2L * int64 model.Decoder.Blocks.Length * int64 model.Config.InnerWidth
+            let width = model.Shape.PrefixWidth
 
-            let rows =
-                Start.normal generator 1.0 [| int64 tokens; width |] model.Embedding.Value.device
+            let rows = Start.normal generator 1.0 [| int64 tokens; width |] (Model.device model)
 
-            { model with
-                Prefix = Some(Leaf.trained rows)
-            }
+            Model.withPrefix (Leaf.trained rows) model
 
     let private bottleneck
         generator
@@ -170,7 +163,7 @@ module Family =
     let parallelAdapter (width: int) (seed: int) (where: Selector) : Adapter =
         fun model ->
             use generator = new torch.Generator(uint64 seed, torch.CPU)
-            let device = model.Embedding.Value.device
+            let device = (Model.device model)
 
             if
                 Model.projections model
@@ -179,28 +172,12 @@ module Family =
             then
                 userError "a parallel adapter stands beside a feed-forward layer, and no wo is selected."
 
-            let tower stack (tower: Tower) =
-                { tower with
-                    Blocks =
-                        tower.Blocks
-                        |> List.mapi (fun index block ->
-                            if where (Sites.at model.Config stack index LayerKind.FeedForward Down) then
-                                let beside = bottleneck generator Relu width (int64 model.Config.ModelWidth) device
-
-                                { block with
-                                    FeedForward =
-                                        { block.FeedForward with
-                                            Beside = Some beside
-                                        }
-                                }
-                            else
-                                block)
-                }
-
-            { model with
-                Encoder = tower Encoder model.Encoder
-                Decoder = tower Decoder model.Decoder
-            }
+            model
+            |> Model.withBeside (fun site ->
+                if where site then
+                    Some(bottleneck generator Relu width (int64 model.Shape.Width) device)
+                else
+                    None)
 
     let private trainWhere (isChosen: string -> bool) : Adapter =
         Model.mapLeaves (fun name leaf ->
@@ -274,7 +251,7 @@ module Family =
             if rank < 1 then
                 invalidArg (nameof rank) $"rank is {rank}, the least is 1"
 
-            let basis = veraBasis rank key fanIn fanOut model.Embedding.Value.device
+            let basis = veraBasis rank key fanIn fanOut (Model.device model)
             veraOn basis 0.1 0.0 where model
 
     /// AdaLoRA (Zhang et al. 2023, eq. 3) as peft has it: W x + alpha / (rank + 1e-5) · B (E ∘ A dropout(x)), E from zero, A

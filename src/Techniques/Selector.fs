@@ -1,6 +1,5 @@
 namespace Peft
 
-open Peft.T5
 
 /// Which linear maps a technique changes.
 type Selector = Site -> bool

@@ -1,7 +1,6 @@
 namespace Peft
 
 open TorchSharp
-open Peft.T5
 
 /// What adapters are made of: the sites they wrap and the numbers they start from.
 [<RequireQualifiedAccess>]

@@ -10,7 +10,7 @@ type Pass =
     {
         IsTraining: bool
         Dropout: float
-        /// Which member of a routed model each row of the batch picks (`T5.route`); none elsewhere.
+        /// Which member of a routed model each row of the batch picks (`Model.route`); none elsewhere.
         Routes: int[] option
         /// Where the masks of this pass through the model come from; none before it begins.
         Keys: MaskKeys option

@@ -2,7 +2,6 @@ namespace Peft
 
 open System
 open System.Collections.Generic
-open Peft.T5
 open TorchSharp
 
 /// What the encoder makes of the validation batches of one run. Where nothing that is trained stands before its output (an
@@ -31,19 +30,19 @@ type KeptEncodings(model: Model, mostBytes: int64) =
     /// Batches whose encoding is kept.
     member _.Count: int = kept.Count
 
-    /// The encoder's output of the batch at this place by `merged`, the model with its adapters merged.
-    member _.Encode (merged: Model) (place: int) (batch: Batch) : Encoded =
-        match kept.TryGetValue place with
-        | true, source -> source
-        | _ ->
-            let source = Forward.encode Pass.Evaluation merged batch.InputIds batch.Mask
+    /// The loss in evaluation of the batch at this place by `merged`, the model with its adapters merged.
+    member _.Loss (merged: Model) (place: int) (batch: Batch) : torch.Tensor =
+        match merged.Encoder, kept.TryGetValue place with
+        | None, _ -> Model.loss Pass.Evaluation merged batch
+        | Some encoder, (true, source) -> Model.lossAfter encoder merged source batch.Labels
+        | Some encoder, _ ->
+            let source = encoder.Encode Pass.Evaluation batch.InputIds batch.Mask
             keep place source
-            source
+            Model.lossAfter encoder merged source batch.Labels
 
     interface IDisposable with
         member _.Dispose() : unit =
             for source in kept.Values do
-                source.Hidden.Dispose()
-                source.MaskBias |> Option.iter _.Dispose()
+                (source :> IDisposable).Dispose()
 
             kept.Clear()

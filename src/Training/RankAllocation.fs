@@ -1,6 +1,5 @@
 namespace Peft
 
-open Peft.T5
 open TorchSharp
 
 /// AdaLoRA's rank allocation as a part of the optimiser: its memory is optimiser state, so that a run can be continued to

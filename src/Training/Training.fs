@@ -2,7 +2,6 @@ namespace Peft
 
 open System
 open Peft.Kernels
-open Peft.T5
 open TorchSharp
 
 /// What one optimiser step saw.
@@ -34,7 +33,7 @@ module Trainer =
 
     let private accumulate (pass: Pass) rate (model: Model) (share: float) (batch: Batch) : float =
         use _ = torch.NewDisposeScope()
-        let loss = Forward.loss pass model batch
+        let loss = Model.loss pass model batch
         let value = loss.item<float32>() |> float |> checkFinite rate "loss"
         loss.mul(share.ToScalar()).backward()
         Node.raiseFailure ()
@@ -62,9 +61,8 @@ module Trainer =
 
         { Losses = losses; GradientNorm = norm }
 
-    /// The mean loss per token over batches, in nats, without dropout; `encode` gives the encoder's output of the batch at
-    /// a place.
-    let validationLossWith (encode: int -> Batch -> Encoded) (model: Model) (batches: Batch seq) : float =
+    /// The mean loss per token over batches, in nats, without dropout; `loss` gives that of the batch at a place.
+    let validationLossWith (loss: int -> Batch -> torch.Tensor) (batches: Batch seq) : float =
         use _ = torch.no_grad ()
         let mutable total = 0.0
         let mutable tokens = 0L
@@ -73,7 +71,7 @@ module Trainer =
         |> Seq.iteri (fun place batch ->
             use _ = torch.NewDisposeScope()
             let count = batch.Labels.ne(Batch.ignoredLabel.ToScalar()).sum().item<int64>()
-            let loss = Forward.lossAfter model (encode place batch) batch.Labels
+            let loss = loss place batch
             total <- total + float (loss.item<float32>()) * float count
             tokens <- tokens + count)
 
@@ -81,7 +79,4 @@ module Trainer =
 
     /// The mean loss per token over batches, in nats, without dropout.
     let validationLoss (model: Model) (batches: Batch seq) : float =
-        let encode _ (batch: Batch) =
-            Forward.encode Pass.Evaluation model batch.InputIds batch.Mask
-
-        validationLossWith encode model batches
+        batches |> validationLossWith (fun _ -> Model.loss Pass.Evaluation model)

@@ -1,4 +1,3 @@
-using Peft.T5;
 using TorchSharp;
 
 namespace Peft.CSharp;

@@ -2,7 +2,6 @@ namespace Peft
 
 open System
 open TorchSharp
-open Peft.T5
 
 /// A configuration of peft as a function from model to model.
 [<RequireQualifiedAccess>]
@@ -112,7 +111,7 @@ module internal HuggingFaceAdapter =
 
             let basis =
                 match basis with
-                | None -> Family.veraBasis settings.Rank settings.Key fanIn fanOut model.Embedding.Value.device
+                | None -> Family.veraBasis settings.Rank settings.Key fanIn fanOut (Model.device model)
                 | Some given ->
                     let expect (name: string) (shape: int64 list) (tensor: torch.Tensor) =
                         if List.ofArray tensor.shape <> shape then

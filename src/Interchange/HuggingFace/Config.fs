@@ -3,7 +3,6 @@ namespace Peft
 open System
 open System.Collections.Generic
 open System.Text.Json
-open Peft.T5
 
 /// peft's configurations: reading, writing, and the techniques they stand for.
 // The type of this name is in an earlier file.
@@ -109,23 +108,26 @@ module HuggingFaceConfig =
             ]
 
     /// What peft HuggingFaceKeys.notes of the base for soft prompts.
-    let private promptNotes (method': HuggingFaceMethod) (config: Config) : (string * JsonElement) list =
+    let private promptNotes (method': HuggingFaceMethod) (shape: Shape) : (string * JsonElement) list =
         let common width layers =
             [
                 "token_dim", element (width: int)
-                "num_attention_heads", element config.Heads
+                "num_attention_heads", element shape.Heads
                 "num_layers", element (layers: int)
             ]
 
         match method' with
-        | HuggingFacePrompt _ -> common config.ModelWidth config.EncoderLayers
+        | HuggingFacePrompt _ ->
+            match Shape.blocks shape Encoder with
+            | 0 -> common shape.Width (Shape.blocks shape Decoder)
+            | layers -> common shape.Width layers
         | HuggingFacePrefix _ ->
-            ("encoder_hidden_size", element config.ModelWidth)
-            :: common config.InnerWidth config.DecoderLayers
+            ("encoder_hidden_size", element shape.Width)
+            :: common (shape.Heads * shape.HeadWidth) (Shape.blocks shape Decoder)
         | _ -> []
 
     /// The text of `adapter_config.json` as peft writes it for this adapter of a model of this shape: every key, in order.
-    let toJson (model: Config) (config: HuggingFaceConfig) : string =
+    let toJson (model: Shape) (config: HuggingFaceConfig) : string =
         let merged =
             [
                 yield!

@@ -3,7 +3,6 @@ namespace Peft
 open System
 open System.Collections.Generic
 open System.IO
-open Peft.T5
 open TorchSharp
 
 /// Adapter folders of Hugging Face's peft: `adapter_config.json` and `adapter_model.safetensors`, read and written with
@@ -290,4 +289,4 @@ module HuggingFace =
 
         Files.writeAtomically
             (Path.Combine(folder, "adapter_config.json"))
-            (HuggingFaceConfig.toJson model.Config config)
+            (HuggingFaceConfig.toJson model.Shape config)

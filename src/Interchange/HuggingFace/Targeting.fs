@@ -3,7 +3,6 @@ namespace Peft
 open System
 open System.Text.Json
 open System.Text.RegularExpressions
-open Peft.T5
 open TorchSharp
 
 /// Which modules a configuration of peft means.

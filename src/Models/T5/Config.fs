@@ -2,7 +2,6 @@ namespace Peft.T5
 
 open Peft.Kernels
 open System
-open System.IO
 open System.Text.Json
 open Peft
 
@@ -150,19 +149,7 @@ module Config =
         |> checked' path
 
     /// Reads a `config.json` file.
-    let load (path: string) : Config =
-        if not (File.Exists path) then
-            userError $"{path} does not exist: a model folder holds config.json, model.safetensors and spiece.model."
-
-        try
-            use document = JsonDocument.Parse(Files.readText Files.mostDescription path)
-            ofJson path document.RootElement
-        with
-        | :? JsonException
-        | :? InvalidOperationException
-        | :? FormatException -> userError $"{path} is not a readable JSON configuration. Fetch it again."
-        | :? IOException
-        | :? UnauthorizedAccessException as error -> userError $"{path} cannot be read: {error.Message}"
+    let load (path: string) : Config = ConfigFile.read path (ofJson path)
 
     /// The configuration in the layout of the published FLAN-T5 files.
     let toJson (config: Config) : string =

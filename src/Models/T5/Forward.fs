@@ -4,17 +4,41 @@ open Peft.Kernels
 open Peft
 open TorchSharp
 
-/// What the decoder sees of the input.
-[<ReferenceEquality>]
-type Encoded =
-    {
-        /// [rows, length, d_model]; a soft prompt's positions come first.
-        Hidden: torch.Tensor
-        /// Additive, [rows, 1, 1, length] float32; none where nothing is padded.
-        MaskBias: torch.Tensor option
-    }
+/// Attention over whole sequences.
+type internal Sequences
+    (
+        pass: Pass,
+        config: Config,
+        // Additive, for the self-attentions.
+        bias: torch.Tensor,
+        // Keys and values that come before each block's own (prefix tuning).
+        prefix: (torch.Tensor * torch.Tensor) option[],
+        source: Encoded option
+    ) =
+    let heads = Layer.splitHeads config
 
-/// Logits and loss as pure functions of a T5.
+    let after (prefix: torch.Tensor) (own: torch.Tensor) =
+        torch.cat ([| prefix.expand (own.size 0, -1L, -1L, -1L); heads own |], 2L)
+
+    interface IAttending with
+        member _.Self(block, q, k, v) =
+            let keys, values =
+                match prefix[block] with
+                | None -> heads k, heads v
+                | Some(keys, values) -> after keys k, after values v
+
+            Layer.attend pass (Some bias) (heads q) keys values |> Layer.joinHeads
+
+        member _.Cross(_, layer, q) =
+            let source = Option.get source
+
+            let project part =
+                Projection.apply pass part source.Hidden |> heads
+
+            Layer.attend pass source.MaskBias (heads q) (project layer.K) (project layer.V)
+            |> Layer.joinHeads
+
+/// Hidden states and logits as pure functions of a T5.
 [<RequireQualifiedAccess>]
 module Forward =
     let private forbidden = System.Single.MinValue
@@ -26,13 +50,6 @@ module Forward =
             .mul_((-forbidden).ToScalar())
             .view(mask.size 0, 1L, 1L, mask.size 1)
 
-    let private sum left right =
-        match left, right with
-        | Some(a: torch.Tensor), Some(b: torch.Tensor) -> Some(a.add b)
-        | Some a, None
-        | None, Some a -> Some a
-        | None, None -> None
-
     /// The embeddings [.., d_model] of ids [..], in the model's precision.
     let embed (model: T5) (ids: torch.Tensor) : torch.Tensor =
         let rows =
@@ -40,118 +57,17 @@ module Forward =
 
         rows.view (Array.append ids.shape [| int64 model.Config.ModelWidth |])
 
-    /// `before` are keys and values that come before the sequence's own (prefix tuning).
-    let private selfAttention pass (config: Config) bias before (layer: Attention) (x: torch.Tensor) =
-        let normed = Layer.norm layer.Norm x
+    /// Runs a stack; gives the hidden states after the embedding, after each block, and after the final norm (last). What a
+    /// block leaves behind goes with it: what the backward pass needs, the graph holds.
+    let private states pass config (attending: IAttending) (tower: Tower) (embedded: torch.Tensor) =
+        let block x (index, block) =
+            use _ = torch.NewDisposeScope()
+            (Block.apply pass config attending index block x).MoveToOuterDisposeScope()
 
-        let heads part =
-            Projection.apply pass part normed |> Layer.splitHeads config
-
-        let keys, values =
-            match before with
-            | None -> heads layer.K, heads layer.V
-            | Some(keys: torch.Tensor, values: torch.Tensor) ->
-                let after (prefix: torch.Tensor) own =
-                    torch.cat ([| prefix.expand (x.size 0, -1L, -1L, -1L); own |], 2L)
-
-                after keys (heads layer.K), after values (heads layer.V)
-
-        let mixed = Layer.attend pass bias (heads layer.Q) keys values |> Layer.joinHeads
-
-        Projection.apply pass layer.O mixed |> Drop.add pass x
-
-    let private crossAttention pass (config: Config) (source: Encoded) (layer: Attention) (x: torch.Tensor) =
-        let heads part input =
-            Projection.apply pass part input |> Layer.splitHeads config
-
-        let q = Layer.norm layer.Norm x |> heads layer.Q
-
-        let mixed =
-            Layer.attend pass source.MaskBias q (heads layer.K source.Hidden) (heads layer.V source.Hidden)
-            |> Layer.joinHeads
-
-        Projection.apply pass layer.O mixed |> Drop.add pass x
-
-    /// What a block leaves behind goes with it: what the backward pass needs, the graph holds.
-    let private block pass config bias (source: Encoded option) (x: torch.Tensor) (block: Block, before) =
-        use _ = torch.NewDisposeScope()
-        let attended = selfAttention pass config bias before block.SelfAttention x
-
-        let informed =
-            match source, block.CrossAttention with
-            | Some source, Some layer -> crossAttention pass config source layer attended
-            | _ -> attended
-
-        (Layer.feedForward pass config block.FeedForward informed).MoveToOuterDisposeScope()
-
-    /// Runs a stack; gives the hidden states after the embedding, after each block, and after the final norm (last).
-    let private states pass config bias source prefix (tower: Tower) (embedded: torch.Tensor) =
-        let blocks = List.zip tower.Blocks prefix
-
-        let inputs =
-            blocks |> List.scan (block pass config bias source) (Layer.drop pass embedded)
+        let inputs = List.indexed tower.Blocks |> List.scan block (Layer.drop pass embedded)
 
         let final = inputs |> List.last |> Layer.norm tower.FinalNorm |> Layer.drop pass
         inputs, final
-
-    /// The prompt of each row [rows, tokens, d_model] and its mask [rows, tokens], each row's own: shorter ones are masked
-    /// on their left. T5 knows relative positions only, so a masked start changes nothing.
-    let private routedPrompts (pass: Pass) (model: T5) : (torch.Tensor * torch.Tensor) option =
-        let width = int64 model.Config.ModelWidth
-
-        let length (prompt: Leaf option) =
-            match prompt with
-            | Some leaf -> leaf.Value.size 0
-            | None -> 0L
-
-        match model.RoutedPrompts, pass.Routes with
-        | [], _ -> None
-        | _, None ->
-            invalidArg (nameof pass) "a routed model needs a pass with routes: Pass.Evaluation.Along [| 0; 1 |]"
-        | prompts, Some routes ->
-            let chosen = routes |> Array.map (fun route -> prompts[route])
-            let longest = chosen |> Array.map length |> Array.max
-
-            let padded (prompt: Leaf option) =
-                let empty =
-                    torch.zeros (
-                        longest - length prompt,
-                        width,
-                        dtype = torch.float32,
-                        device = model.Embedding.Value.device
-                    )
-
-                match prompt with
-                | Some leaf -> torch.cat ([| empty; leaf.Value |], 0L)
-                | None -> empty
-
-            let mask =
-                [|
-                    for prompt in chosen do
-                        for place in 1L .. longest -> if place > longest - length prompt then 1L else 0L
-                |]
-
-            let ids = torch.tensor (mask, device = model.Embedding.Value.device)
-            Some(torch.stack (Array.map padded chosen), ids.view (int64 routes.Length, longest))
-
-    let private withPrompt pass (model: T5) (mask: torch.Tensor option) (embedded: torch.Tensor) =
-        let rows = embedded.size 0
-
-        match model.Prompt, routedPrompts pass model with
-        | None, None -> embedded, mask
-        | _, Some(soft, softMask) ->
-            let mask =
-                match mask with
-                | Some mask -> mask
-                | None -> softMask.new_ones (rows, embedded.size 1)
-
-            torch.cat ([| soft.``to`` embedded.dtype; embedded |], 1L), Some(torch.cat ([| softMask; mask |], 1L))
-        | Some prompt, None ->
-            let soft = (Leaf.cast embedded.dtype prompt).unsqueeze(0L).expand(rows, -1L, -1L)
-
-            torch.cat ([| soft; embedded |], 1L),
-            mask
-            |> Option.map (fun mask -> torch.cat ([| mask.new_ones (rows, prompt.Value.size 0); mask |], 1L))
 
     /// What prefix tuning puts before each decoder layer's keys and values, [1, heads, tokens, d_kv] both; none for every
     /// layer without a prefix.
@@ -179,18 +95,23 @@ module Forward =
         | None -> 0
 
     let private encoderStates pass (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) =
-        let embedded, mask = embed model ids |> withPrompt pass model mask
+        let config = model.Config
+        let embedded, mask = embed model ids |> SoftPrompt.before pass model.Prompt mask
         let length = int (embedded.size 1)
         let maskBias = mask |> Option.map maskBias
 
         let position =
-            Position.bias model.Config Stack.Encoder model.Encoder.RelativeBias length length
+            Position.bias config Stack.Encoder model.Encoder.RelativeBias length length
 
-        let none = List.replicate model.Encoder.Blocks.Length None
+        let bias =
+            match maskBias with
+            | Some maskBias -> position.add maskBias
+            | None -> position
 
-        let inputs, final =
-            states pass model.Config (sum (Some position) maskBias) None none model.Encoder embedded
+        let attending =
+            Sequences(pass, config, bias, Array.create model.Encoder.Blocks.Length None, None)
 
+        let inputs, final = states pass config attending model.Encoder embedded
         inputs, { Hidden = final; MaskBias = maskBias }
 
     /// The encoder: ids [rows, length] and their mask, to hidden states after the final norm.
@@ -217,8 +138,10 @@ module Forward =
 
         let bias = position.add (causalBias before length position.device)
 
-        embed model ids
-        |> states pass model.Config (Some bias) (Some source) (prefix model) model.Decoder
+        let attending =
+            Sequences(pass, model.Config, bias, Array.ofList (prefix model), Some source)
+
+        embed model ids |> states pass model.Config attending model.Decoder
 
     /// The decoder's hidden states [rows, length, d_model] for ids [rows, length] that start with the start token.
     let decode (pass: Pass) (model: T5) (source: Encoded) (ids: torch.Tensor) : torch.Tensor =
@@ -247,7 +170,8 @@ module Forward =
                 (int64 config.PadId).ToScalar()
             )
 
-    let private logitsAfter (pass: Pass) (model: T5) (source: Encoded) (labels: torch.Tensor) : torch.Tensor =
+    /// Logits [rows, target length, vocabulary] of labels under teacher forcing, from the encoder's output.
+    let logitsAfter (pass: Pass) (model: T5) (source: Encoded) (labels: torch.Tensor) : torch.Tensor =
         shiftRight model.Config labels |> decode pass model source |> head model
 
     /// Logits [rows, target length, vocabulary] under teacher forcing.
@@ -255,34 +179,6 @@ module Forward =
         let pass = pass.Begin()
         let source = encode pass model batch.InputIds batch.Mask
         logitsAfter pass model source batch.Labels
-
-    /// The mean cross-entropy over the labels, in nats per token, as a float32 scalar.
-    let lossOfLogits (logits: torch.Tensor) (labels: torch.Tensor) : torch.Tensor =
-        torch.nn.functional.cross_entropy (
-            logits.flatten(0L, 1L).``to`` torch.float32,
-            labels.flatten (),
-            ignore_index = Batch.ignoredLabel
-        )
-
-    let private lossOfOwn (model: T5) (logits: torch.Tensor) (labels: torch.Tensor) : torch.Tensor =
-        let fit =
-            // Nobody else sees these logits, so that their gradient may take their place.
-            if CrossEntropy.serves logits then
-                CrossEntropy.apply Batch.ignoredLabel logits labels
-            else
-                lossOfLogits logits labels
-
-        match T5.penalty model with
-        | Some penalty -> fit.add penalty
-        | None -> fit
-
-    /// The training loss of a batch: the mean cross-entropy, and AdaLoRA's orthogonality penalty where there is one.
-    let loss (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =
-        lossOfOwn model (logits pass model batch) batch.Labels
-
-    /// `loss` in evaluation, from the encoder's output.
-    let lossAfter (model: T5) (source: Encoded) (labels: torch.Tensor) : torch.Tensor =
-        lossOfOwn model (logitsAfter Pass.Evaluation model source labels) labels
 
     /// Hidden states of both stacks in evaluation: the embedding, the sum after each block but the last, and the last
     /// after the final norm — what Hugging Face's `output_hidden_states` gives.

@@ -2,66 +2,79 @@ namespace Peft.T5
 
 open Peft
 
+/// Name and shape of every tensor of a T5, as its checkpoints have them.
+[<RequireQualifiedAccess>]
+module Outlines =
+    let private of' (name: string) (shape: int list) : Outline =
+        {
+            Name = name
+            Shape = shape |> List.map int64
+        }
+
+    /// The embedding, which both stacks use.
+    let embedding (config: Config) : Outline =
+        of' "shared.weight" [ config.VocabularySize; config.ModelWidth ]
+
+    /// The head, where it is not the embedding.
+    let head (config: Config) : Outline =
+        of' "lm_head.weight" [ config.VocabularySize; config.ModelWidth ]
+
+    /// The table of position biases, which belongs to a stack's first block and serves all of them.
+    let relativeBias (config: Config) (stack: Stack) : Outline =
+        let first = Sites.inside stack 0 LayerKind.SelfAttention
+        of' $"{first}.relative_attention_bias.weight" [ config.Buckets; config.Heads ]
+
+    /// The scale of the norm before a layer.
+    let norm (config: Config) (stack: Stack) (block: int) (kind: LayerKind) : Outline =
+        of' $"{Sites.layer stack block kind}.layer_norm.weight" [ config.ModelWidth ]
+
+    /// The scale of the norm behind a stack.
+    let finalNorm (config: Config) (stack: Stack) : Outline =
+        of' $"{Site.stackName stack}.final_layer_norm.weight" [ config.ModelWidth ]
+
+    /// The weight of a linear map.
+    let weight (site: Site) : Outline =
+        {
+            Name = $"{site.Name}.weight"
+            Shape = [ site.Out; site.In ]
+        }
+
+    /// The start of the names of a net beside a feed-forward layer.
+    let beside (site: Site) : string = $"{site.Name}.parallel"
+
+    /// Every tensor.
+    let all (config: Config) : Outline list =
+        let blocks stack = [ 0 .. Sites.blocks config stack - 1 ]
+
+        [
+            embedding config
+
+            if not config.IsTied then
+                head config
+
+            relativeBias config Encoder
+            relativeBias config Decoder
+
+            for stack in [ Encoder; Decoder ] do
+                for block in blocks stack do
+                    for kind in Sites.layers stack do
+                        norm config stack block kind
+
+                finalNorm config stack
+
+            for site in Sites.all config do
+                weight site
+        ]
+
 /// A T5 without its weights.
 [<RequireQualifiedAccess>]
 module Shapes =
-    let private norms (config: Config) : Outline list =
-        let norm place =
-            {
-                Name = $"{place}.weight"
-                Shape = [ int64 config.ModelWidth ]
-            }
-
-        let kinds stack =
-            match stack with
-            | Encoder -> [ LayerKind.SelfAttention; LayerKind.FeedForward ]
-            | Decoder -> [ LayerKind.SelfAttention; LayerKind.CrossAttention; LayerKind.FeedForward ]
-
-        [
-            for stack in [ Encoder; Decoder ] do
-                for block in 0 .. Sites.blocks config stack - 1 do
-                    for kind in kinds stack do
-                        norm $"{Sites.layer stack block kind}.layer_norm"
-
-                norm $"{Site.stackName stack}.final_layer_norm"
-        ]
-
-    let private tensors (config: Config) : Outline list =
-        let vocabulary = [ int64 config.VocabularySize; int64 config.ModelWidth ]
-
-        [
-            {
-                Name = "shared.weight"
-                Shape = vocabulary
-            }
-
-            if not config.IsTied then
-                {
-                    Name = "lm_head.weight"
-                    Shape = vocabulary
-                }
-
-            for stack in [ Encoder; Decoder ] do
-                {
-                    Name = $"{Site.stackName stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-                    Shape = [ int64 config.Buckets; int64 config.Heads ]
-                }
-
-            yield! norms config
-
-            for site in Sites.all config do
-                {
-                    Name = $"{site.Name}.weight"
-                    Shape = [ site.Out; site.In ]
-                }
-        ]
-
     /// The shape that a configuration describes.
     let ofConfig (config: Config) : Shape =
         {
             Family = "t5"
             Sites = Sites.all config
-            Tensors = tensors config
+            Tensors = Outlines.all config
             Width = config.ModelWidth
             Heads = config.Heads
             HeadWidth = config.KeyWidth

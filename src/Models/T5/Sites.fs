@@ -21,15 +21,15 @@ module Sites =
         | Encoder -> config.EncoderLayers
         | Decoder -> config.DecoderLayers
 
+    /// The layers of a stack's blocks, in the order of computation.
+    let layers (stack: Stack) : LayerKind list =
+        match stack with
+        | Encoder -> [ LayerKind.SelfAttention; LayerKind.FeedForward ]
+        | Decoder -> [ LayerKind.SelfAttention; LayerKind.CrossAttention; LayerKind.FeedForward ]
+
     /// The name of a block's layer by its kind, without the module inside it: `decoder.block.3.layer.1`.
     let layer (stack: Stack) (block: int) (kind: LayerKind) : string =
-        let position =
-            match kind, stack with
-            | LayerKind.SelfAttention, _ -> 0
-            | LayerKind.CrossAttention, _ -> 1
-            | LayerKind.FeedForward, Encoder -> 1
-            | LayerKind.FeedForward, Decoder -> 2
-
+        let position = layers stack |> List.findIndex ((=) kind)
         $"{Site.stackName stack}.block.{block}.layer.{position}"
 
     /// The module inside a layer: `decoder.block.3.layer.1.EncDecAttention`.
@@ -67,19 +67,21 @@ module Sites =
             Out = fanOut
         }
 
-    /// Every linear map of a T5 in the order of computation, which is that of `T5.projections`.
+    /// Every linear map of a T5 in the order of computation, which is that of `T5.rewrite`.
     let all (config: Config) : Site list =
         let attention = [ Q; K; V; O ]
         let feedForward = if config.IsGated then [ Gate; Up; Down ] else [ Up; Down ]
 
+        let parts kind =
+            match kind with
+            | LayerKind.SelfAttention
+            | LayerKind.CrossAttention -> attention
+            | LayerKind.FeedForward -> feedForward
+
         [
             for stack in [ Encoder; Decoder ] do
                 for block in 0 .. blocks config stack - 1 do
-                    let at kind = at config stack block kind
-                    yield! attention |> List.map (at LayerKind.SelfAttention)
-
-                    if stack = Decoder then
-                        yield! attention |> List.map (at LayerKind.CrossAttention)
-
-                    yield! feedForward |> List.map (at LayerKind.FeedForward)
+                    for kind in layers stack do
+                        for part in parts kind do
+                            at config stack block kind part
         ]

@@ -1,8 +1,6 @@
 namespace Peft.T5
 
 open System
-open System.IO
-open Peft
 
 /// The published models, by name.
 [<RequireQualifiedAccess>]
@@ -20,27 +18,16 @@ module Sizes =
             "xxl", flan 4096 64 10240 24
         ]
 
-    /// The configuration of a built-in size (`xl`, `flan-t5-xl`, `google/flan-t5-xl`), of a `config.json`, or of a
-    /// folder with one.
-    let config (text: string) : Config =
-        let lower = text.Trim().ToLowerInvariant()
-
-        let short =
-            if lower.StartsWith("google/", StringComparison.Ordinal) then
-                lower.Substring 7
+    /// A name without what may stand before it: `xl` of `xl`, `flan-t5-xl` and `google/flan-t5-xl`.
+    let short (text: string) : string =
+        let without (start: string) (name: string) =
+            if name.StartsWith(start, StringComparison.Ordinal) then
+                name.Substring start.Length
             else
-                lower
+                name
 
-        let short =
-            if short.StartsWith("flan-t5-", StringComparison.Ordinal) then
-                short.Substring 8
-            else
-                short
+        text.Trim().ToLowerInvariant() |> without "google/" |> without "flan-t5-"
 
-        match all |> List.tryFind (fun (name, _) -> name = short) with
-        | Some(_, config) -> config
-        | None when Directory.Exists text -> Config.load (Path.Combine(text, "config.json"))
-        | None when File.Exists text -> Config.load text
-        | None ->
-            userError
-                $"'{text}' is neither a built-in size nor a config.json nor a folder with one: {Nearest.question (List.map fst all) short}"
+    /// The configuration of a built-in size.
+    let tryFind (text: string) : Config option =
+        all |> List.tryFind (fst >> (=) (short text)) |> Option.map snd

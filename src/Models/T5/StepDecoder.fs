@@ -4,7 +4,7 @@ open Peft
 open Peft.Kernels
 open TorchSharp
 
-/// The decoder of a model, token by token, over one batch of encoded rows with `beams` lines each and at most `limit` tokens.
+/// The decoder of a T5 over one batch of encoded rows with `beams` lines each and at most `limit` tokens.
 type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, limit: int) =
     let config = model.Config
     let mutable pass = start
@@ -42,18 +42,16 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
         else
             TensorMemory memory
 
-    let selfAttention step index (layer: Attention) (x: torch.Tensor) =
-        let normed = Layer.norm layer.Norm x
-        let project part = Projection.apply pass part normed
+    // Where the present step stands; a prefix counts.
+    let mutable position = 0
 
-        let mixed =
-            memory.SelfAttention(index, step, project layer.Q, project layer.K, project layer.V)
+    let attending =
+        { new IAttending with
+            member _.Self(block, q, k, v) =
+                memory.SelfAttention(block, position, q, k, v)
 
-        x.add (Projection.apply pass layer.O mixed)
-
-    let crossAttend index (layer: Attention) (x: torch.Tensor) =
-        let q = Layer.norm layer.Norm x |> Projection.apply pass layer.Q
-        x.add (memory.CrossAttention(index, q) |> Projection.apply pass layer.O)
+            member _.Cross(block, _, q) = memory.CrossAttention(block, q)
+        }
 
     // Bringing a weight into oneDNN's order costs about two steps' products and saves a good half of each: an answer of a
     // word or two is over before that, and a few more steps would not win it back.
@@ -80,45 +78,48 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
                 Product.pack weight |> Option.iter (fun copy -> head <- Product.packed copy)
             | _ -> ()
 
-    /// Whether it pays to go on without the rows that are done.
-    member _.ShouldLeave(isDone: bool[]) : bool =
-        let finished = isDone |> Array.filter id |> Array.length
+    interface IStepDecoder with
+        member _.Begin = Array.create (int (source.Hidden.size 0)) [| int64 config.StartId |]
 
-        finished > 0
-        && finished < isDone.Length
-        && float finished >= memory.LeavingShare * float isDone.Length
+        member _.ShouldLeave isDone =
+            let finished = isDone |> Array.filter id |> Array.length
 
-    /// To be called before each step, outside of the scope that frees what the step leaves behind.
-    member _.Prepare(step: int) : unit =
-        if step = stepsBeforePacking && limit - step >= leastStepsAfter then
-            pack ()
+            finished > 0
+            && finished < isDone.Length
+            && float finished >= memory.LeavingShare * float isDone.Length
 
-    /// Logits [lines, vocabulary], in the model's precision, after the tokens `ids`, one for each line, at position `step`.
-    member _.Step(ids: int64[], step: int) : torch.Tensor =
-        let step = before + step
-        let tokens = torch.tensor(ids, device = device).view(-1L, 1L)
+        member _.Prepare step =
+            if step = stepsBeforePacking && limit - step >= leastStepsAfter then
+                pack ()
 
-        let hidden =
-            model.Decoder.Blocks
-            |> List.indexed
-            |> List.fold
-                (fun x (index, block) ->
-                    selfAttention step index block.SelfAttention x
-                    |> crossAttend index (crossAttention block)
-                    |> Layer.feedForward pass config block.FeedForward)
-                (Forward.embed model tokens)
-            |> Layer.norm model.Decoder.FinalNorm
+        member _.Step(ids, step) =
+            position <- before + step
+            let tokens = torch.tensor(ids, device = device).view(-1L, 1L)
 
-        (head hidden).squeeze 1L
+            let hidden =
+                model.Decoder.Blocks
+                |> List.indexed
+                |> List.fold
+                    (fun x (index, block) -> Block.apply pass config attending index block x)
+                    (Forward.embed model tokens)
+                |> Layer.norm model.Decoder.FinalNorm
 
-    /// Line i goes on from what line `parents[i]` was, with the first `steps` tokens. There may be fewer lines than before;
-    /// the beams of a row stay together.
-    member _.Select(parents: int[], steps: int) : unit =
-        memory.Select(parents, before + steps)
+            (head hidden).squeeze 1L
 
-        pass <-
-            { pass with
-                Routes =
-                    pass.Routes
-                    |> Option.map (fun routes -> StepMemory.rowsOf beams parents |> Array.map (fun row -> routes[row]))
-            }
+        member _.Select(parents, steps) =
+            memory.Select(parents, before + steps)
+
+            pass <-
+                { pass with
+                    Routes =
+                        pass.Routes
+                        |> Option.map (fun routes ->
+                            StepMemory.rowsOf beams parents |> Array.map (fun row -> routes[row]))
+                }
+
+[<RequireQualifiedAccess>]
+module internal StepDecoder =
+    /// Encodes the rows, and stands before their first token.
+    let start (pass: Pass) (model: T5) (request: StepRequest) : IStepDecoder =
+        let source = Forward.encode pass model request.Inputs request.InputMask
+        StepDecoder(pass, model, source, request.Lines, request.MostSteps)

@@ -1,14 +1,14 @@
 namespace Peft
 
 open System
-open Peft.T5
 
 /// What a benchmark is made of.
+[<NoComparison>]
 type BenchSettings =
     {
         /// `embedded` or a size of FLAN-T5, or a folder.
         Size: string
-        Model: Config
+        Model: Architecture
         Techniques: Technique list
         Dtypes: string list
         Batch: int
@@ -96,7 +96,7 @@ module BenchPlan =
     let private largest (settings: BenchSettings) : BenchRow =
         { row settings BenchKind.Step "bfloat16" with
             Size = "xl"
-            Model = Sizes.config "xl"
+            Model = Checkpoint.named "xl"
             Batch = 1
             Accumulation = 16
             WarmUp = 0

@@ -5,7 +5,6 @@ open System.Collections.Generic
 open System.Globalization
 open System.Text.Json
 open System.Text.Json.Nodes
-open Peft.T5
 
 /// What a row of the benchmark measures.
 [<RequireQualifiedAccess>]
@@ -30,12 +29,13 @@ type BenchKind =
     | Share
 
 /// One thing to measure, as plain data: it is handed to the process that measures it, this program's or a peer's.
+[<NoComparison>]
 type BenchRow =
     {
         Kind: BenchKind
         /// The name of the model's shape; weights are random.
         Size: string
-        Model: Config
+        Model: Architecture
         Technique: Technique
         Placement: Placement
         /// `float32` or `bfloat16`.
@@ -229,7 +229,7 @@ module BenchRow =
             add key (JsonValue.Create value)
 
         add "dropout" (JsonValue.Create row.Dropout)
-        add "model" (JsonNode.Parse(Config.toJson row.Model))
+        add "model" (JsonNode.Parse row.Model.Config)
         json
 
     /// Reads such an object; `UserError` where it is none.
@@ -243,7 +243,7 @@ module BenchRow =
             {
                 Kind = BenchKind.parse (words "kind")
                 Size = words "size"
-                Model = Config.ofJson "the row's model" (root.GetProperty "model")
+                Model = Checkpoint.ofJson "the row's model" (root.GetProperty "model")
                 Technique = Technique.parse (words "technique")
                 Placement = Placement.parse (words "placement")
                 Dtype = words "dtype"

@@ -1,6 +1,5 @@
 namespace Peft
 
-open Peft.T5
 open TorchSharp
 
 /// Greedy and beam decoding.

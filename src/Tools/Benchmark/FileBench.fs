@@ -3,7 +3,6 @@ namespace Peft
 open System.Diagnostics
 open System.IO
 open System.Text
-open Peft.T5
 open TorchSharp
 
 /// Text and files: the tokenizer's speed, and a checkpoint's.

@@ -1,7 +1,6 @@
 namespace Peft
 
 open Peft.Kernels
-open Peft.T5
 open TorchSharp
 
 /// What the machine can do: its matrix products, and the price of a call.
@@ -9,19 +8,12 @@ open TorchSharp
 module MachineBench =
     /// Tokens, width in and width out of the products that a row's model is made of, and a large square one.
     let shapes (row: BenchRow) : (int64 * int64 * int64) list =
-        let config = row.Model
-
-        let width, inner, hidden =
-            config.ModelWidth, config.InnerWidth, config.FeedForwardWidth
-
-        let tokens = row.Batch * row.InputLength
+        let shape, tokens = row.Model.Shape, row.Batch * row.InputLength
 
         [
-            tokens, width, inner
-            tokens, inner, width
-            tokens, width, hidden
-            tokens, hidden, width
-            row.Batch * row.TargetLength, width, config.VocabularySize
+            for site in shape.Sites do
+                tokens, int site.In, int site.Out
+            row.Batch * row.TargetLength, shape.Width, shape.Vocabulary
             2048, 2048, 2048
         ]
         |> List.map (fun (tokens, fanIn, fanOut) -> int64 tokens, int64 fanIn, int64 fanOut)

@@ -1,7 +1,6 @@
 namespace Peft
 
 open System
-open Peft.T5
 open TorchSharp
 
 /// Training steps, and the encoder alone.
@@ -11,21 +10,21 @@ module StepBench =
 
     /// Random weights in the row's dtype.
     let model (row: BenchRow) : Model =
-        Checkpoint.randomIn (Precision.parse row.Dtype) row.Model weightSeed
+        row.Model.Random (Precision.parse row.Dtype) weightSeed
 
     /// A batch of random tokens in which every row is full; neither padding nor `</s>` occurs.
     let batch (row: BenchRow) (seed: int) : Batch =
         let random = Random seed
 
         let ids length =
-            Array.init length (fun _ -> random.Next(2, row.Model.VocabularySize))
+            Array.init length (fun _ -> random.Next(2, row.Model.Shape.Vocabulary))
 
         Array.init row.Batch (fun _ ->
             {
                 Ids = ids row.InputLength
                 Labels = ids row.TargetLength
             })
-        |> Batch.ofRows row.Model.PadId torch.CPU
+        |> Batch.ofRows row.Model.Shape.PadId torch.CPU
 
     /// The rate decides nothing about the time of a step; it is the paper's final one for PEFT.
     let private rate = 3e-4
@@ -79,7 +78,7 @@ module StepBench =
 
             let forward =
                 Repeated.seconds (fun () ->
-                    loss <- Forward.loss trainee.Pass trainee.Model trainee.Batches.Head
+                    loss <- Model.loss trainee.Pass trainee.Model trainee.Batches.Head
                     loss.item<float32>() |> ignore)
 
             let backward = Repeated.seconds loss.backward
@@ -116,7 +115,7 @@ module StepBench =
 
         measured
 
-    /// The encoder's hidden states, without gradient or dropout.
+    /// The encoder's hidden states, without gradient or dropout. Nothing is done for a model without encoder.
     let encoder (row: BenchRow) : Measurement =
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
@@ -126,7 +125,9 @@ module StepBench =
         let seconds =
             Repeated.times row.WarmUp row.Repeat (fun () ->
                 use _ = torch.NewDisposeScope()
-                Forward.encode Pass.Evaluation model batch.InputIds batch.Mask |> ignore)
+
+                model.Encoder
+                |> Option.iter (fun encoder -> encoder.Encode Pass.Evaluation batch.InputIds batch.Mask |> ignore))
 
         Repeated.measurement seconds []
 
@@ -142,7 +143,7 @@ module StepBench =
                 Ids = tokenizer.Encode(text.Input, row.InputLength)
                 Labels = tokenizer.Encode(text.Target, row.TargetLength)
             })
-        |> Batch.ofRows row.Model.PadId torch.CPU
+        |> Batch.ofRows row.Model.Shape.PadId torch.CPU
 
     /// Trains on text for so many steps at the paper's peak rate and gives the mean loss of the first and of the last ones. Both
     /// dtypes start from the same float32 numbers and see the same batches in the same order; dropout is off.
@@ -150,9 +151,9 @@ module StepBench =
         use _ = torch.NewDisposeScope()
         let tokenizer = Tokenizer.Load(Embedded.modelFolder ())
 
-        if row.Model.VocabularySize < tokenizer.VocabularySize then
+        if row.Model.Shape.Vocabulary < tokenizer.VocabularySize then
             userError
-                $"The loss is measured on text of {tokenizer.VocabularySize} pieces: the model's vocabulary has {row.Model.VocabularySize}."
+                $"The loss is measured on text of {tokenizer.VocabularySize} pieces: the model's vocabulary has {row.Model.Shape.Vocabulary}."
 
         let model = model row |> Placement.adapter row.Technique row.Placement 1
         let parameters = Model.trained model

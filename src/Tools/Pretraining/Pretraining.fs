@@ -7,7 +7,6 @@ open System.Globalization
 open System.IO
 open System.Text.Json
 open System.Threading
-open Peft.T5
 open TorchSharp
 
 /// A part of the training: how many steps, on which sources in which proportion.
@@ -113,7 +112,7 @@ module Pretraining =
 
     let private curvePath folder = Path.Combine(folder, "losses.csv")
 
-    let private identity (plan: Pretraining) (config: Config) =
+    let private identity (plan: Pretraining) (config: string) =
         let phases =
             plan.Phases
             |> List.map (fun phase ->
@@ -121,7 +120,7 @@ module Pretraining =
                 phase.Mixture
                 |> List.map (fun (source, weight) -> source.Name, source.Content, weight))
 
-        $"{plan.Start} %A{phases} {plan.BatchSize} {plan.Seed} {plan.PeakRate} {plan.WarmupSteps} {plan.CooldownShare} {plan.WeightDecay} {plan.ClipNorm} {Config.toJson config}"
+        $"{plan.Start} %A{phases} {plan.BatchSize} {plan.Seed} {plan.PeakRate} {plan.WarmupSteps} {plan.CooldownShare} {plan.WeightDecay} {plan.ClipNorm} {config}"
 
     let private save folder (plan: Pretraining) (model: Model) (optimizer: Optimizer) (losses: ResizeArray<float>) =
         let parameters =
@@ -196,7 +195,7 @@ module Pretraining =
 
                 let batches =
                     Batch.byLength 64 rows
-                    |> Seq.map (Array.map snd >> Batch.ofRows model.Config.PadId device)
+                    |> Seq.map (Array.map snd >> Batch.ofRows model.Shape.PadId device)
 
                 source.Name, Trainer.validationLoss fixed' batches)
 
@@ -248,7 +247,7 @@ module Pretraining =
                 cached <- key, bucket plan phase number
 
             let rows = (snd cached)[place]
-            let batch = Batch.ofRows model.Config.PadId device rows
+            let batch = Batch.ofRows model.Shape.PadId device rows
 
             let log =
                 Trainer.step Pass.Evaluation plan.ClipNorm (rate plan step) optimizer parameters model [ batch ]

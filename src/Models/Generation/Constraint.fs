@@ -1,7 +1,5 @@
-namespace Peft.T5
+namespace Peft
 
-open Peft
-open Peft.Kernels
 open System
 open TorchSharp
 
@@ -42,9 +40,15 @@ module internal Constraint =
             let index = torch.tensor (cells, device = scores.device)
             scores.view(-1L).index_fill_(0L, index, minusInfinity) |> ignore
 
-    /// Scores [lines, vocabulary] with what may not come next at minus infinity, changed in place where their dtype allows;
-    /// `sequences` begin with the start token.
-    let apply (decoding: Decoding) (config: Config) (sequences: int64[][]) (scores: torch.Tensor) : torch.Tensor =
+    /// Scores [lines, vocabulary] with what may not come next at minus infinity, changed in place where their dtype allows.
+    /// `sequences` are what stands already, what each row began with included; `step` counts the tokens generated so far.
+    let apply
+        (decoding: Decoding)
+        (eosId: int)
+        (step: int)
+        (sequences: int64[][])
+        (scores: torch.Tensor)
+        : torch.Tensor =
         let scores =
             if decoding.RepetitionPenalty <> 1.0 then
                 let wide = scores.``to`` torch.float32
@@ -65,7 +69,7 @@ module internal Constraint =
 
             forbid (Array.concat cells) scores
 
-        if sequences[0].Length - 1 < decoding.MinNewTokens then
-            scores.narrow(1L, int64 config.EosId, 1L).fill_ minusInfinity |> ignore
+        if step < decoding.MinNewTokens then
+            scores.narrow(1L, int64 eosId, 1L).fill_ minusInfinity |> ignore
 
         scores

@@ -1,57 +1,60 @@
-namespace Peft.T5
+namespace Peft
 
-open Peft
 open Peft.Kernels
 open TorchSharp
 
 /// Text generation with a key/value cache. Rows that have finished leave the batch.
 [<RequireQualifiedAccess>]
 module Generate =
-    /// One line's tokens, start token first, and its score so far.
+    /// One line's tokens, what its row began with first, and its score so far.
     type private Line = { Tokens: int64[]; Score: float }
 
-    let private toHypothesis (line: Line) : Hypothesis =
+    /// What a whole generation has in common.
+    [<ReferenceEquality>]
+    type private Work =
         {
-            Ids = line.Tokens |> Array.skip 1 |> Array.map int
+            Decoding: Decoding
+            Decoder: IStepDecoder
+            /// Tokens that every row began with.
+            Begun: int
+            Eos: int64
+            Pad: int64
+        }
+
+    let private toHypothesis (work: Work) (line: Line) : Hypothesis =
+        {
+            Ids = line.Tokens |> Array.skip work.Begun |> Array.map int
             Score = line.Score
         }
 
-    let private stepped (decoder: StepDecoder) (step: int) (lines: Line[]) =
-        decoder.Step(lines |> Array.map (_.Tokens >> Array.last), step)
+    /// Scores of what comes after the lines.
+    let private stepped (work: Work) (step: int) (lines: Line[]) =
+        work.Decoder.Step(lines |> Array.map (_.Tokens >> Array.last), step)
+
+    let private constrained (work: Work) (step: int) (lines: Line[]) (scores: torch.Tensor) =
+        Constraint.apply work.Decoding (int work.Eos) step (lines |> Array.map _.Tokens) scores
 
     /// The most likely token of each line and its log-probability.
-    let private nextGreedy (decoding: Decoding) (config: Config) (decoder: StepDecoder) (step: int) (lines: Line[]) =
-        decoder.Prepare step
+    let private nextGreedy (work: Work) (step: int) (lines: Line[]) =
+        work.Decoder.Prepare step
         use _ = torch.NewDisposeScope()
-
-        let scores =
-            stepped decoder step lines
-            |> Constraint.apply decoding config (lines |> Array.map _.Tokens)
+        let scores = stepped work step lines |> constrained work step lines
 
         Array.map2
             (fun (best: Highest) normaliser -> best.Ids[0], best.Values[0] - normaliser)
             (Scores.highest 1 scores)
             (Scores.logSumExp scores)
 
-    let private greedy (pass: Pass) (decoding: Decoding) (model: T5) (source: Encoded) : Line[] =
-        let config = model.Config
-        let decoder = StepDecoder(pass, model, source, 1, decoding.MaxNewTokens)
-        let rows = int (source.Hidden.size 0)
-
+    let private greedy (work: Work) : Line[] =
         let results =
-            Array.create
-                rows
-                {
-                    Tokens = [| int64 config.StartId |]
-                    Score = 0.0
-                }
+            work.Decoder.Begin |> Array.map (fun tokens -> { Tokens = tokens; Score = 0.0 })
 
         let ends (line: Line) =
-            line.Tokens.Length > 1 && Array.last line.Tokens = int64 config.EosId
+            line.Tokens.Length > work.Begun && Array.last line.Tokens = work.Eos
 
         let rec loop (live: int[]) step =
             if
-                step < decoding.MaxNewTokens
+                step < work.Decoding.MaxNewTokens
                 && live |> Array.exists (fun row -> not (ends results[row]))
             then
                 // A finished row that has not left yet is fed on; what it says is not kept.
@@ -59,13 +62,13 @@ module Generate =
                     live
                     |> Array.map (fun row ->
                         let line = results[row]
-                        let missing = step + 1 - line.Tokens.Length
+                        let missing = step + work.Begun - line.Tokens.Length
 
                         { line with
-                            Tokens = Array.append line.Tokens (Array.create missing (int64 config.PadId))
+                            Tokens = Array.append line.Tokens (Array.create missing work.Pad)
                         })
 
-                nextGreedy decoding config decoder step lines
+                nextGreedy work step lines
                 |> Array.iteri (fun place (token, logProbability) ->
                     let line = results[live[place]]
 
@@ -78,14 +81,14 @@ module Generate =
 
                 let isDone = live |> Array.map (fun row -> ends results[row])
 
-                if decoder.ShouldLeave isDone then
+                if work.Decoder.ShouldLeave isDone then
                     let kept = Array.indexed isDone |> Array.filter (snd >> not) |> Array.map fst
-                    decoder.Select(kept, step + 1)
+                    work.Decoder.Select(kept, step + 1)
                     loop (kept |> Array.map (fun place -> live[place])) (step + 1)
                 else
                     loop live (step + 1)
 
-        loop (Array.init rows id) 0
+        loop (Array.init results.Length id) 0
         results
 
     /// A row of a beam search: its running beams, best first, and at most as many finished hypotheses, best first.
@@ -101,11 +104,12 @@ module Generate =
         { Parent: int; Line: Line; IsEnd: bool }
 
     /// The 2 · beams best continuations of every row, best first: they are among the 2 · beams best of each of its lines.
-    let private candidates (decoding: Decoding) (config: Config) (decoder: StepDecoder) step (rows: Search[]) =
-        decoder.Prepare step
+    let private candidates (work: Work) step (rows: Search[]) =
+        work.Decoder.Prepare step
         use _ = torch.NewDisposeScope()
+        let decoding = work.Decoding
         let lines = rows |> Array.collect _.Running
-        let logits = stepped decoder step lines
+        let logits = stepped work step lines
 
         let normalisers, scores =
             // What divides scores must divide log-probabilities; what forbids tokens may do so before.
@@ -115,9 +119,7 @@ module Generate =
                 Scores.logSumExp logits, logits
 
         let best =
-            scores
-            |> Constraint.apply decoding config (lines |> Array.map _.Tokens)
-            |> Scores.highest (2 * decoding.Beams)
+            scores |> constrained work step lines |> Scores.highest (2 * decoding.Beams)
 
         let continuations (row: int) (parent: int) =
             let place = row * decoding.Beams + parent
@@ -134,7 +136,7 @@ module Generate =
                                 Tokens = Array.append line.Tokens [| token |]
                                 Score = float score
                             }
-                        IsEnd = token = int64 config.EosId || step + 1 = decoding.MaxNewTokens
+                        IsEnd = token = work.Eos || step + 1 = decoding.MaxNewTokens
                     })
                 best.Values
                 best.Ids
@@ -205,39 +207,37 @@ module Generate =
             running |> Array.map _.Parent
 
     /// A row that is done may wait for others to leave with it: it is fed on, and what it says is not kept.
-    let private wait (config: Config) (row: Search) =
+    let private wait (work: Work) (row: Search) =
         let padded (line: Line) =
             { line with
-                Tokens = Array.append line.Tokens [| int64 config.PadId |]
+                Tokens = Array.append line.Tokens [| work.Pad |]
             }
 
         { row with
             Running = row.Running |> Array.map padded
         }
 
-    let private beam (pass: Pass) (decoding: Decoding) (model: T5) (source: Encoded) : Line list[] =
-        let config, beams = model.Config, decoding.Beams
-        let decoder = StepDecoder(pass, model, source, beams, decoding.MaxNewTokens)
-        let rows = int (source.Hidden.size 0)
+    let private beam (work: Work) : Line list[] =
+        let beams = work.Decoding.Beams
 
         // All beams start alike; only the first may be continued, or every beam would be the same.
-        let start =
+        let start (tokens: int64[]) =
             {
                 Running =
                     Array.init beams (fun beam ->
                         {
-                            Tokens = [| int64 config.StartId |]
+                            Tokens = tokens
                             Score = if beam = 0 then 0.0 else -1e9
                         })
                 Finished = []
                 IsDone = false
             }
 
-        let results = Array.create rows start
+        let results = work.Decoder.Begin |> Array.map start
 
         let rec loop (live: int[]) step =
             let searches = live |> Array.map (fun row -> results[row])
-            let found = candidates decoding config decoder step searches
+            let found = candidates work step searches
 
             let parents =
                 live
@@ -246,23 +246,23 @@ module Generate =
                         if results[row].IsDone then
                             results[row], Array.init beams id
                         else
-                            advance decoding step results[row] found[place]
+                            advance work.Decoding step results[row] found[place]
 
-                    results[row] <- if next.IsDone then wait config next else next
+                    results[row] <- if next.IsDone then wait work next else next
                     parents |> Array.map (fun parent -> place * beams + parent))
 
             let isDone = live |> Array.map (fun row -> results[row].IsDone)
 
             if not (Array.forall id isDone) then
-                if decoder.ShouldLeave isDone then
+                if work.Decoder.ShouldLeave isDone then
                     let kept = Array.indexed isDone |> Array.filter (snd >> not) |> Array.map fst
-                    decoder.Select(kept |> Array.collect (fun place -> parents[place]), step + 1)
+                    work.Decoder.Select(kept |> Array.collect (fun place -> parents[place]), step + 1)
                     loop (kept |> Array.map (fun place -> live[place])) (step + 1)
                 else
-                    decoder.Select(Array.concat parents, step + 1)
+                    work.Decoder.Select(Array.concat parents, step + 1)
                     loop live (step + 1)
 
-        loop (Array.init rows id) 0
+        loop (Array.init results.Length id) 0
         results |> Array.map _.Finished
 
     let private check (decoding: Decoding) =
@@ -281,29 +281,46 @@ module Generate =
         if decoding.NoRepeatNgram = 1 then
             refuse "NoRepeatNgram is 1, the least that leaves a choice is 2 (0 is off)"
 
-    let private along (pass: Pass) (decoding: Decoding) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) =
+    let private along (pass: Pass) (decoding: Decoding) (model: Model) (ids: torch.Tensor) (mask: torch.Tensor option) =
         check decoding
         use _ = torch.NewDisposeScope()
         use _ = torch.no_grad ()
-        let source = Forward.encode pass model ids mask
+
+        let decoder =
+            model.Steps
+                pass
+                {
+                    Inputs = ids
+                    InputMask = mask
+                    Lines = decoding.Beams
+                    MostSteps = decoding.MaxNewTokens
+                }
+
+        let work =
+            {
+                Decoding = decoding
+                Decoder = decoder
+                Begun = decoder.Begin[0].Length
+                Eos = int64 model.Shape.EosId
+                Pad = int64 model.Shape.PadId
+            }
 
         if decoding.Beams = 1 then
-            greedy pass decoding model source
-            |> Array.map (fun line -> [ toHypothesis line ])
+            greedy work |> Array.map (fun line -> [ toHypothesis work line ])
         else
-            beam pass decoding model source
-            |> Array.map (List.truncate decoding.Returned >> List.map toHypothesis)
+            beam work
+            |> Array.map (List.truncate decoding.Returned >> List.map (toHypothesis work))
 
     /// For each row of ids [rows, length] (and their mask) its best hypotheses, best first. Merge adapters before:
-    /// `T5.merge`.
-    let run (decoding: Decoding) (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) : Hypothesis list[] =
+    /// `Model.merge`.
+    let run (decoding: Decoding) (model: Model) (ids: torch.Tensor) (mask: torch.Tensor option) : Hypothesis list[] =
         along Pass.Evaluation decoding model ids mask
 
-    /// `run` for a routed model (`T5.route`): row i is generated by member `routes[i]`.
+    /// `run` for a routed model (`Model.route`): row i is generated by member `routes[i]`.
     let runRouted
         (routes: int[])
         (decoding: Decoding)
-        (model: T5)
+        (model: Model)
         (ids: torch.Tensor)
         (mask: torch.Tensor option)
         : Hypothesis list[] =

@@ -1,0 +1,108 @@
+namespace Peft
+
+open System
+open System.IO
+open System.Security.Cryptography
+open System.Text
+open System.Text.Json
+open Peft.T5
+open TorchSharp
+
+/// Hugging Face checkpoint folders of every family: the one place that chooses a family by `model_type` of `config.json`.
+[<RequireQualifiedAccess>]
+module Checkpoint =
+    /// Every family: the values of `model_type` that it serves, and how it reads a configuration.
+    let private families: (string list * (string -> JsonElement -> Architecture)) list =
+        [ T5Family.modelTypes, T5Family.ofJson ]
+
+    /// What a configuration describes; `path` is for messages. Without a `model_type` it is a T5's.
+    let ofJson (path: string) (json: JsonElement) : Architecture =
+        let modelType =
+            match json.TryGetProperty "model_type" with
+            | true, value -> Json.text value
+            | false, _ -> "t5"
+
+        match families |> List.tryFind (fst >> List.contains modelType) with
+        | Some(_, read) -> read path json
+        | None ->
+            let known = families |> List.collect fst |> String.concat ", "
+            userError $"{path}: models of model_type '{modelType}' are not supported; those of {known} are."
+
+    /// What the `config.json` of a folder, or a file, describes.
+    let architecture (path: string) : Architecture =
+        let file =
+            if Directory.Exists path then
+                Path.Combine(path, "config.json")
+            else
+                path
+
+        ConfigFile.read file (ofJson file)
+
+    /// The shapes of the published sizes, by name.
+    let sizes: (string * Shape) list =
+        Sizes.all |> List.map (fun (name, config) -> name, Shapes.ofConfig config)
+
+    /// What a built-in size (`xl`, `flan-t5-xl`, `google/flan-t5-xl`), a `config.json`, or a folder with one describes.
+    let named (text: string) : Architecture =
+        match Sizes.tryFind text with
+        | Some config -> T5Family.architecture config
+        | None when Directory.Exists text || File.Exists text -> architecture text
+        | None ->
+            userError
+                $"'{text}' is neither a built-in size nor a config.json nor a folder with one: {Nearest.question (List.map fst sizes) (Sizes.short text)}"
+
+    /// The shape of what `named` finds.
+    let shape (text: string) : Shape = (named text).Shape
+
+    /// A model of these dimensions with the weights that pretraining starts from, float32; `family` is a `model_type`.
+    let fresh (family: string) (dimensions: Dimensions) (seed: int) : Model =
+        match family with
+        | "t5" -> T5Family.fresh dimensions seed
+        | other -> userError $"models of the family '{other}' cannot be pretrained: t5 can."
+
+    /// Loads a folder with every leaf frozen: matrices in `dtype` (float32 or bfloat16), norms and other small tensors in
+    /// float32. float32, float16 and bfloat16 on disk are accepted, and read tensor by tensor. `UserError` names the first
+    /// tensor that is missing, unknown or of another shape.
+    let load (device: torch.Device) (dtype: torch.ScalarType) (folder: string) : Model =
+        if not (Directory.Exists folder) then
+            userError $"the model folder {folder} does not exist."
+
+        (architecture folder).Load device dtype folder
+
+    /// Writes a plain Hugging Face checkpoint with the weights in `dtype`. Adapters must have been merged.
+    let save (folder: string) (dtype: torch.ScalarType) (model: Model) : unit =
+        use _ = torch.NewDisposeScope()
+        Files.createFolder folder
+
+        let tensors =
+            Model.leaves model
+            |> List.map (fun (name, leaf) -> name, leaf.Value.detach().``to`` dtype)
+
+        Safetensors.write (Path.Combine(folder, "model.safetensors")) (Map.ofList [ "format", "pt" ]) tensors
+        Files.writeAtomically (Path.Combine(folder, "config.json")) model.Config
+
+    /// The file with the vocabulary of a folder.
+    let private vocabulary (folder: string) = Path.Combine(folder, "spiece.model")
+
+    /// The tokenizer of a folder.
+    let tokenizer (folder: string) : Tokenizer = Tokenizer.Load folder
+
+    /// Copies what belongs to a checkpoint besides model and configuration: its vocabulary, where there is one.
+    let copyTokenizer (source: string) (target: string) : unit =
+        if File.Exists(vocabulary source) then
+            File.Copy(vocabulary source, vocabulary target, overwrite = true)
+
+    /// Sixteen hexadecimal digits that tell one base model from another, from its files alone: config.json, spiece.model
+    /// where there is one, and each tensor's name, dtype, shape and a sample of its bytes.
+    let fingerprint (folder: string) : string =
+        let config = (architecture folder).Config
+        use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
+        hash.AppendData(Encoding.UTF8.GetBytes config)
+
+        if File.Exists(vocabulary folder) then
+            hash.AppendData(Files.readBytes Files.mostDescription (vocabulary folder))
+
+        for pair in WeightFiles.headers folder do
+            Safetensors.sample pair.Value pair.Key |> hash.AppendData
+
+        Convert.ToHexString(hash.GetHashAndReset()).Substring(0, 16).ToLowerInvariant()

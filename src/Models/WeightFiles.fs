@@ -1,0 +1,113 @@
+namespace Peft
+
+open System
+open System.Collections.Generic
+open System.IO
+open System.Text.Json
+open TorchSharp
+
+/// The weights of a checkpoint folder: `model.safetensors`, or shards with an index.
+[<RequireQualifiedAccess>]
+module WeightFiles =
+    let private shardFiles (folder: string) (index: string) : string list =
+        try
+            use document = JsonDocument.Parse(Files.readText Files.mostDescription index)
+
+            [
+                for item in document.RootElement.GetProperty("weight_map").EnumerateObject() -> Json.text item.Value
+            ]
+            |> List.distinct
+            |> List.map (fun name ->
+                // A path here could lead out of the folder.
+                if name <> string (Path.GetFileName name) then
+                    userError $"{index} names the shard '{name}', which is no plain file name."
+
+                Path.Combine(folder, name))
+        with
+        | :? JsonException
+        | :? InvalidOperationException
+        | :? KeyNotFoundException -> userError $"{index} is not a readable index of shards."
+
+    let private weightFiles (folder: string) : string list =
+        let at name = Path.Combine(folder, name)
+
+        if File.Exists(at "model.safetensors") then
+            [ at "model.safetensors" ]
+        elif File.Exists(at "model.safetensors.index.json") then
+            shardFiles folder (at "model.safetensors.index.json")
+        elif File.Exists(at "pytorch_model.bin") then
+            userError
+                $"{folder} holds pytorch_model.bin only, which is a Python pickle: convert it to model.safetensors."
+        else
+            userError $"{folder} holds no model.safetensors and no model.safetensors.index.json."
+
+    /// The checked header of the file that holds a tensor, by the tensor's name.
+    let headers (folder: string) : Map<string, SafetensorsHeader> =
+        [
+            for file in weightFiles folder do
+                let header = Safetensors.header file
+                for name in header.Entries.Keys -> name, header
+        ]
+        |> Map.ofList
+
+    /// One tensor in the dtype and on the device that are asked for; the file's own copy is freed at once.
+    let private readAs (device: torch.Device) (dtype: torch.ScalarType) (header: SafetensorsHeader) (name: string) =
+        use _ = torch.NewDisposeScope()
+        (Safetensors.read header name).``to``(dtype, device).MoveToOuterDisposeScope()
+
+    let private isFloat (dtype: torch.ScalarType) =
+        List.contains dtype [ torch.float32; torch.float16; torch.bfloat16; torch.float64 ]
+
+    let private listed (shape: int64 seq) = String.Join(", ", shape)
+
+    let private check (folder: string) (outline: Outline) (tensors: Map<string, SafetensorsHeader>) =
+        match tensors.TryFind outline.Name with
+        | None ->
+            userError
+                $"{folder}: the checkpoint has no tensor {outline.Name}; config.json asks for one of shape [{listed outline.Shape}]."
+        | Some header ->
+            let entry = header.Entries[outline.Name]
+
+            if List.ofArray entry.Shape <> outline.Shape then
+                userError
+                    $"{folder}: tensor {outline.Name} has shape [{listed entry.Shape}], and config.json asks for [{listed outline.Shape}]: the two files do not belong together."
+
+            if not (isFloat entry.Dtype) then
+                userError $"{folder}: tensor {outline.Name} is {entry.Dtype}; weights are float32, float16 or bfloat16."
+
+            header
+
+    /// What `build` makes of the folder's tensors, which are read one by one: matrices in `dtype` (float32 or bfloat16), the
+    /// others in float32 (`Leaf.isFloat32`). float32, float16 and bfloat16 on disk are accepted. `UserError` names the first
+    /// tensor that is missing, of another shape, or neither asked for nor `ignorable`.
+    let load
+        (device: torch.Device)
+        (dtype: torch.ScalarType)
+        (folder: string)
+        (tensors: Map<string, SafetensorsHeader>)
+        (ignorable: Set<string>)
+        (build: (Outline -> torch.Tensor) -> 'model)
+        : 'model =
+        use _ = torch.NewDisposeScope()
+        let taken = Dictionary<string, torch.Tensor>()
+
+        let model =
+            build (fun outline ->
+                let header = check folder outline tensors
+                let kept = if Leaf.isFloat32 outline.Name then torch.float32 else dtype
+                let tensor = readAs device kept header outline.Name
+                taken[outline.Name] <- tensor
+                tensor)
+
+        let isUnknown name =
+            not (taken.ContainsKey name || ignorable.Contains name)
+
+        match tensors.Keys |> Seq.tryFind isUnknown with
+        | Some name ->
+            userError
+                $"{folder}: tensor {Safetensors.shown name} does not belong to the model that config.json describes."
+        | None ->
+            for tensor in taken.Values do
+                tensor.MoveToOuterDisposeScope() |> ignore
+
+            model
