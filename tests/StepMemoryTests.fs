@@ -8,13 +8,7 @@ open Peft
 open Peft.Kernels
 open Peft.T5
 open Peft.Tests.Support
-
-let private random (seed: int) (dtype: torch.ScalarType) (shape: int64 list) =
-    use generator = new torch.Generator(uint64 seed, torch.CPU)
-    torch.randn(Array.ofList shape, generator = generator).``to`` dtype
-
-let private dtypes =
-    [ "float32", torch.float32, 1e-5; "bfloat16", torch.bfloat16, 2e-2 ]
+open Peft.Tests.KernelSupport
 
 let private config = Config.gated 64 48 40 3 64 2
 

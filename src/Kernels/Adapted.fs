@@ -93,9 +93,11 @@ module internal Adapted =
     /// Each piece of the rows has sums of its own: many long rows must not make more sums than rows.
     let private mostPieces = 64
 
-    /// Runs `body first last sums` over the rows, with `parts` · `width` sums for each piece of them, and gives the total
+    /// Runs `body` over the rows of `x` [.., width] with `parts` · `width` sums for each piece of them, and gives the total
     /// [parts, width], which does not depend on the number of threads.
-    let private summed (rows: int) (width: int) (parts: int) (body: int -> int -> nativeint -> unit) : torch.Tensor =
+    let private summed (x: torch.Tensor) (parts: int) (body: Rows -> nativeint -> unit) : torch.Tensor =
+        let rows, width = Rows.count x, int (x.size -1)
+
         let perPiece =
             max (Threads.rowsPerPiece width) ((rows + mostPieces - 1) / mostPieces)
 
@@ -106,48 +108,47 @@ module internal Adapted =
             torch.zeros (int64 pieces, int64 parts, int64 width, dtype = torch.float32)
 
         let into = Libtorch.address sums
-
-        Threads.run pieces (fun piece ->
-            body (piece * perPiece) (min rows ((piece + 1) * perPiece)) (Lanes.at into (4 * length) piece))
-
+        Rows.pieces pieces perPiece x (fun rows piece -> body rows (Lanes.at into (4 * length) piece))
         AdaptedLoops.Total(pieces, length, into)
         sums.select (0L, 0L)
 
     /// W (input ∘ x), and A x where there is an update.
     let private inwards (around: Around) matrices ranks (weight: torch.Tensor) (x: torch.Tensor) =
-        let isHalf, width = x.dtype = torch.bfloat16, int (x.size -1)
-        let rows = int (x.numel ()) / width
         let from, factors = Libtorch.address x, addressOf around.Input
-        let u = torch.empty (int64 rows, int64 ranks, dtype = torch.float32)
+
+        let u = torch.empty (int64 (Rows.count x), int64 ranks, dtype = torch.float32)
+
         use scaled = if factors = 0n then x.alias () else torch.empty_like x
         let into, dots = Libtorch.address scaled, Libtorch.address u
         let a = addressOf (Option.map fst matrices)
 
         if factors <> 0n || ranks > 0 then
-            Threads.rows rows width (fun first last ->
+            Rows.each x (fun rows ->
                 if factors <> 0n then
-                    AdaptedLoops.Scale(isHalf, width, factors, from, into, first, last)
+                    AdaptedLoops.Scale(rows, factors, from, into)
 
-                AdaptedLoops.Dots(isHalf, width, ranks, a, from, dots, first, last))
+                AdaptedLoops.Dots(rows, ranks, a, from, dots))
 
         Product.linear weight scaled, u
 
     /// y of z = W (input ∘ x) and u = A x, in the place of z where z need not stay.
     let private outwards (around: Around) matrices ranks (u: torch.Tensor) (z: torch.Tensor) =
-        let isHalf, width = z.dtype = torch.bfloat16, int (z.size -1)
-        let rows = int (z.numel ()) / width
-
         if around.Output.IsNone && around.Bias.IsNone && ranks = 0 then
             z
         else
             let y = if around.Output.IsSome then torch.empty_like z else z
-            let from, into, dots = Libtorch.address z, Libtorch.address y, Libtorch.address u
-            let output, bias = addressOf around.Output, addressOf around.Bias
-            let b = addressOf (Option.map snd matrices)
 
-            Threads.rows rows width (fun first last ->
-                AdaptedLoops.Combine(isHalf, width, ranks, output, bias, dots, b, from, into, first, last))
+            let parts: OutwardParts =
+                {
+                    Output = addressOf around.Output
+                    Bias = addressOf around.Bias
+                    U = Libtorch.address u
+                    Matrix = addressOf (Option.map snd matrices)
+                    Z = Libtorch.address z
+                    Y = Libtorch.address y
+                }
 
+            Rows.each z (fun rows -> AdaptedLoops.Combine(rows, ranks, parts))
             y
 
     /// From the gradient of y: that of z, that of A x, and the sums [ranks + 2, out]: uᵀ g, those of `output` and of `bias`.
@@ -160,49 +161,47 @@ module internal Adapted =
         (z: torch.Tensor option)
         (gradient: torch.Tensor)
         =
-        let isHalf, width = gradient.dtype = torch.bfloat16, int (gradient.size -1)
-        let rows = int (gradient.numel ()) / width
         let isRescaled = around.Output.IsSome && wantsZ
 
-        let dz =
+        let ofZ =
             if isRescaled then
                 torch.empty_like gradient
             else
                 gradient.alias ()
 
         let v = torch.empty_like u
+        let b, ofU = addressOf (Option.map snd matrices), Libtorch.address v
 
-        let g, into =
-            Libtorch.address gradient, (if isRescaled then Libtorch.address dz else 0n)
-
-        let output, kept = addressOf around.Output, addressOf z
-        let b = addressOf (Option.map snd matrices)
-        let dots, ofDots = Libtorch.address u, Libtorch.address v
+        let parts: FromOutputParts =
+            {
+                Output = addressOf around.Output
+                U = Libtorch.address u
+                Z = addressOf z
+                Gradient = Libtorch.address gradient
+                OfZ = if isRescaled then Libtorch.address ofZ else 0n
+                OfMatrix = 0n
+                OfOutput = 0n
+                OfBias = 0n
+            }
 
         let sums =
-            summed rows width (ranks + 2) (fun first last sums ->
-                let beside part isThere =
-                    if isThere then Lanes.at sums (4 * width) part else 0n
+            summed gradient (ranks + 2) (fun rows sums ->
+                let part place isThere =
+                    if isThere then Lanes.at sums (4 * rows.Width) place else 0n
 
-                AdaptedLoops.Dots(isHalf, width, ranks, b, g, ofDots, first, last)
+                AdaptedLoops.Dots(rows, ranks, b, parts.Gradient, ofU)
 
-                AdaptedLoops.OfOutput(
-                    isHalf,
-                    width,
+                AdaptedLoops.FromOutput(
+                    rows,
                     ranks,
-                    output,
-                    dots,
-                    kept,
-                    g,
-                    into,
-                    sums,
-                    beside ranks z.IsSome,
-                    beside (ranks + 1) around.Bias.IsSome,
-                    first,
-                    last
+                    { parts with
+                        OfMatrix = sums
+                        OfOutput = part ranks z.IsSome
+                        OfBias = part (ranks + 1) around.Bias.IsSome
+                    }
                 ))
 
-        dz, v, sums
+        ofZ, v, sums
 
     /// From v, the gradient of A x, and where it is owed that of input ∘ x, which becomes that of x: the sums [ranks + 1,
     /// in]: vᵀ x and that of `input`.
@@ -214,22 +213,32 @@ module internal Adapted =
         (x: torch.Tensor)
         (gradient: torch.Tensor option)
         =
-        let isHalf, width = x.dtype = torch.bfloat16, int (x.size -1)
-        let rows = int (x.numel ()) / width
+        let parts: ToInputParts =
+            {
+                Input = addressOf around.Input
+                A = addressOf (Option.map fst matrices)
+                V = Libtorch.address v
+                X = Libtorch.address x
+                Gradient = addressOf gradient
+                OfA = 0n
+                OfInput = 0n
+            }
 
-        let factors, from, g =
-            addressOf around.Input, Libtorch.address x, addressOf gradient
-
-        let a, dots = addressOf (Option.map fst matrices), Libtorch.address v
-
-        summed rows width (ranks + 1) (fun first last sums ->
+        summed x (ranks + 1) (fun rows sums ->
             let ofInput =
-                if factors <> 0n && g <> 0n then
-                    Lanes.at sums (4 * width) ranks
+                if parts.Input <> 0n && parts.Gradient <> 0n then
+                    Lanes.at sums (4 * rows.Width) ranks
                 else
                     0n
 
-            AdaptedLoops.OfInput(isHalf, width, ranks, factors, a, dots, from, g, sums, ofInput, first, last))
+            AdaptedLoops.ToInput(
+                rows,
+                ranks,
+                { parts with
+                    OfA = sums
+                    OfInput = ofInput
+                }
+            ))
 
     let private backward (around: Around) (wantsX: bool) (weight: torch.Tensor) x u z (gradient: torch.Tensor) =
         use gradient = gradient.contiguous ()

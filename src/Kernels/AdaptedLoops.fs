@@ -2,9 +2,58 @@ namespace Peft.Kernels
 
 open System.Runtime.Intrinsics
 
-/// The loops around the product of an adapted linear map, over rows `first` to `last`. Parameters and sums are float32, `x`,
-/// `z` and gradients of either dtype; `ranks`, the rank of the update made even, may be 0. An address of 0 is a part that
-/// is not there.
+/// What y = output ∘ z + bias + u matrix is made of, by address; 0 is a part that is not there. Parameters and u are float32,
+/// z and y of either dtype.
+[<Struct; NoEquality; NoComparison>]
+type internal OutwardParts =
+    {
+        /// [width].
+        Output: nativeint
+        /// [width].
+        Bias: nativeint
+        /// [rows, ranks].
+        U: nativeint
+        /// [ranks, width].
+        Matrix: nativeint
+        /// [rows, width]; `Y` may be the same.
+        Z: nativeint
+        Y: nativeint
+    }
+
+/// What a backward pass from y reads and writes, by address; 0 is a part that is not there.
+[<Struct; NoEquality; NoComparison>]
+type internal FromOutputParts =
+    {
+        Output: nativeint
+        U: nativeint
+        Z: nativeint
+        /// That of y.
+        Gradient: nativeint
+        /// Where that of z goes.
+        OfZ: nativeint
+        /// Sums over rows: [ranks, width], [width] and [width], float32.
+        OfMatrix: nativeint
+        OfOutput: nativeint
+        OfBias: nativeint
+    }
+
+/// What a backward pass to x reads and writes, by address; 0 is a part that is not there.
+[<Struct; NoEquality; NoComparison>]
+type internal ToInputParts =
+    {
+        Input: nativeint
+        A: nativeint
+        /// The gradient of A x, [rows, ranks] float32.
+        V: nativeint
+        X: nativeint
+        /// That of input ∘ x, which becomes that of x.
+        Gradient: nativeint
+        /// Sums over rows: [ranks, width] and [width], float32.
+        OfA: nativeint
+        OfInput: nativeint
+    }
+
+/// The loops around the product of an adapted linear map. `ranks`, the rank of the update made even, may be 0.
 [<AbstractClass; Sealed>]
 type internal AdaptedLoops =
     static member inline private Broadcast(numbers: nativeint, index: int) : Vector256<float32> =
@@ -19,10 +68,10 @@ type internal AdaptedLoops =
         Lanes.storeFloat sums place (Lanes.fma a b (Lanes.loadFloat sums place))
 
     /// target = factors ∘ x.
-    static member Scale
-        (isHalf: bool, width: int, factors: nativeint, x: nativeint, target: nativeint, first: int, last: int)
-        : unit =
-        for row in first .. last - 1 do
+    static member Scale(rows: Rows, factors: nativeint, x: nativeint, target: nativeint) : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
+
+        for row in rows.First .. rows.Last - 1 do
             let from = row * width
             let mutable place = 0
 
@@ -36,10 +85,10 @@ type internal AdaptedLoops =
                 place <- place + Lanes.Width
 
     /// dots [rows, ranks] = x matrixᵀ of `matrix` [ranks, width].
-    static member Dots
-        (isHalf: bool, width: int, ranks: int, matrix: nativeint, x: nativeint, dots: nativeint, first: int, last: int)
-        : unit =
-        for row in first .. last - 1 do
+    static member Dots(rows: Rows, ranks: int, matrix: nativeint, x: nativeint, dots: nativeint) : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
+
+        for row in rows.First .. rows.Last - 1 do
             let from = row * width
             let mutable rank = 0
 
@@ -59,22 +108,13 @@ type internal AdaptedLoops =
                 Lanes.set false dots (row * ranks + rank + 1) (Vector256.Sum other)
                 rank <- rank + 2
 
-    /// y = output ∘ z + bias + u matrix of `u` [rows, ranks] and `matrix` [ranks, width]; `y` may be `z`.
-    static member Combine
-        (
-            isHalf: bool,
-            width: int,
-            ranks: int,
-            output: nativeint,
-            bias: nativeint,
-            u: nativeint,
-            matrix: nativeint,
-            z: nativeint,
-            y: nativeint,
-            first: int,
-            last: int
-        ) : unit =
-        for row in first .. last - 1 do
+    /// y = output ∘ z + bias + u matrix.
+    static member Combine(rows: Rows, ranks: int, parts: OutwardParts) : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
+        let output, bias, u, matrix = parts.Output, parts.Bias, parts.U, parts.Matrix
+        let z, y = parts.Z, parts.Y
+
+        for row in rows.First .. rows.Last - 1 do
             let from = row * width
             let mutable place = 0
 
@@ -99,33 +139,25 @@ type internal AdaptedLoops =
                 Lanes.store isHalf y (from + place) v
                 place <- place + Lanes.Width
 
-    /// From the gradient g of y: dz = output ∘ g, and added to their sums over rows the gradients of `output` (g ∘ z), of
+    /// From the gradient g of y: that of z, output ∘ g, and added to their sums over rows the gradients of `output` (g ∘ z), of
     /// `bias` (g) and of the update's matrix (uᵀ g).
-    static member OfOutput
-        (
-            isHalf: bool,
-            width: int,
-            ranks: int,
-            output: nativeint,
-            u: nativeint,
-            z: nativeint,
-            gradient: nativeint,
-            dz: nativeint,
-            ofMatrix: nativeint,
-            ofOutput: nativeint,
-            ofBias: nativeint,
-            first: int,
-            last: int
-        ) : unit =
-        for row in first .. last - 1 do
+    static member FromOutput(rows: Rows, ranks: int, parts: FromOutputParts) : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
+
+        let output, u, z, gradient, ofZ =
+            parts.Output, parts.U, parts.Z, parts.Gradient, parts.OfZ
+
+        let ofMatrix, ofOutput, ofBias = parts.OfMatrix, parts.OfOutput, parts.OfBias
+
+        for row in rows.First .. rows.Last - 1 do
             let from = row * width
             let mutable place = 0
 
             while place < width do
                 let g = Lanes.load isHalf gradient (from + place)
 
-                if dz <> 0n then
-                    Lanes.store isHalf dz (from + place) (g * Lanes.loadFloat output place)
+                if ofZ <> 0n then
+                    Lanes.store isHalf ofZ (from + place) (g * Lanes.loadFloat output place)
 
                 if ofOutput <> 0n then
                     AdaptedLoops.AddProduct(ofOutput, place, g, Lanes.load isHalf z (from + place))
@@ -144,24 +176,14 @@ type internal AdaptedLoops =
 
                 place <- place + Lanes.Width
 
-    /// From the gradient g of input ∘ x and v [rows, ranks], that of A x: that of x, input ∘ g + v A, in the place of g, and
-    /// added to their sums over rows those of `input` (x ∘ g) and of A (vᵀ x).
-    static member OfInput
-        (
-            isHalf: bool,
-            width: int,
-            ranks: int,
-            input: nativeint,
-            a: nativeint,
-            v: nativeint,
-            x: nativeint,
-            gradient: nativeint,
-            ofA: nativeint,
-            ofInput: nativeint,
-            first: int,
-            last: int
-        ) : unit =
-        for row in first .. last - 1 do
+    /// From the gradient g of input ∘ x and v, that of A x: that of x, input ∘ g + v A, in the place of g, and added to their
+    /// sums over rows those of `input` (x ∘ g) and of A (vᵀ x).
+    static member ToInput(rows: Rows, ranks: int, parts: ToInputParts) : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
+        let input, a, v, x = parts.Input, parts.A, parts.V, parts.X
+        let gradient, ofA, ofInput = parts.Gradient, parts.OfA, parts.OfInput
+
+        for row in rows.First .. rows.Last - 1 do
             let from = row * width
             let mutable place = 0
 

@@ -4,81 +4,96 @@ open System
 open System.Runtime.Intrinsics
 open TorchSharp
 
+/// An additive bias of scores, by address: row r's begins at `Offsets[r / Queries]` + r % `Queries` · `Stride` (elements).
+[<Struct; NoEquality; NoComparison>]
+type internal BiasRows =
+    {
+        Numbers: nativeint
+        /// One for each head of each row of the batch; empty where there is no bias.
+        Offsets: int[]
+        Queries: int
+        Stride: int
+    }
+
 [<AbstractClass; Sealed>]
 type internal SoftmaxLoops =
-    /// Replaces scores of rows `first` to `last` by softmax(scores + bias); row r's bias begins at `biases[r / queries]`
-    /// plus r % queries times `biasStride` (elements; no bias where the array is empty).
-    static member Forward
-        (
-            isHalf: bool,
-            width: int,
-            scores: nativeint,
-            bias: nativeint,
-            offsets: int[],
-            queries: int,
-            stride: int,
-            first: int,
-            last: int
-        ) : unit =
+    /// Puts scores + bias of one row into `buffer`, −∞ behind them, and gives the highest of each lane.
+    static member inline private Gather
+        (isHalf: bool, width: int, scores: nativeint, hasBias: bool, bias: nativeint, buffer: float32[])
+        : Vector256<float32> =
+        let whole = width / Lanes.Width * Lanes.Width
+        let mutable highest = Vector256.Create Single.NegativeInfinity
+        let mutable place = 0
+
+        while place < whole do
+            let mutable v = Lanes.load isHalf scores place
+
+            if hasBias then
+                v <- v + Lanes.loadFloat bias place
+
+            highest <- Vector256.Max(highest, v)
+            v.CopyTo(buffer, place)
+            place <- place + Lanes.Width
+
+        for rest in whole .. buffer.Length - 1 do
+            buffer[rest] <-
+                if rest >= width then
+                    Single.NegativeInfinity
+                elif hasBias then
+                    Lanes.get isHalf scores rest + Lanes.get false bias rest
+                else
+                    Lanes.get isHalf scores rest
+
+        if whole < buffer.Length then
+            highest <- Vector256.Max(highest, Vector256.Create(buffer, whole))
+
+        highest
+
+    /// Replaces numbers from `first` on, whole vectors up to `last`, by the exponentials of their distance to `top`, and gives
+    /// the sum of each lane.
+    static member inline Exponentials(numbers: float32[], first: int, last: int, top: float32) : Vector256<float32> =
+        let tops = Vector256.Create top
+        let mutable sum = Vector256<float32>.Zero
+        let mutable place = first
+
+        while place < last do
+            let e = Vector256.Exp(Vector256.Create(numbers, place) - tops)
+            sum <- sum + e
+            e.CopyTo(numbers, place)
+            place <- place + Lanes.Width
+
+        sum
+
+    /// Replaces scores by softmax(scores + bias), row by row.
+    static member Forward(rows: Rows, bias: BiasRows, scores: nativeint) : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
         let padded = (width + Lanes.Width - 1) / Lanes.Width * Lanes.Width
         let buffer = Array.zeroCreate<float32> padded
         let whole = width / Lanes.Width * Lanes.Width
+        let hasBias = bias.Offsets.Length > 0
+        let size = if isHalf then 2 else 4
 
-        for row in first .. last - 1 do
-            let from = row * width
+        for row in rows.First .. rows.Last - 1 do
+            let into = Lanes.at scores size (row * width)
 
             let beside =
-                if offsets.Length = 0 then
-                    0
+                if hasBias then
+                    Lanes.at bias.Numbers 4 (bias.Offsets[row / bias.Queries] + row % bias.Queries * bias.Stride)
                 else
-                    offsets[row / queries] + row % queries * stride
+                    0n
 
-            let hasBias = offsets.Length > 0
-            let mutable highest = Vector256.Create Single.NegativeInfinity
+            let highest = SoftmaxLoops.Gather(isHalf, width, into, hasBias, beside, buffer)
+            let sum = SoftmaxLoops.Exponentials(buffer, 0, padded, Lanes.highest highest)
+            let share = 1.0f / Vector256.Sum sum
+            let shares = Vector256.Create share
             let mutable place = 0
 
             while place < whole do
-                let mutable v = Lanes.load isHalf scores (from + place)
-
-                if hasBias then
-                    v <- v + Lanes.loadFloat bias (beside + place)
-
-                highest <- Vector256.Max(highest, v)
-                v.CopyTo(buffer, place)
-                place <- place + Lanes.Width
-
-            for rest in whole .. padded - 1 do
-                buffer[rest] <-
-                    if rest >= width then
-                        Single.NegativeInfinity
-                    elif hasBias then
-                        Lanes.get isHalf scores (from + rest) + Lanes.get false bias (beside + rest)
-                    else
-                        Lanes.get isHalf scores (from + rest)
-
-            if whole < padded then
-                highest <- Vector256.Max(highest, Vector256.Create(buffer, whole))
-
-            let tops = Vector256.Create(Lanes.highest highest)
-            let mutable sum = Vector256<float32>.Zero
-            place <- 0
-
-            while place < padded do
-                let e = Vector256.Exp(Vector256.Create(buffer, place) - tops)
-                sum <- sum + e
-                e.CopyTo(buffer, place)
-                place <- place + Lanes.Width
-
-            let share = 1.0f / Vector256.Sum sum
-            let shares = Vector256.Create share
-            place <- 0
-
-            while place < whole do
-                Lanes.store isHalf scores (from + place) (Vector256.Create(buffer, place) * shares)
+                Lanes.store isHalf into place (Vector256.Create(buffer, place) * shares)
                 place <- place + Lanes.Width
 
             for rest in whole .. width - 1 do
-                Lanes.set isHalf scores (from + rest) (buffer[rest] * share)
+                Lanes.set isHalf into rest (buffer[rest] * share)
 
     /// The factor of column `place` of the mask: blocks of 16 columns within a row, rows of `blocks` blocks.
     static member FillMask(key: MaskKey, blocks: int, row: int, mask: float32[]) : unit =
@@ -88,14 +103,13 @@ type internal SoftmaxLoops =
             (Mask.high key bits).CopyTo(mask, block * Mask.Block + Lanes.Width)
 
     /// target = mask ∘ source, row by row.
-    static member Drop
-        (key: MaskKey, isHalf: bool, width: int, source: nativeint, target: nativeint, first: int, last: int)
-        : unit =
+    static member Drop(rows: Rows, key: MaskKey, source: nativeint, target: nativeint) : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
         let blocks = (width + Mask.Block - 1) / Mask.Block
         let mask = Array.zeroCreate<float32>(blocks * Mask.Block)
         let whole = width / Lanes.Width * Lanes.Width
 
-        for row in first .. last - 1 do
+        for row in rows.First .. rows.Last - 1 do
             SoftmaxLoops.FillMask(key, blocks, row, mask)
             let from = row * width
             let mutable place = 0
@@ -113,16 +127,15 @@ type internal SoftmaxLoops =
                 Lanes.set isHalf target (from + rest) (Lanes.get isHalf source (from + rest) * mask[rest])
 
     /// Replaces the gradient of the dropped shares by that of the scores: p ∘ (mask ∘ g − Σ p ∘ mask ∘ g).
-    static member Backward
-        (key: MaskKey, isHalf: bool, width: int, shares: nativeint, gradient: nativeint, first: int, last: int)
-        : unit =
+    static member Backward(rows: Rows, key: MaskKey, shares: nativeint, gradient: nativeint) : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
         let blocks = (width + Mask.Block - 1) / Mask.Block
         let mask = Array.create (blocks * Mask.Block) 1.0f
         let padded = blocks * Mask.Block
         let g, p = Array.zeroCreate<float32> padded, Array.zeroCreate<float32> padded
         let whole = width / Lanes.Width * Lanes.Width
 
-        for row in first .. last - 1 do
+        for row in rows.First .. rows.Last - 1 do
             if key.Scale <> 0.0f then
                 SoftmaxLoops.FillMask(key, blocks, row, mask)
 
@@ -184,8 +197,16 @@ module internal FusedAttention =
                 && bias.stride 3 = 1L
             | None -> true)
 
-    /// Where each head's bias begins, and how far its rows are apart.
-    let private layout (bias: torch.Tensor) (rows: int64) (heads: int64) =
+    let private noBias =
+        {
+            Numbers = 0n
+            Offsets = [||]
+            Queries = 1
+            Stride = 0
+        }
+
+    /// Where the bias of each row of scores [rows · heads · queries, keys] stands.
+    let private layout (bias: torch.Tensor) (rows: int64) (heads: int64) (queries: int64) : BiasRows =
         let step dimension =
             if bias.size dimension = 1L then
                 0L
@@ -194,50 +215,32 @@ module internal FusedAttention =
 
         let perRow, perHead = step 0, step 1
 
-        Array.init (int (rows * heads)) (fun place ->
-            let place = int64 place
-            int (place / heads * perRow + place % heads * perHead)),
-        int (step 2)
+        {
+            Numbers = Libtorch.address bias
+            Offsets =
+                Array.init (int (rows * heads)) (fun place ->
+                    let place = int64 place
+                    int (place / heads * perRow + place % heads * perHead))
+            Queries = int queries
+            Stride = int (step 2)
+        }
 
     /// [rows, heads, n, width] → [rows · heads, n, width], contiguous.
     let private flat (x: torch.Tensor) = x.reshape (-1L, x.size 2, x.size 3)
 
-    let private softmax (bias: torch.Tensor option) rows heads queries (scores: torch.Tensor) =
-        let width = int (scores.size -1)
-        let isHalf = scores.dtype = torch.bfloat16
+    let private softmax (bias: BiasRows) (scores: torch.Tensor) : unit =
         let into = Libtorch.address scores
-
-        let offsets, stride =
-            match bias with
-            | Some bias -> layout bias rows heads
-            | None -> [||], 0
-
-        let beside =
-            match bias with
-            | Some bias -> Libtorch.address bias
-            | None -> 0n
-
-        Threads.rows (int (rows * heads) * queries) width (fun first last ->
-            SoftmaxLoops.Forward(isHalf, width, into, beside, offsets, queries, stride, first, last))
+        Rows.each scores (fun rows -> SoftmaxLoops.Forward(rows, bias, into))
 
     let private drop (key: MaskKey) (shares: torch.Tensor) : torch.Tensor =
         let dropped = torch.empty_like shares
-        let width = int (shares.size -1)
-        let isHalf = shares.dtype = torch.bfloat16
         let from, into = Libtorch.address shares, Libtorch.address dropped
-
-        Threads.rows (int (shares.numel ()) / width) width (fun first last ->
-            SoftmaxLoops.Drop(key, isHalf, width, from, into, first, last))
-
+        Rows.each shares (fun rows -> SoftmaxLoops.Drop(rows, key, from, into))
         dropped
 
-    let private ofScores (key: MaskKey) (shares: torch.Tensor) (gradient: torch.Tensor) =
-        let width = int (shares.size -1)
-        let isHalf = shares.dtype = torch.bfloat16
+    let private ofScores (key: MaskKey) (shares: torch.Tensor) (gradient: torch.Tensor) : unit =
         let from, into = Libtorch.address shares, Libtorch.address gradient
-
-        Threads.rows (int (shares.numel ()) / width) width (fun first last ->
-            SoftmaxLoops.Backward(key, isHalf, width, from, into, first, last))
+        Rows.each shares (fun rows -> SoftmaxLoops.Backward(rows, key, from, into))
 
     /// What a backward pass must know beside the tensors that are kept.
     [<ReferenceEquality>]
@@ -353,7 +356,15 @@ module internal FusedAttention =
         use flatV = flat v
         use transposed = flatK.transpose (1L, 2L)
         use shares = flatQ.bmm transposed
-        softmax bias attended.Rows attended.Heads (int attended.Queries) shares
+
+        softmax
+            (match bias with
+             | Some bias -> layout bias attended.Rows attended.Heads attended.Queries
+             | None -> noBias)
+            shares
+
+        // The loops know no more than its address.
+        GC.KeepAlive bias
 
         let mixed =
             if attended.HasMask then

@@ -13,18 +13,11 @@ type internal CrossEntropyLoops =
 
     /// The logarithm of the sum of exponentials and the loss of each row; the loss is 0 where the label is ignored.
     static member Forward
-        (
-            isHalf: bool,
-            width: int,
-            ignored: int64,
-            logits: nativeint,
-            labels: nativeint,
-            normalisers: nativeint,
-            losses: nativeint,
-            first: int,
-            last: int
-        ) : unit =
-        for row in first .. last - 1 do
+        (rows: Rows, ignored: int64, logits: nativeint, labels: nativeint, normalisers: nativeint, losses: nativeint)
+        : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
+
+        for row in rows.First .. rows.Last - 1 do
             let label = CrossEntropyLoops.Label(labels, row)
 
             if label = ignored then
@@ -38,20 +31,12 @@ type internal CrossEntropyLoops =
 
     /// Replaces the logits by their gradient, (softmax − one at the label) · factor; 0 where the label is ignored.
     static member Backward
-        (
-            isHalf: bool,
-            width: int,
-            ignored: int64,
-            factor: float32,
-            logits: nativeint,
-            labels: nativeint,
-            normalisers: nativeint,
-            first: int,
-            last: int
-        ) : unit =
+        (rows: Rows, ignored: int64, factor: float32, logits: nativeint, labels: nativeint, normalisers: nativeint)
+        : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
         let factors = Vector256.Create factor
 
-        for row in first .. last - 1 do
+        for row in rows.First .. rows.Last - 1 do
             let label = CrossEntropyLoops.Label(labels, row)
             let x = logits + nativeint (int64 row * int64 width * (if isHalf then 2L else 4L))
             let mutable place = 0
@@ -81,11 +66,19 @@ module internal CrossEntropy =
         && logits.is_contiguous ()
         && logits.size -1 % int64 Lanes.Width = 0L
 
+    /// Fails unless each label that counts is in the vocabulary: the loops read at its address.
+    let private check (logits: torch.Tensor) (labels: torch.Tensor) (isCounted: torch.Tensor) : unit =
+        let width = logits.size -1
+
+        use isOutside =
+            labels.lt((0L).ToScalar()).logical_or(labels.ge (width.ToScalar())).logical_and isCounted
+
+        if isOutside.any().item<bool>() then
+            invalidArg (nameof labels) $"a label is outside the vocabulary of {width}"
+
     /// The mean over the labels that are not `ignored`, a float32 scalar.
     let apply (ignored: int64) (logits: torch.Tensor) (labels: torch.Tensor) : torch.Tensor =
-        let isHalf = logits.dtype = torch.bfloat16
-        let width = int (logits.size -1)
-        let rows = int (logits.numel () / int64 width)
+        let rows = Rows.count logits
 
         if labels.dtype <> torch.int64 || labels.numel () <> int64 rows then
             invalidArg (nameof labels) $"there are {labels.numel ()} labels ({labels.dtype}) for {rows} rows of logits"
@@ -98,20 +91,12 @@ module internal CrossEntropy =
         use isCounted = labels.ne (ignored.ToScalar())
         use counted = isCounted.sum ()
         let count = float32 (counted.item<int64>())
-
-        use isOutside =
-            labels.lt((0L).ToScalar()).logical_or(labels.ge ((int64 width).ToScalar())).logical_and isCounted
-
-        // The loops read at the label's address.
-        if isOutside.any().item<bool>() then
-            invalidArg (nameof labels) $"a label is outside the vocabulary of {width}"
+        check logits labels isCounted
 
         let from, places, tops, into =
             Libtorch.address logits, Libtorch.address labels, Libtorch.address normalisers, Libtorch.address losses
 
-        Threads.rows rows width (fun first last ->
-            CrossEntropyLoops.Forward(isHalf, width, ignored, from, places, tops, into, first, last))
-
+        Rows.each logits (fun rows -> CrossEntropyLoops.Forward(rows, ignored, from, places, tops, into))
         use total = losses.sum ()
         let mean = total.div (count.ToScalar())
 
@@ -121,8 +106,7 @@ module internal CrossEntropy =
             let logits, places, tops =
                 Libtorch.address saved[0], Libtorch.address saved[1], Libtorch.address saved[2]
 
-            Threads.rows rows width (fun first last ->
-                CrossEntropyLoops.Backward(isHalf, width, ignored, factor, logits, places, tops, first, last))
+            Rows.each saved[0] (fun rows -> CrossEntropyLoops.Backward(rows, ignored, factor, logits, places, tops))
 
             [| Some(saved[0].detach()) |]
 

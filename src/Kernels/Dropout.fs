@@ -5,11 +5,11 @@ open TorchSharp
 /// The loops of dropout; they read and write once.
 [<AbstractClass; Sealed>]
 type internal DropoutLoops =
-    /// target = residual + mask ∘ source, blocks `first` to `last`; without residual (address 0) mask ∘ source.
-    static member Apply
-        (key: MaskKey, isHalf: bool, source: nativeint, residual: nativeint, target: nativeint, first: int, last: int)
-        : unit =
-        for block in first .. last - 1 do
+    /// target = residual + mask ∘ source, block by block; without residual (address 0) mask ∘ source.
+    static member Apply(blocks: Rows, key: MaskKey, source: nativeint, residual: nativeint, target: nativeint) : unit =
+        let isHalf = blocks.IsHalf
+
+        for block in blocks.First .. blocks.Last - 1 do
             let place = block * Mask.Block
             let bits = Mask.bits key (uint32 block)
             let low = Mask.low key bits * Lanes.load isHalf source place
@@ -45,7 +45,6 @@ module internal Dropout =
     let private run (key: MaskKey) (residual: torch.Tensor option) (x: torch.Tensor) : torch.Tensor =
         use source = x.contiguous ()
         let target = torch.empty_like source
-        let isHalf = x.dtype = torch.bfloat16
         let from, into = Libtorch.address source, Libtorch.address target
 
         let beside =
@@ -53,8 +52,7 @@ module internal Dropout =
             | Some residual -> Libtorch.address residual
             | None -> 0n
 
-        Threads.rows (int (x.numel ()) / Mask.Block) Mask.Block (fun first last ->
-            DropoutLoops.Apply(key, isHalf, from, beside, into, first, last))
+        Rows.blocks Mask.Block source (fun blocks -> DropoutLoops.Apply(blocks, key, from, beside, into))
 
         target
 

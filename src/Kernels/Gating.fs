@@ -29,11 +29,11 @@ type internal GateLoops =
             let kept = Vector256.GreaterThan(a, Vector256<float32>.Zero)
             struct (Vector256.BitwiseAnd(kept, a), Vector256.BitwiseAnd(kept, Vector256<float32>.One))
 
-    /// y = mask ∘ act(a) ∘ b of blocks `first` to `last`; the mask counts where the key's scale is not 0.
-    static member Forward
-        (key: MaskKey, isHalf: bool, isGelu: bool, a: nativeint, b: nativeint, y: nativeint, first: int, last: int)
-        : unit =
-        for block in first .. last - 1 do
+    /// y = mask ∘ act(a) ∘ b, block by block; the mask counts where the key's scale is not 0.
+    static member Forward(blocks: Rows, key: MaskKey, isGelu: bool, a: nativeint, b: nativeint, y: nativeint) : unit =
+        let isHalf = blocks.IsHalf
+
+        for block in blocks.First .. blocks.Last - 1 do
             let struct (low, high) = Mask.factors key (uint32 block)
 
             for half in 0..1 do
@@ -45,18 +45,18 @@ type internal GateLoops =
     /// The gradients of a and b.
     static member Backward
         (
+            blocks: Rows,
             key: MaskKey,
-            isHalf: bool,
             isGelu: bool,
             a: nativeint,
             b: nativeint,
             gradient: nativeint,
             ofA: nativeint,
-            ofB: nativeint,
-            first: int,
-            last: int
+            ofB: nativeint
         ) : unit =
-        for block in first .. last - 1 do
+        let isHalf = blocks.IsHalf
+
+        for block in blocks.First .. blocks.Last - 1 do
             let struct (low, high) = Mask.factors key (uint32 block)
 
             for half in 0..1 do
@@ -82,15 +82,13 @@ module internal Gating =
     /// mask ∘ act(a) ∘ b, without mask where there is no key.
     let apply (key: MaskKey option) (activation: Activation) (a: torch.Tensor) (b: torch.Tensor) : torch.Tensor =
         let key = key |> Option.defaultValue Mask.none
-        let isHalf, isGelu = a.dtype = torch.bfloat16, (activation = GeluNew)
-        let blocks = int (a.numel ()) / Mask.Block
+        let isGelu = (activation = GeluNew)
         let isRecording = Node.isRecording [ a; b ]
         use _ = torch.no_grad ()
         let y = torch.empty_like a
         let fromA, fromB, into = Libtorch.address a, Libtorch.address b, Libtorch.address y
 
-        Threads.rows blocks Mask.Block (fun first last ->
-            GateLoops.Forward(key, isHalf, isGelu, fromA, fromB, into, first, last))
+        Rows.blocks Mask.Block a (fun blocks -> GateLoops.Forward(blocks, key, isGelu, fromA, fromB, into))
 
         let backward (saved: torch.Tensor[]) (gradient: torch.Tensor) =
             use gradient = gradient.contiguous ()
@@ -100,8 +98,8 @@ module internal Gating =
             let gradients, intoA, intoB =
                 Libtorch.address gradient, Libtorch.address ofA, Libtorch.address ofB
 
-            Threads.rows blocks Mask.Block (fun first last ->
-                GateLoops.Backward(key, isHalf, isGelu, a, b, gradients, intoA, intoB, first, last))
+            Rows.blocks Mask.Block gradient (fun blocks ->
+                GateLoops.Backward(blocks, key, isGelu, a, b, gradients, intoA, intoB))
 
             [| Some ofA; Some ofB |]
 

@@ -5,20 +5,13 @@ open TorchSharp
 
 [<AbstractClass; Sealed>]
 type internal RmsNormLoops =
-    /// y = scale ∘ x / rms(x) of rows `first` to `last`, and 1 / rms(x) for the backward pass.
+    /// y = scale ∘ x / rms(x) of the rows, and 1 / rms(x) for the backward pass.
     static member Forward
-        (
-            isHalf: bool,
-            width: int,
-            epsilon: float32,
-            x: nativeint,
-            scale: nativeint,
-            y: nativeint,
-            inverse: nativeint,
-            first: int,
-            last: int
-        ) : unit =
-        for row in first .. last - 1 do
+        (rows: Rows, epsilon: float32, x: nativeint, scale: nativeint, y: nativeint, inverse: nativeint)
+        : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
+
+        for row in rows.First .. rows.Last - 1 do
             let from = row * width
             let mutable sum = Vector256<float32>.Zero
             let mutable place = 0
@@ -47,18 +40,11 @@ type internal RmsNormLoops =
 
     /// The gradient of x: inverse (g ∘ scale − x̂ mean(g ∘ scale ∘ x̂)), x̂ = x inverse.
     static member Backward
-        (
-            isHalf: bool,
-            width: int,
-            x: nativeint,
-            scale: nativeint,
-            inverse: nativeint,
-            gradient: nativeint,
-            result: nativeint,
-            first: int,
-            last: int
-        ) : unit =
-        for row in first .. last - 1 do
+        (rows: Rows, x: nativeint, scale: nativeint, inverse: nativeint, gradient: nativeint, result: nativeint)
+        : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
+
+        for row in rows.First .. rows.Last - 1 do
             let from = row * width
             let factor = Lanes.get false inverse row
             let mutable sum = Vector256<float32>.Zero
@@ -83,19 +69,13 @@ type internal RmsNormLoops =
                 Lanes.store isHalf result (from + place) value
                 place <- place + Lanes.Width
 
-    /// Adds g ∘ x̂ of rows `first` to `last` to `sums` [width] float32.
+    /// Adds g ∘ x̂ of the rows to `sums` [width] float32.
     static member ScaleGradient
-        (
-            isHalf: bool,
-            width: int,
-            x: nativeint,
-            inverse: nativeint,
-            gradient: nativeint,
-            sums: nativeint,
-            first: int,
-            last: int
-        ) : unit =
-        for row in first .. last - 1 do
+        (rows: Rows, x: nativeint, inverse: nativeint, gradient: nativeint, sums: nativeint)
+        : unit =
+        let isHalf, width = rows.IsHalf, rows.Width
+
+        for row in rows.First .. rows.Last - 1 do
             let from = row * width
             let factors = Vector256.Create(Lanes.get false inverse row)
             let mutable place = 0
@@ -120,63 +100,54 @@ module internal RmsNorm =
         && x.size -1 % int64 Lanes.Width = 0L
         && x.numel () < 0x7fffffffL
 
-    let private gradientOfScale isHalf rows width x inverse (gradient: nativeint) (like: torch.Tensor) =
-        let pieces, pieceOf = Threads.pieces rows width
+    let private ofScale (source: torch.Tensor) (inverse: torch.Tensor) (gradient: torch.Tensor) : torch.Tensor =
+        let width = int (source.size -1)
+        let pieces, pieceOf = Threads.pieces (Rows.count source) width
         use sums = torch.zeros (int64 pieces, int64 width, dtype = torch.float32)
-        let into = Libtorch.address sums
 
-        Threads.rows rows width (fun first last ->
-            RmsNormLoops.ScaleGradient(
-                isHalf,
-                width,
-                x,
-                inverse,
-                gradient,
-                Lanes.at into (4 * width) (pieceOf first),
-                first,
-                last
-            ))
+        let x, inverse, gradient, into =
+            Libtorch.address source, Libtorch.address inverse, Libtorch.address gradient, Libtorch.address sums
 
-        sums.sum([| 0L |]).``to`` like.dtype
+        Rows.each source (fun rows ->
+            RmsNormLoops.ScaleGradient(rows, x, inverse, gradient, Lanes.at into (4 * width) (pieceOf rows.First)))
+
+        sums.sum [| 0L |]
+
+    let private ofX (source: torch.Tensor) (scale: torch.Tensor) (inverse: torch.Tensor) (gradient: torch.Tensor) =
+        let result = torch.empty_like gradient
+
+        let x, scale, inverse =
+            Libtorch.address source, Libtorch.address scale, Libtorch.address inverse
+
+        let gradient, into = Libtorch.address gradient, Libtorch.address result
+        Rows.each source (fun rows -> RmsNormLoops.Backward(rows, x, scale, inverse, gradient, into))
+        result
 
     /// scale ∘ x / sqrt(mean(x²) + epsilon) of `x` [.., width] and `scale` [width] in the dtype of `x`.
     let apply (epsilon: float) (scale: torch.Tensor) (x: torch.Tensor) : torch.Tensor =
-        let isHalf = x.dtype = torch.bfloat16
-        let width = int (x.size -1)
-        let rows = int (x.numel ()) / width
         let isRecording = Node.isRecording [ x; scale ]
         let wantsX, wantsScale = x.requires_grad, scale.requires_grad
         use _ = torch.no_grad ()
         use source = x.contiguous ()
         let y = torch.empty_like source
-        use inverse = torch.empty (int64 rows, dtype = torch.float32)
+        use inverse = torch.empty (int64 (Rows.count x), dtype = torch.float32)
 
-        let addresses =
+        let from, factors, into, inverses =
             Libtorch.address source, Libtorch.address scale, Libtorch.address y, Libtorch.address inverse
 
-        let from, factors, into, inverses = addresses
-
-        Threads.rows rows width (fun first last ->
-            RmsNormLoops.Forward(isHalf, width, float32 epsilon, from, factors, into, inverses, first, last))
+        Rows.each source (fun rows -> RmsNormLoops.Forward(rows, float32 epsilon, from, factors, into, inverses))
 
         let backward (saved: torch.Tensor[]) (gradient: torch.Tensor) =
             use gradient = gradient.contiguous ()
-            let x, scale = Libtorch.address saved[0], Libtorch.address saved[1]
-            let inverse, gradients = Libtorch.address saved[2], Libtorch.address gradient
+            let source, scale, inverse = saved[0], saved[1], saved[2]
 
             [|
                 if wantsX then
-                    let result = torch.empty_like gradient
-                    let into = Libtorch.address result
-
-                    Threads.rows rows width (fun first last ->
-                        RmsNormLoops.Backward(isHalf, width, x, scale, inverse, gradients, into, first, last))
-
-                    Some result
+                    Some(ofX source scale inverse gradient)
                 else
                     None
                 if wantsScale then
-                    Some(gradientOfScale isHalf rows width x inverse gradients saved[1])
+                    Some((ofScale source inverse gradient).``to`` scale.dtype)
                 else
                     None
             |]

@@ -54,15 +54,8 @@ type internal StepAttentionLoops =
             highest <- Vector256.Max(highest, Vector256.Create(scores, place))
             place <- place + Lanes.Width
 
-        let tops = Vector256.Create(Lanes.highest highest)
-        let mutable sum = Vector256<float32>.Zero
-        place <- first
-
-        while place < first + padded do
-            let e = Vector256.Exp(Vector256.Create(scores, place) - tops)
-            sum <- sum + e
-            e.CopyTo(scores, place)
-            place <- place + Lanes.Width
+        let sum =
+            SoftmaxLoops.Exponentials(scores, first, first + padded, Lanes.highest highest)
 
         let share = Vector256.Create(1.0f / Vector256.Sum sum)
         place <- first
