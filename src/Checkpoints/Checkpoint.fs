@@ -81,26 +81,34 @@ module Checkpoint =
         Safetensors.write (Path.Combine(folder, "model.safetensors")) (Map.ofList [ "format", "pt" ]) tensors
         Files.writeAtomically (Path.Combine(folder, "config.json")) model.Config
 
-    /// The file with the vocabulary of a folder.
-    let private vocabulary (folder: string) = Path.Combine(folder, "spiece.model")
+    /// The names of the tokenizer's files that a folder has.
+    let private tokenizerFiles (folder: string) : string list =
+        Tokenizer.Files
+        |> List.filter (fun name -> File.Exists(Path.Combine(folder, name)))
 
     /// The tokenizer of a folder.
     let tokenizer (folder: string) : Tokenizer = Tokenizer.Load folder
 
-    /// Copies what belongs to a checkpoint besides model and configuration: its vocabulary, where there is one.
+    /// Copies what belongs to a checkpoint besides model and configuration: its tokenizer, where there is one.
     let copyTokenizer (source: string) (target: string) : unit =
-        if File.Exists(vocabulary source) then
-            File.Copy(vocabulary source, vocabulary target, overwrite = true)
+        for name in tokenizerFiles source do
+            File.Copy(Path.Combine(source, name), Path.Combine(target, name), overwrite = true)
 
-    /// Sixteen hexadecimal digits that tell one base model from another, from its files alone: config.json, spiece.model
+    /// Sixteen hexadecimal digits that tell one base model from another, from its files alone: config.json, the tokenizer
     /// where there is one, and each tensor's name, dtype, shape and a sample of its bytes.
     let fingerprint (folder: string) : string =
         let config = (architecture folder).Config
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
         hash.AppendData(Encoding.UTF8.GetBytes config)
 
-        if File.Exists(vocabulary folder) then
-            hash.AppendData(Files.readBytes Files.mostDescription (vocabulary folder))
+        // spiece.model alone where there is one: fingerprints of results that are there stay what they are.
+        let vocabulary =
+            match tokenizerFiles folder with
+            | files when List.contains "spiece.model" files -> [ "spiece.model" ]
+            | files -> files
+
+        for name in vocabulary do
+            hash.AppendData(Files.readBytes TokenizerFile.most (Path.Combine(folder, name)))
 
         for pair in WeightFiles.headers folder do
             Safetensors.sample pair.Value pair.Key |> hash.AppendData

@@ -91,7 +91,7 @@ type Session(options: SessionOptions) =
 
         if tokens > rows then
             userError
-                $"{options.ModelFolder}: spiece.model has {tokens} tokens and the model embeds {rows}: they do not belong together."
+                $"{tokenizer.Value.File} has {tokens} tokens and the model embeds {rows}: they do not belong together."
 
     let encode (split: Split) (task: TaskDefinition) (inputLimit: int) (targetLimit: int) (readSeconds: float) =
         let tokenizer = tokenizer.Value

@@ -1,198 +1,169 @@
 namespace Peft
 
 open System
-open System.IO
+open System.Collections.Generic
 open System.Text
-open System.Text.RegularExpressions
-open Microsoft.ML.Tokenizers
 
-/// T5's tokenizer: a SentencePiece Unigram model (Kudo 2018) whose ids 0, 1 and 2 are `<pad>`, `</s>` and `<unk>`, and
-/// one hundred sentinels above its pieces. Ids and decoded text equal those of Hugging Face's T5Tokenizer. Instances
-/// do not change: any number of threads may share one.
+/// Text to ids and back, as Hugging Face's tokenizer of the same files has it, whatever their algorithm. Instances do not
+/// change: any number of threads may share one.
 [<Sealed>]
-type Tokenizer
-    private (model: PieceModel, characterMap: CharacterMap, unigram: Unigram, encoder: SentencePieceTokenizer) =
-    static let sentinels = 100
-    static let padId, eosId, unkId = 0, 1, 2
+type Tokenizer internal (recipe: TokenizerRecipe) =
+    /// Tokens that are looked for in the text itself, and those that are looked for in what is normalised.
+    let raw, normalized =
+        let normalized, raw = recipe.Added |> List.partition _.IsNormalized
 
-    /// The strings that are one token wherever they stand in a text.
-    static let special =
-        Regex("</s>|<pad>|<unk>|<extra_id_([1-9]?[0-9])>", RegexOptions.CultureInvariant ||| RegexOptions.Compiled)
+        AddedTokenFinder(raw |> List.map (fun token -> token.Content, token)),
+        AddedTokenFinder(
+            normalized
+            |> List.map (fun token -> Normalizer.apply recipe.Normalizers token.Content, token)
+        )
 
-    /// SentencePiece's mark of a space.
-    static let spaceMark = '\u2581'
+    let specials = recipe.Added |> List.filter _.IsSpecial |> List.map _.Id |> HashSet
 
-    /// Microsoft.ML.Tokenizers 2.0.1 adds scores in float32, so rounding decides among paths that Hugging Face, in
-    /// float64, tells apart: orders of the same pieces ("abababab"). Two pieces have one sum in either order, so three
-    /// or more are solved again. It also gives an unknown for each character where SentencePiece gives one for a run.
-    let encodeWord (word: string) : seq<int> =
-        let ids = encoder.EncodeToIds(word, false, false)
+    let ids =
+        let ids = Dictionary<string, int>(StringComparer.Ordinal)
+        recipe.Tokens |> Array.iteri (fun id token -> ids.TryAdd(token, id) |> ignore)
 
-        if ids.Count > 2 then
-            unigram.Encode word
-        elif ids.Count = 2 && ids[0] = unkId && ids[1] = unkId then
-            [ unkId ]
-        else
-            ids
+        // An added token may be written like a piece.
+        for token in recipe.Added do
+            ids[token.Content] <- token.Id
 
-    /// Ids of a text without special strings: normalised, split at white space and before each space mark, and with
-    /// a space mark before each word that has none, as Hugging Face's WhitespaceSplit and Metaspace do.
-    let encodePlain (text: string) : seq<int> =
-        seq {
-            for word in (characterMap.Normalize text).Split(Array.empty<char>, StringSplitOptions.RemoveEmptyEntries) do
-                let marked =
-                    if word[0] = spaceMark then
-                        word
-                    else
-                        string spaceMark + word
+        ids
 
-                let mutable from = 0
+    let idOf (token: string) : int option =
+        match ids.TryGetValue token with
+        | true, id when token <> "" -> Some id
+        | _ -> None
 
-                while from < marked.Length do
-                    let next =
-                        match marked.IndexOf(spaceMark, from + 1) with
-                        | -1 -> marked.Length
-                        | next -> next
+    let eosId =
+        match
+            recipe.Names.End
+            |> Option.bind idOf
+            |> Option.orElse (List.tryPick idOf [ "</s>"; "<|endoftext|>"; "<|end_of_text|>"; "<|im_end|>"; "<eos>" ])
+        with
+        | Some id -> id
+        | None ->
+            userError
+                $"{recipe.File} has no token for the end of a text: name it in a tokenizer_config.json beside it (\"eos_token\")."
 
-                    yield! encodeWord (marked.Substring(from, next - from))
-                    from <- next
-        }
+    let padId =
+        recipe.Names.Padding
+        |> Option.orElse (Some "<pad>")
+        |> Option.bind idOf
+        |> Option.defaultValue eosId
 
-    let specialId (found: Match) : int =
-        match found.Value with
-        | "</s>" -> eosId
-        | "<pad>" -> padId
-        | "<unk>" -> unkId
-        | _ -> model.Pieces.Length + sentinels - 1 - int found.Groups[1].Value
+    /// The ids of a stretch without tokens that are looked for in the text itself.
+    let encodePlain (isFirst: bool) (text: string) (into: ResizeArray<int>) : unit =
+        let text = Normalizer.apply recipe.Normalizers text
 
-    /// All ids but the closing `</s>`.
+        normalized.Split(
+            text,
+            (fun from until ->
+                for piece in
+                    PreTokenizer.apply recipe.PreTokenizers (isFirst && from = 0) (text.Substring(from, until - from)) do
+                    if piece <> "" then
+                        recipe.Encode piece into),
+            fun token -> into.Add token.Id
+        )
+
+    /// All ids but those before and behind every text.
     let encodeOpen (text: string) : ResizeArray<int> =
         // A lone surrogate is no character: UTF-8 carries it as U+FFFD.
         let text = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes text)
-        let ids = ResizeArray<int>()
-        let mutable from = 0
+        let into = ResizeArray<int>()
 
-        for found in special.Matches text do
-            ids.AddRange(encodePlain (text.Substring(from, found.Index - from)))
-            ids.Add(specialId found)
-            from <- found.Index + found.Length
+        raw.Split(
+            text,
+            (fun from until -> encodePlain (from = 0) (text.Substring(from, until - from)) into),
+            fun token -> into.Add token.Id
+        )
 
-        ids.AddRange(encodePlain (text.Substring from))
-        ids
+        into
 
-    /// Reads a `spiece.model`, or the one in a folder. `UserError` where it is missing, damaged, or not a Unigram
-    /// model in T5's layout.
-    static member Load(path: string) : Tokenizer =
-        let file =
-            if Directory.Exists path then
-                Path.Combine(path, "spiece.model")
-            else
-                path
+    let enclosed (inner: ResizeArray<int>) : int[] =
+        [| yield! recipe.Before; yield! inner; yield! recipe.After |]
 
-        let refuse problem =
-            userError $"{file} {problem}. Take spiece.model from the folder of a T5 or FLAN-T5 checkpoint."
+    /// Reads the tokenizer of a checkpoint's folder, or one file of it: `tokenizer.json`, `spiece.model` (T5),
+    /// `tokenizer.model` (Llama), or `vocab.json` with `merges.txt` (GPT-2, Qwen), and the small files beside it.
+    /// `UserError` where none is there, or it is damaged or of a kind that is not known.
+    static member Load(path: string) : Tokenizer = Tokenizer(TokenizerFolder.read path)
 
-        let bytes =
-            try
-                if File.Exists file then
-                    Files.checkRegular file
+    /// The names of all files that a tokenizer may consist of: who copies a checkpoint copies those that are there.
+    static member Files: string list = TokenizerFolder.files
 
-                File.ReadAllBytes file
-            with
-            | :? FileNotFoundException
-            | :? DirectoryNotFoundException -> refuse "does not exist"
-            | :? IOException
-            | :? UnauthorizedAccessException
-            | :? ArgumentException as error -> refuse $"cannot be read ({error.Message.TrimEnd '.'})"
+    /// The ids of a text, with those that the tokenizer puts before and behind every text (`</s>` at T5's end, Llama's
+    /// `<s>` at the start). Special strings (`<extra_id_0>`, `</s>`) in the text become their ids.
+    member _.Encode(text: string) : int[] = enclosed (encodeOpen text)
 
-        let model =
-            try
-                PieceModel.parse bytes
-            with
-            | PieceModel.Damaged
-            | :? DecoderFallbackException -> refuse "is not a SentencePiece model, or it is damaged"
-
-        if model.Pieces.Length = 0 then
-            refuse "is not a SentencePiece model: it has no pieces"
-
-        let characterMap =
-            match model.CharacterMap |> Option.map CharacterMap with
-            | Some map when map.IsWhole -> map
-            | Some _ -> refuse "is damaged: its normalizer's table does not fit"
-            | None -> refuse "is cut short: its normalizer is missing"
-
-        if not (Array.forall Double.IsFinite model.Scores) then
-            refuse "is damaged: a piece has no finite score"
-
-        if model.Kind <> 1 then
-            refuse $"is not a Unigram model (its model_type is {model.Kind}, and Unigram is 1)"
-
-        let layout = model.Padding, model.End, model.Unknown, model.Begin
-
-        if layout <> (padId, eosId, unkId, -1) || model.Pieces.Length < 3 then
-            refuse
-                $"has pad, eos, unk, bos = {model.Padding}, {model.End}, {model.Unknown}, {model.Begin}, and T5's are 0, 1, 2, -1"
-
-        // Microsoft.ML.Tokenizers 2.0.1 looks up piece bos_id without a check, and T5's is -1. These five bytes are
-        // `trainer_spec { bos_id: 0 }`, which protobuf merges over the file's; no bos is ever asked for.
-        let readable = Array.append bytes [| 0x12uy; 3uy; 0xC8uy; 2uy; 0uy |]
-
-        try
-            use stream = new MemoryStream(readable)
-            let encoder = SentencePieceTokenizer.Create(stream, false, false)
-            Tokenizer(model, characterMap, Unigram model, encoder)
-        with error when not (error :? OutOfMemoryException) ->
-            refuse "is damaged: its pieces cannot be used"
-
-    /// The ids of a text, `</s>` (1) at the end. Special strings (`<extra_id_0>`, `</s>`, `<pad>`, `<unk>`) in the
-    /// text become their ids.
-    member _.Encode(text: string) : int[] =
-        let ids = encodeOpen text
-        ids.Add eosId
-        ids.ToArray()
-
-    /// The ids of a text, at most `limit` (1 or more) of them: the rest is cut off, and the last id stays `</s>`.
+    /// The ids of a text, at most `limit` (1 or more) of them: the rest of the text is cut off, and what the tokenizer puts
+    /// before and behind stays.
     member _.Encode(text: string, limit: int) : int[] =
         if limit < 1 then
             invalidArg (nameof limit) $"limit is {limit}, the least is 1"
 
-        let ids = encodeOpen text
+        let inner = encodeOpen text
+        let room = max 0 (limit - recipe.Before.Length - recipe.After.Length)
 
-        if ids.Count >= limit then
-            ids.RemoveRange(limit - 1, ids.Count - limit + 1)
+        if inner.Count > room then
+            inner.RemoveRange(room, inner.Count - room)
 
-        ids.Add eosId
-        ids.ToArray()
+        match enclosed inner with
+        | ids when ids.Length > limit -> Array.truncate limit ids
+        | ids -> ids
 
-    /// The text of ids, without special tokens and without ids that have no piece.
+    /// The ids of a text alone, without those that the tokenizer puts before and behind.
+    member _.EncodeInner(text: string) : int[] = (encodeOpen text).ToArray()
+
+    /// The ids before every text, and those behind it.
+    member _.Enclosing: int list * int list = recipe.Before, recipe.After
+
+    /// The text of ids, without special tokens and without ids that have no token.
     member _.Decode(ids: seq<int>) : string =
-        let text = StringBuilder()
-        let mutable isFirst = true
+        let tokens = ResizeArray<string>()
 
         for id in ids do
-            if id > unkId && id < model.Pieces.Length then
-                // The first piece loses its space marks; elsewhere they are spaces.
-                let mark = if isFirst then "" else " "
-                text.Append(model.Pieces[id].Replace(string spaceMark, mark)) |> ignore
-                isFirst <- false
+            if
+                id >= 0
+                && id < recipe.Tokens.Length
+                && recipe.Tokens[id] <> ""
+                && not (specials.Contains id)
+            then
+                tokens.Add recipe.Tokens[id]
 
-        text.ToString()
+        if tokens.Count = 0 then
+            ""
+        else
+            Detokenizer.apply recipe.Detokenizers tokens
 
-    /// Pieces and sentinels: 32,100 for T5. A checkpoint's embedding may have more rows, as padding.
-    member _.VocabularySize: int = model.Pieces.Length + sentinels
+    /// One more than the highest id: 32,100 for T5. A checkpoint's embedding may have more rows, as padding.
+    member _.VocabularySize: int = recipe.Tokens.Length
 
-    /// 0, `<pad>`.
+    /// The file that the tokenizer was read from.
+    member _.File: string = recipe.File
+
+    /// The id that fills up rows; the end's where the files name none.
     member _.PadId: int = padId
 
-    /// 1, `</s>`.
+    /// The id that ends a text.
     member _.EosId: int = eosId
 
-    /// 2, `<unk>`.
-    member _.UnkId: int = unkId
+    /// The id before every text of models that have one.
+    member _.BosId: int option = recipe.Names.Begin |> Option.bind idOf
 
-    /// The id of `<extra_id_n>`, n from 0 to 99: the sentinels count down from the top of the vocabulary.
+    /// The id of what has no token; none where every text has its tokens.
+    member _.UnkId: int option = recipe.Names.Unknown |> Option.bind idOf
+
+    /// Whether an id is left out of decoded text.
+    member _.IsSpecial(id: int) : bool = specials.Contains id
+
+    /// The id of a token as it is written in the tokenizer's files.
+    member _.IdOf(token: string) : int option = idOf token
+
+    /// The id of `<extra_id_n>`, the sentinels of T5. `UserError` where the tokenizer has no such token.
     member _.SentinelId(n: int) : int =
-        if n < 0 || n >= sentinels then
-            invalidArg (nameof n) $"n is {n}, the sentinels are 0 to {sentinels - 1}"
+        if n < 0 then
+            invalidArg (nameof n) $"n is {n}, the sentinels are counted from 0"
 
-        model.Pieces.Length + sentinels - 1 - n
+        match [ $"<extra_id_{n}>"; $"\u2581<extra_id_{n}>" ] |> List.tryPick idOf with
+        | Some id -> id
+        | None -> userError $"{recipe.File} has no token <extra_id_{n}>: only T5's tokenizers have sentinels."
