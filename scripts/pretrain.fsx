@@ -2,9 +2,9 @@
 //
 //   dotnet fsi scripts/pretrain.fsx --check                                      the first 200 steps again, against the record
 //   dotnet fsi scripts/pretrain.fsx --output models/mine --text book.txt         a model of your own; goes on after a stop
-//   dotnet fsi scripts/pretrain.fsx --help                                       every option
+//   dotnet fsi scripts/pretrain.fsx -- --help                                    every option
 #load "prelude.fsx"
 
 open Peft
 
-fsi.CommandLineArgs |> Array.skip 1 |> Commands.pretrainScript |> exit
+Script.pretrain fsi.CommandLineArgs

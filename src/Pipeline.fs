@@ -89,6 +89,8 @@ module Pipeline =
             run.Shop.Session.Model
             |> Placement.adapter technique run.Experiment.Placement run.Experiment.Seed
 
+        // Said now rather than after the training.
+        run.Shop.Adapter run.Experiment |> Option.iter Files.prepareFolder
         let log = Fit.toBest run technique model begin'
         keepAdapter run technique model
         let watch = Stopwatch.StartNew()

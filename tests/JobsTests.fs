@@ -66,7 +66,7 @@ let private parse (arguments: string list) =
 
 /// Starts what a sweep with `--jobs 2` starts.
 let private startWorker (arguments: string list) (since: DateTime) : Process =
-    let program, first = BenchProcess.self ()
+    let program, first = WorkerProgram.self ()
 
     let start =
         ProcessStartInfo(
@@ -268,12 +268,7 @@ let private processes =
 
                 let since = DateTime.UtcNow
 
-                let command, rest =
-                    match Worker.arguments (parse given) 2 since "peft sweep --jobs 3" with
-                    | command :: rest -> command, rest
-                    | [] -> failtest "empty"
-
-                Expect.equal command "sweep" "the command"
+                let rest = Worker.arguments (parse given) 2 since "peft sweep --jobs 3"
                 let all = (parse rest).GetAllResults() |> List.map string |> Set.ofList
 
                 let expected =
@@ -289,7 +284,9 @@ let private processes =
 
             testCase "no more jobs than experiments, and no fewer than one"
             <| fun () ->
-                let jobs arguments = Options.jobs (parse arguments) false 5
+                let jobs arguments =
+                    SweepOptions.jobs (parse arguments) false 5
+
                 Expect.equal (jobs []) (1, None) "alone"
                 Expect.equal (jobs [ "--jobs"; "3" ]) (3, None) "as told"
                 Expect.equal (jobs [ "-j"; "300"; "--threads"; "4" ]) (5, Some 4) "as many as there are"
@@ -298,7 +295,7 @@ let private processes =
             testCase "the embedded model gets a process a core of one thread each, unless it is told otherwise"
             <| fun () ->
                 let jobs arguments experiments =
-                    Options.jobs (parse arguments) true experiments
+                    SweepOptions.jobs (parse arguments) true experiments
 
                 Expect.equal (jobs [] 100) (min 8 Environment.ProcessorCount, Some 1) "by itself"
                 Expect.equal (jobs [] 1) (1, Some 1) "one run"
@@ -366,8 +363,11 @@ let private processes =
                 inTinyFolder (fun folder _ ->
                     let results = Path.Combine(folder, "results")
                     let given = options folder results []
-                    let session = Options.plan (parse given) |> fun plan -> Session plan.Session
-                    let _, held = Sweep.experiments session (Options.plan (parse given)) |> List.last
+                    let session = SweepOptions.plan (parse given) |> fun plan -> Session plan.Session
+
+                    let _, held =
+                        Sweep.experiments session (SweepOptions.plan (parse given)) |> List.last
+
                     Directory.CreateDirectory results |> ignore
 
                     // One experiment is held here, so that the worker waits.
@@ -382,7 +382,7 @@ let private processes =
                         Expect.isFalse worker.HasExited "it waits"
                         worker.StandardInput.Close()
                         Expect.isTrue (worker.WaitForExit soon) "it ends"
-                        Expect.equal worker.ExitCode Commands.interrupted "as stopped"
+                        Expect.equal worker.ExitCode Guard.interrupted "as stopped"
                         Expect.equal (worker.StandardOutput.ReadToEnd()) "" "it says nothing"
                         Expect.equal (worker.StandardError.ReadToEnd()) "" "nor complains")
 

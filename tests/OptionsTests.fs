@@ -17,7 +17,7 @@ let told (command: unit -> int) : int * string * string =
     try
         Console.SetOut outputText
         Console.SetError errorText
-        let code = Commands.guarded command
+        let code = Guard.run command
         code, string outputText, string errorText
     finally
         Console.SetOut output

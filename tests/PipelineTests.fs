@@ -419,6 +419,54 @@ let private failures =
                     sweep wild results note CancellationToken.None |> ignore
                     Expect.equal (List.ofSeq started) [ failed.Experiment ] "only the failed one ran again")
 
+            testCase "a failure whose date lies in the future is tried again"
+            <| fun () ->
+                inTinyFolder (fun folder plan ->
+                    let results = Path.Combine(folder, "results")
+
+                    let wild =
+                        { only (Tuned FullFineTuning) plan with
+                            Overrides =
+                                { plan.Overrides with
+                                    Rates = Some(1e30, 1e30, 1e30)
+                                }
+                        }
+
+                    let failed = (quietly wild results).Head
+                    File.SetLastWriteTimeUtc(Run.path results failed.Experiment, DateTime.UtcNow.AddDays 9.0)
+                    let mutable begun = 0
+
+                    let note event =
+                        match event with
+                        | Started _ -> begun <- begun + 1
+                        | _ -> ()
+
+                    sweep wild results note CancellationToken.None |> ignore
+                    Expect.equal begun 1 "once more")
+
+            testCase "a folder for adapters that cannot be written is told before the training"
+            <| fun () ->
+                inTinyFolder (fun folder plan ->
+                    let results, file = Path.Combine(folder, "results"), Path.Combine(folder, "file")
+                    File.WriteAllText(file, "")
+                    let steps = ResizeArray()
+
+                    let shop =
+                        { Workshop.quiet (Session plan.Session) results with
+                            Adapter = fun _ -> Some(Path.Combine(file, "adapter"))
+                            Tell = steps.Add
+                        }
+
+                    let run = (Sweep.run shop (only (Tuned(Lora 2)) plan)).Head
+                    Expect.stringContains run.Error file "which folder"
+
+                    Expect.isFalse
+                        (steps
+                         |> Seq.exists (function
+                             | Stepped _ -> true
+                             | _ -> false))
+                        "nothing was trained")
+
             testCase "what stands in the way of every run stops the sweep at once, and no run is recorded"
             <| fun () ->
                 inTinyFolder (fun folder plan ->

@@ -37,20 +37,16 @@ let writeData (folder: string) (task: string) (train: int) (others: int) : unit 
 
 /// A plan over topic rows with two epochs of a few steps.
 let plan (folder: string) : SweepPlan =
-    {
-        Session = SessionOptions.create (Path.Combine(folder, "model")) (Path.Combine(folder, "data"))
+    let session =
+        SessionOptions.create (Path.Combine(folder, "model")) (Path.Combine(folder, "data"))
+
+    { SweepPlan.standard session with
         Tasks = [ TaskDefinition.find "topic" ]
         Methods = [ Tuned(Lora 2); Tuned(PromptTuning 5) ]
-        Placements = [ Placement.everywhere ]
-        IsAblation = false
-        Levels = [ Low ]
-        Seeds = [ 1 ]
         InputLimit = 32
         TargetLimit = 4
         ValidationLimit = 8
         TestLimit = 7
-        Beams = 1
-        Preset = "paper"
         Overrides =
             { Overrides.None with
                 Epochs = Some 3

@@ -39,17 +39,17 @@ type Command =
 
 [<EntryPoint>]
 let main arguments =
-    Commands.guarded (fun () ->
+    Guard.run (fun () ->
         Native.ensure () |> ignore
         Kernels.Kernel.readSwitches ()
         let parser = ArgumentParser.Create<Command>(programName = "peft")
 
         match (parser.ParseCommandLine(inputs = arguments, raiseOnUsage = true)).GetSubCommand() with
-        | Sweep options -> Commands.sweep options
-        | Train options -> Commands.train options
-        | Evaluate options -> Commands.evaluate options
-        | Generate options -> Commands.generate options
-        | Pretrain options -> Commands.pretrain options
+        | Sweep options -> SweepCommand.sweep options
+        | Train options -> SweepCommand.train options
+        | Evaluate options -> ModelCommands.evaluate options
+        | Generate options -> ModelCommands.generate options
+        | Pretrain options -> PretrainCommand.run options
         | Params options -> CountCommands.parameters options
         | Plan options -> CountCommands.plan options
         | Bench options -> BenchCommand.run options

@@ -244,8 +244,7 @@ module PretrainCommand =
             else
                 userError $"""the losses differ from the recorded ones ({recordedOn}) by up to {number "G2" gap}."""
 
-    /// Trains, and writes the finished model as a Hugging Face checkpoint in bfloat16.
-    let run (options: ParseResults<PretrainOption>) (stop: CancellationToken) : int =
+    let private train (options: ParseResults<PretrainOption>) (stop: CancellationToken) : int =
         check options
 
         match options.TryGetResult PretrainOption.Output with
@@ -271,3 +270,13 @@ module PretrainCommand =
             File.Copy(vocabulary, Path.Combine(folder, "spiece.model"), overwrite = true)
             printfn $"""{losses.Length} steps, last loss {number "F4" (List.last losses)}; the model is in {folder}."""
             0
+
+    /// Trains, and writes the finished model as a Hugging Face checkpoint in bfloat16.
+    let run (options: ParseResults<PretrainOption>) : int =
+        Options.useThreads (options.TryGetResult PretrainOption.Threads)
+
+        try
+            train options (Guard.stopOnCtrlC ())
+        with :? OperationCanceledException ->
+            eprintfn "Stopped. The same command goes on from the last checkpoint."
+            Guard.interrupted

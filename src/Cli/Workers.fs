@@ -8,6 +8,24 @@ open System.IO
 open System.Threading
 open Argu
 
+/// What a worker is started as.
+[<RequireQualifiedAccess>]
+module internal WorkerProgram =
+    /// The program and the arguments that take a sweep's options: the command line's `sweep`, or the script that runs, since
+    /// its plan is its own.
+    let self () : string * string list =
+        let given = Environment.GetCommandLineArgs() |> List.ofArray
+
+        let isScript (part: string) =
+            part.EndsWith(".fsx", StringComparison.Ordinal)
+
+        match given, List.tryFindIndex isScript given with
+        | interactive :: _, Some last when Path.GetFileNameWithoutExtension interactive = "fsi" ->
+            "dotnet", List.take (last + 1) given
+        | _ ->
+            let program, first = BenchProcess.self ()
+            program, first @ [ "sweep" ]
+
 /// Processes of this program that work on a sweep beside it. They claim runs in the results folder as any other sweep does;
 /// all that they hear from this process is the end of their standard input, which tells them to stop, also when this process
 /// is killed.
@@ -22,7 +40,7 @@ type internal Workers(count: int, arguments: string list, stop: CancellationToke
     let tell (number: int) (line: string) = eprintfn $"worker {number}: {line}"
 
     let start (number: int) =
-        let program, first = BenchProcess.self ()
+        let program, first = WorkerProgram.self ()
 
         let child =
             new Process(
@@ -109,7 +127,7 @@ module internal Worker =
 
         let own = [ SweepOption.Threads threads; Worker(since.Ticks, command) ]
 
-        "sweep" :: List.ofArray (options.Parser.PrintCommandLineArguments(kept @ own))
+        List.ofArray (options.Parser.PrintCommandLineArguments(kept @ own))
 
     /// In a worker: cancels when standard input closes, that is, when the process that started this one stops it or has ended.
     let stopWithParent (source: CancellationTokenSource) : unit =

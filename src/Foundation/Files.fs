@@ -141,6 +141,11 @@ module Files =
         | :? IOException
         | :? UnauthorizedAccessException as error -> userError $"nothing can be written in {folder}: {error.Message}"
 
+    /// Makes a folder in which files can be made; `UserError` where that is not allowed.
+    let prepareFolder (path: string) : unit =
+        createFolder path
+        checkWritable path
+
     /// Writes a file through a temporary neighbour and a rename: readers see the old file or the whole new one, and a full
     /// disk leaves the old one. `UserError` where it cannot be written.
     let replace (path: string) (write: Stream -> unit) : unit =

@@ -55,8 +55,27 @@ module Sweep =
             Patience = overrides.Patience |> Option.defaultValue preset.Patience
         }
 
-    let private methodsFor (plan: SweepPlan) (task: TaskDefinition) =
+    /// Prompt tuning from the ids of a text; other methods as they are.
+    let private startedAt (session: Session) (text: string) (method: Method) : Method =
+        match method with
+        | Tuned(PromptTuning tokens) ->
+            match
+                session.Tokenizer.Encode text
+                |> Array.filter ((<>) session.Tokenizer.EosId)
+                |> List.ofArray
+            with
+            | [] -> userError "The text for the prompt's start is empty: give the words that the prompt starts from."
+            | ids -> Tuned(PromptTuningFrom(tokens, Ids ids))
+        | _ -> method
+
+    let private methodsFor (session: Session) (plan: SweepPlan) (task: TaskDefinition) =
+        let started =
+            match plan.PromptText with
+            | Some text -> startedAt session text
+            | None -> id
+
         plan.Methods
+        |> List.map started
         |> List.filter (fun method -> not (method = Majority && task.Labels.IsEmpty))
 
     /// The variants of the paper's Table 2: LoRA at seven places, (IA)3 at six.
@@ -121,7 +140,7 @@ module Sweep =
 
         [
             for task in plan.Tasks do
-                let methods = methodsFor plan task
+                let methods = methodsFor session plan task
                 let baselines, tuned = methods |> List.partition Method.isBaseline
 
                 for method in baselines do
@@ -218,7 +237,11 @@ module Sweep =
                     TrainedParameters =
                         match experiment.Method with
                         | Tuned technique ->
-                            (Accounting.count (Model.shape session.Model) Convention.Paper technique experiment.Placement)
+                            (Accounting.count
+                                (Model.shape session.Model)
+                                Convention.Paper
+                                technique
+                                experiment.Placement)
                                 .Trainable
                         | _ -> 0L
                     Seconds = cost split experiment * perTask[task.Name]

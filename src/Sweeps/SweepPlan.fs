@@ -46,6 +46,8 @@ type SweepPlan =
         Tasks: TaskDefinition list
         /// Baselines and techniques.
         Methods: Method list
+        /// A text at whose embeddings the soft tokens of prompt tuning start; none for a random start.
+        PromptText: string option
         /// Places for every technique that stands at linear maps; the others are run once, where they belong.
         Placements: Placement list
         /// The paper's Table 2 instead of `Methods` × `Placements`: LoRA and (IA)3 at each of its places.
@@ -82,6 +84,7 @@ module SweepPlan =
                 else
                     TaskDefinition.published
             Methods = Method.baselines @ List.map Tuned Technique.all
+            PromptText = None
             Placements = [ Placement.everywhere ]
             IsAblation = false
             Levels = [ Low ]

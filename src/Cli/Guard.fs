@@ -1,0 +1,143 @@
+namespace Peft
+
+open System
+open System.IO
+open System.Runtime.InteropServices
+open System.Threading
+open Argu
+
+/// What stands around every command: signals, faults and the console.
+[<RequireQualifiedAccess>]
+module Guard =
+    /// The exit code of a command that Ctrl-C stopped.
+    let interrupted = 130
+
+    /// A source that Ctrl-C or `kill` cancels; a second time they end the process at once.
+    let stopSource () : CancellationTokenSource =
+        let source = new CancellationTokenSource()
+
+        /// Whether the signal is the first.
+        let stop () =
+            let isFirst = not source.IsCancellationRequested
+            source.Cancel()
+            isFirst
+
+        Console.CancelKeyPress.Add(fun pressed -> pressed.Cancel <- stop ())
+
+        // Left to itself the runtime takes libtorch apart while it computes.
+        let termination =
+            PosixSignalRegistration.Create(PosixSignal.SIGTERM, (fun signal -> signal.Cancel <- stop ()))
+
+        // Ends with the registration's owner: the source, which the handler of Ctrl-C keeps.
+        source.Token.Register(fun () -> GC.KeepAlive termination) |> ignore
+        source
+
+    /// The token of `stopSource`.
+    let stopOnCtrlC () : CancellationToken = (stopSource ()).Token
+
+    /// The command as it was given, for result files.
+    let commandLine () : string =
+        Environment.GetCommandLineArgs()
+        |> Array.skip 1
+        |> Array.map (fun part ->
+            if part.Contains ' ' || part.Contains '(' then
+                $"'{part}'"
+            else
+                part)
+        |> String.concat " "
+
+    let private memory =
+        "the memory is used up. Use a smaller --batch-size, shorter limits, or --dtype bfloat16."
+
+    let private isOutOfMemory (text: string) =
+        [
+            "can't allocate memory"
+            "not enough memory"
+            "out of memory"
+            "Cannot allocate memory"
+        ]
+        |> List.exists (fun words -> text.Contains(words, StringComparison.OrdinalIgnoreCase))
+
+    let private isOutOfHandles (text: string) =
+        text.Contains("Too many open files", StringComparison.OrdinalIgnoreCase)
+
+    /// What libtorch says before it lists its own stack.
+    let private withoutFrames (text: string) =
+        text.Split([| "Exception raised from"; "frame #0" |], StringSplitOptions.None)[0]
+
+    /// The cause of a fault in one line, with what to do about it.
+    let rec describe (error: exn) : string =
+        match error with
+        | UserError message -> message
+        | NonFinite cause -> cause
+        | :? OutOfMemoryException -> memory
+        | _ when isOutOfMemory error.Message -> memory
+        | _ when isOutOfHandles error.Message ->
+            "this process may open no more files. Raise the limit (ulimit -n 1024), or use fewer --jobs."
+        | :? UnauthorizedAccessException
+        | :? IOException -> error.Message
+        | :? AggregateException
+        | :? TypeInitializationException as wrapped ->
+            match wrapped.InnerException with
+            | null -> wrapped.Message
+            | inner -> describe inner
+        // Anything else is a fault of the program, and still no reason for a page of frames.
+        | _ -> $"{(withoutFrames error.Message).Trim()} ({error.GetType().Name}; PEFT_TRACE=1 shows where)"
+
+    let private tell (message: string) : unit =
+        eprintfn $"peft: {message.ReplaceLineEndings(string ' ').Trim()}"
+
+    let private codeOf (error: exn) : int =
+        match error with
+        | :? ArguParseException as error when error.ErrorCode = ErrorCode.HelpText ->
+            printfn $"{error.Message}"
+            0
+        | :? ArguParseException ->
+            let problem = error.Message.Split('\n', 2)[0]
+            eprintfn $"peft: {problem.Trim()} (--help lists the options)"
+            2
+        | _ ->
+            tell (describe error)
+            1
+
+    /// Whether it is this program's fault rather than the user's or the machine's.
+    let private isFault (error: exn) =
+        match error with
+        | UserError _
+        | NonFinite _ -> false
+        | :? ArguParseException
+        | :? UnauthorizedAccessException
+        | :? IOException
+        | :? OutOfMemoryException -> false
+        | _ -> true
+
+    let private isTraced () =
+        not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable "PEFT_TRACE"))
+
+    /// Runs a command; an error becomes one line on standard error and an exit code: 1 for what a user can put right, 2 for
+    /// options that cannot be read. Output that cannot be written stops no command: the code is 1 in the end.
+    let run (command: unit -> int) : int =
+        let output, error = Console.Out, Console.Error
+        use lossyOutput = new LossyWriter(output)
+        use lossyError = new LossyWriter(error)
+
+        try
+            Console.SetOut lossyOutput
+            Console.SetError lossyError
+
+            let code =
+                try
+                    command ()
+                with error when not (isFault error && isTraced ()) ->
+                    codeOf error
+
+            lossyOutput.Flush()
+
+            match lossyOutput.Loss with
+            | "" -> code
+            | cause ->
+                tell $"standard output could not be written ({cause.TrimEnd '.'}); what it would have said is lost."
+                max code 1
+        finally
+            Console.SetOut output
+            Console.SetError error

@@ -1,0 +1,114 @@
+namespace Peft
+
+open System
+open System.Diagnostics
+open System.Globalization
+open Argu
+
+/// Commands that answer with a model.
+[<RequireQualifiedAccess>]
+module ModelCommands =
+    let private sessionOptions (options: ParseResults<ModelOption>) : SessionOptions =
+        for name, value in
+            [
+                "--test-limit", options.TryGetResult ModelOption.Test_Limit
+                "--input-limit", options.TryGetResult ModelOption.Input_Limit
+                "--target-limit", options.TryGetResult ModelOption.Target_Limit
+                "--beams", options.TryGetResult ModelOption.Beams
+            ] do
+            match value with
+            | Some value when value < 1 -> userError $"{name} is {value}; the least is 1."
+            | _ -> ()
+
+        {
+            ModelFolder =
+                options.TryGetResult ModelOption.Model
+                |> Option.defaultWith Embedded.modelFolder
+            DataFolder = options.TryGetResult ModelOption.Data |> Option.defaultWith Embedded.dataFolder
+            Device = options.GetResult(ModelOption.Device, "cpu")
+            Precision = options.GetResult(ModelOption.Dtype, "float32")
+        }
+
+    let private modelOf (session: Session) (options: ParseResults<ModelOption>) : Model =
+        match options.TryGetResult ModelOption.Adapter with
+        | None -> session.Model
+        | Some folder -> AdapterFolders.load folder session.Fingerprint session.Model |> Model.merge
+
+    let private decodingOf (options: ParseResults<ModelOption>) : Decoding =
+        Decoding.Beam(options.GetResult(ModelOption.Beams, 1), options.GetResult(ModelOption.Target_Limit, 128))
+
+    /// Answers a task's test rows and prints the scores.
+    let evaluate (options: ParseResults<ModelOption>) : int =
+        Options.useThreads (options.TryGetResult ModelOption.Threads)
+        let session = Session(sessionOptions options)
+
+        let task =
+            match ModelOptions.task options with
+            | Some task -> task
+            | None -> userError "evaluate needs --task or --custom."
+
+        let seed = options.GetResult(ModelOption.Seed, 1)
+        let limit = options.GetResult(ModelOption.Test_Limit, Split.standardLimit)
+        let split = session.Split(task, High, seed, Split.standardLimit, limit)
+
+        let inputLimit, targetLimit =
+            options.GetResult(ModelOption.Input_Limit, 512), options.GetResult(ModelOption.Target_Limit, 128)
+
+        let rows = session.Encoded(task, split, inputLimit, targetLimit)
+        let model = modelOf session options
+        let watch = Stopwatch.StartNew()
+
+        let predictions =
+            rows.Test
+            |> Evaluation.generate
+                (decodingOf options)
+                model
+                session.Tokenizer
+                session.Device
+                (Evaluation.batchSize 16)
+                ignore
+            |> Evaluation.predictions task split.Test
+
+        for score in Evaluation.scores task predictions do
+            let value = score.Value.ToString("F4", CultureInfo.InvariantCulture)
+            printfn $"{score.Key, -10} {value}"
+
+        printfn $"{predictions.Length} test rows in {Progress.duration watch.Elapsed.TotalSeconds}"
+
+        options.TryGetResult Predictions
+        |> Option.iter (fun file -> Evaluation.write file predictions)
+
+        0
+
+    /// Answers texts from the command line, or lines of standard input.
+    let generate (options: ParseResults<ModelOption>) : int =
+        Options.useThreads (options.TryGetResult ModelOption.Threads)
+        let session = Session(sessionOptions options)
+        session.CheckVocabulary()
+        let model = modelOf session options
+        let limit = options.GetResult(ModelOption.Input_Limit, 512)
+
+        let word =
+            match ModelOptions.task options with
+            | Some task -> Pools.word task
+            | None -> id
+
+        let inputs =
+            match options.TryGetResult Text with
+            | Some texts -> Seq.ofList texts
+            | None ->
+                Seq.initInfinite (fun _ -> Console.In.ReadLine())
+                |> Seq.takeWhile (isNull >> not)
+                |> Seq.choose Option.ofObj
+
+        for chunk in inputs |> Seq.chunkBySize 32 do
+            chunk
+            |> Array.map (fun text ->
+                {
+                    Ids = session.Tokenizer.Encode(word text, limit)
+                    Labels = [| model.Shape.EosId |]
+                })
+            |> Evaluation.generate (decodingOf options) model session.Tokenizer session.Device 32 ignore
+            |> Array.iter (printfn "%s")
+
+        0

@@ -1,0 +1,63 @@
+namespace Peft
+
+open System
+open Argu
+
+/// What scripts say beside their recipe: their arguments are the command line's options, and a fault is one line. A script
+/// whose arguments leave nothing to do (`--help`, `--dry-run`) ends here.
+[<RequireQualifiedAccess>]
+module Script =
+    /// Runs `body`, and ends the script where it gives an exit code or fails.
+    let private orExit (body: unit -> Result<'a, int>) : 'a =
+        let mutable value = None
+
+        let code =
+            Guard.run (fun () ->
+                Native.ensure () |> ignore
+                Kernels.Kernel.readSwitches ()
+
+                match body () with
+                | Ok made ->
+                    value <- Some made
+                    0
+                | Error code -> code)
+
+        match value with
+        | Some value when code = 0 -> value
+        | _ -> exit code
+
+    let private parse<'Options when 'Options :> IArgParserTemplate> (arguments: string[]) : ParseResults<'Options> =
+        // The first is the script's own name.
+        let name = arguments |> Array.tryHead |> Option.defaultValue "script"
+        let parser = ArgumentParser.Create<'Options>(programName = name)
+        parser.ParseCommandLine(inputs = Array.skip (min 1 arguments.Length) arguments, raiseOnUsage = true)
+
+    /// Runs a recipe's sweep as `peft sweep` would: the script's arguments are its options, and change the recipe. Several
+    /// jobs are processes that run the script once more.
+    let sweep (arguments: string[]) (session: SessionOptions) (recipe: SessionOptions -> SweepPlan) : Run list =
+        orExit (fun () ->
+            let options = parse<SweepOption> arguments
+            SweepCommand.runs options (SweepOptions.planOver (fun () -> session) recipe options))
+
+    /// Runs a search, telling how it goes.
+    let search (results: string) (plan: SearchPlan) : Trial list =
+        orExit (fun () ->
+            let session = Session plan.Sweep.Session
+            let costs = Search.experiments session plan |> Sweep.costs session plan.Sweep
+
+            Progress.during costs (fun tell ->
+                Search.run
+                    { Workshop.quiet session results with
+                        Tell = tell
+                        Stop = Guard.stopOnCtrlC ()
+                        Command = Guard.commandLine ()
+                    }
+                    plan)
+            |> Ok)
+
+    /// Ends a sweep's script: with 1 where a run failed.
+    let finish (runs: Run list) : unit = exit (SweepCommand.exitCode runs)
+
+    /// `scripts/pretrain.fsx`.
+    let pretrain (arguments: string[]) : unit =
+        exit (Guard.run (fun () -> PretrainCommand.run (parse<PretrainOption> arguments)))

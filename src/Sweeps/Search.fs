@@ -1,0 +1,174 @@
+namespace Peft
+
+open System.Globalization
+open System.IO
+
+/// A search for learning rates: every technique of a sweep tries the same peaks on every task.
+[<NoComparison>]
+type SearchPlan =
+    {
+        /// Tasks, techniques, levels and seeds; its rates play no part.
+        Sweep: SweepPlan
+        /// Peak learning rates; a run begins and ends at a tenth of its peak.
+        Peaks: float list
+    }
+
+/// What one peak learning rate came to.
+type Trial =
+    {
+        Task: string
+        /// The technique's words, with its place where that is not the usual one.
+        Technique: string
+        Level: string
+        Seed: int
+        Peak: float
+        /// The lowest of the epochs' validation losses, in nats per token; none where the run failed.
+        ValidationLoss: float option
+        /// Epochs that were trained.
+        Epochs: int
+        /// The name of the run's result file, without its end.
+        Run: string
+    }
+
+/// The best peak of a technique on a task at a level.
+type Found =
+    {
+        Task: string
+        Technique: string
+        Level: string
+        Peak: float
+        /// The mean over seeds, in nats per token.
+        ValidationLoss: float
+        /// Of how many peaks it is the best.
+        Trials: int
+    }
+
+/// Equal budgets: the same number of trials for each technique on each task, judged by validation rows only.
+[<RequireQualifiedAccess>]
+module Search =
+    /// The search behind the `small` preset: the techniques of `SweepPlan.standard` with six peaks each, at the low level.
+    let standard (session: SessionOptions) : SearchPlan =
+        {
+            Sweep =
+                { SweepPlan.standard session with
+                    ValidationLimit = 250
+                    // Answers play no part.
+                    TestLimit = 1
+                    Preset = "paper"
+                    Overrides =
+                        { Overrides.None with
+                            Accumulation = Some 1
+                        }
+                }
+            Peaks = [ 1e-3; 3e-3; 1e-2; 3e-2; 1e-1; 3e-1 ]
+        }
+
+    /// Every experiment of a search. `UserError` where nothing is to be tried.
+    let experiments (session: Session) (plan: SearchPlan) : (TaskDefinition * Experiment) list =
+        let techniques = plan.Sweep.Methods |> List.filter (Method.isBaseline >> not)
+
+        let at (peak: float) =
+            { plan.Sweep with
+                Methods = techniques
+                Overrides =
+                    { plan.Sweep.Overrides with
+                        Rates = Some(peak / 10.0, peak, peak / 10.0)
+                    }
+            }
+
+        if plan.Peaks.IsEmpty then
+            userError "A search needs peak learning rates to try: name at least one."
+
+        plan.Peaks |> List.distinct |> List.collect (at >> Sweep.experiments session)
+
+    let private trial (run: Run) : Trial =
+        let experiment = run.Experiment
+
+        {
+            Task = experiment.Task
+            Technique = Experiment.methodName experiment
+            Level = Level.text experiment.Level
+            Seed = experiment.Seed
+            Peak = experiment.Training.PeakRate
+            ValidationLoss =
+                if run.IsFinished then
+                    run.Epochs |> List.map _.ValidationLoss |> List.min |> Some
+                else
+                    None
+            Epochs = run.Epochs.Length
+            Run = Experiment.name experiment
+        }
+
+    /// Where the trials of a search lie beside its result files.
+    let path (results: string) : string =
+        Path.Combine(results, "trials", "search.json")
+
+    /// Runs what has no result yet and gives all trials, which are also written as data (`path`). A run that fails is a trial
+    /// without a loss.
+    let run (shop: Workshop) (plan: SearchPlan) : Trial list =
+        let shop =
+            { shop with
+                ValidationLimit = plan.Sweep.ValidationLimit
+                TestLimit = plan.Sweep.TestLimit
+            }
+
+        let trials = experiments shop.Session plan |> Pipeline.sweep shop |> List.map trial
+
+        let path = path shop.Results
+        Files.createFolder (string (Path.GetDirectoryName path))
+        Files.writeAtomically path (System.Text.Json.JsonSerializer.Serialize(trials, Json.options) + "\n")
+        trials
+
+    /// The mean over seeds of a peak's losses; none where a run failed.
+    let private meanLoss (trials: Trial list) : float option =
+        let losses = trials |> List.choose _.ValidationLoss
+
+        if losses.Length = trials.Length then
+            Some(List.average losses)
+        else
+            None
+
+    /// The best peak for each task, technique and level, in the order of the trials; none is told where every run failed.
+    let best (trials: Trial list) : Found list =
+        [
+            for (task, technique, level), group in
+                trials |> List.groupBy (fun trial -> trial.Task, trial.Technique, trial.Level) do
+                let peaks = group |> List.groupBy _.Peak
+
+                let losses =
+                    peaks
+                    |> List.choose (fun (peak, trials) -> meanLoss trials |> Option.map (fun loss -> peak, loss))
+
+                match losses with
+                | [] -> ()
+                | losses ->
+                    let peak, loss = losses |> List.minBy snd
+
+                    {
+                        Task = task
+                        Technique = technique
+                        Level = level
+                        Peak = peak
+                        ValidationLoss = loss
+                        Trials = peaks.Length
+                    }
+        ]
+
+    /// The peak of each technique and level with the lowest mean loss over all tasks: what a preset can say. A peak at which a
+    /// run failed is none.
+    let overall (trials: Trial list) : Found list =
+        trials |> List.map (fun trial -> { trial with Task = "all tasks" }) |> best
+
+    /// What was found, as a table of text.
+    let describe (found: Found list) : string =
+        let row (found: Found) =
+            [
+                found.Technique
+                found.Level
+                found.Task
+                found.Peak.ToString CultureInfo.InvariantCulture
+                found.ValidationLoss.ToString("F4", CultureInfo.InvariantCulture)
+                $"best of {found.Trials}"
+            ]
+
+        Columns.table [ "technique"; "level"; "task"; "peak rate"; "validation loss"; "trials" ] (List.map row found)

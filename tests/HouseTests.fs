@@ -1,0 +1,167 @@
+/// Laws of the house: rooms are blocks of the compile order, files are short, and each assembly has one face.
+module Peft.Tests.HouseTests
+
+open System
+open System.IO
+open System.Text.RegularExpressions
+open System.Xml.Linq
+open Expecto
+open Peft.Tests.Support
+
+let private projects =
+    [
+        "src/Peft.fsproj"
+        "src/Report/Peft.Report.fsproj"
+        "src/Tools/Peft.Tools.fsproj"
+        "src/Cli/Peft.Cli.fsproj"
+    ]
+
+/// A file of the repository, named as from its root.
+let private at (path: string) = Path.Combine(root, path)
+
+/// The files that a project compiles, in order, as the project names them.
+let private compiled (project: string) : string list =
+    XDocument.Load(at project).Descendants(XName.Get "Compile")
+    |> Seq.choose (fun element -> element.Attribute(XName.Get "Include") |> Option.ofObj)
+    |> Seq.map _.Value.Replace('\\', '/')
+    |> List.ofSeq
+
+let private folderOf (project: string) =
+    string (Path.GetDirectoryName project) |> _.Replace('\\', '/')
+
+/// Every source file under a folder, as from the root.
+let private sources (folder: string) : string list =
+    Directory.GetFiles(at folder, "*.fs", SearchOption.AllDirectories)
+    |> Array.map (fun path -> Path.GetRelativePath(root, path).Replace('\\', '/'))
+    |> Array.filter (fun path -> not (path.Contains "/obj/" || path.Contains "/bin/"))
+    |> List.ofArray
+
+/// The folders, of every depth, that the order of files enters more than once.
+let private torn (files: string list) : string list =
+    let folders (file: string) =
+        let parts = file.Split '/'
+
+        [
+            for depth in 1 .. parts.Length - 1 -> String.Join('/', Array.take depth parts)
+        ]
+
+    [
+        for folder in files |> List.collect folders |> List.distinct do
+            let entries =
+                (false :: List.map (fun (file: string) -> file.StartsWith(folder + "/")) files)
+                |> List.pairwise
+                |> List.filter (fun (before, now) -> now && not before)
+
+            if entries.Length > 1 then
+                folder
+    ]
+
+/// The names that break a law are those that are known to, each with the one who mends it: the list only shrinks.
+let private onlyKnown (known: (string * string) list) (found: string list) : unit =
+    let names = List.map fst known
+    Expect.isEmpty (found |> List.except names) "these break the law"
+    Expect.isEmpty (names |> List.except found) "these keep the law by now: take them off the list"
+
+let private lines (path: string) = (File.ReadAllLines(at path)).Length
+
+let private order =
+    testList
+        "order"
+        [
+            testCase "a folder is one block of the compile order, so that it uses none that comes after it"
+            <| fun () ->
+                projects
+                |> List.collect (compiled >> torn)
+                |> onlyKnown [ "Techniques", "the issue on techniques" ]
+
+            testCase "a torn folder is noticed"
+            <| fun () ->
+                Expect.equal (torn [ "A/x.fs"; "B/C/y.fs"; "A/z.fs"; "B/C/u.fs"; "D.fs" ]) [ "A"; "B"; "B/C" ] "torn"
+                Expect.isEmpty (torn [ "A/x.fs"; "A/B/y.fs"; "A/B/z.fs"; "A/u.fs"; "D.fs" ]) "whole"
+
+            testCase "every source file is compiled by one project"
+            <| fun () ->
+                let listed =
+                    projects
+                    |> List.collect (fun project ->
+                        compiled project |> List.map (fun file -> $"{folderOf project}/{file}"))
+
+                Expect.equal (List.sort listed) (List.sort (sources "src")) "each once"
+        ]
+
+let private length =
+    testList
+        "length"
+        [
+            testCase "no file is longer than 400 lines"
+            <| fun () ->
+                sources "src" @ sources "tests"
+                |> List.filter (fun path -> lines path > 400)
+                |> onlyKnown
+                    [
+                        "src/Recommend/Recommend.fs", "the issue on choosing"
+                        "tests/BenchmarkTests.fs", "to be split by theme"
+                        "tests/CrossedTests.fs", "to be split by theme"
+                        "tests/FamilyTests.fs", "the issue on techniques"
+                        "tests/HuggingFaceTests.fs", "the issue on techniques"
+                        "tests/KernelTests.fs", "to be split by theme"
+                        "tests/LawTests.fs", "to be split by theme"
+                        "tests/PipelineTests.fs", "to be split by theme"
+                        "tests/RecommendTests.fs", "the issue on choosing"
+                        "tests/ReportTests.fs", "to be split by theme"
+                        "tests/SettingsTests.fs", "to be split by theme"
+                        "tests/TasksTests.fs", "to be split by theme"
+                        "tests/TrainingTests.fs", "to be split by theme"
+                    ]
+
+            testCase "the pipeline is told in 300 lines, and a script's recipe in 40"
+            <| fun () ->
+                Expect.isLessThanOrEqual (lines "src/Pipeline.fs") 300 "src/Pipeline.fs"
+
+                for script in [ "sweep"; "search" ] do
+                    Expect.isLessThanOrEqual (lines $"scripts/{script}.fsx") 40 script
+        ]
+
+/// Source text without comments and strings' insides.
+let private codeOf (path: string) =
+    let text = File.ReadAllText(at path)
+
+    let withoutStrings =
+        Regex.Replace(text, "\"\"\".*?\"\"\"|\"(\\\\.|[^\"\\\\])*\"", "\"\"", RegexOptions.Singleline)
+
+    Regex.Replace(withoutStrings, @"//.*", "")
+
+/// How many files outside its folder still name T5; it only shrinks.
+let private mostThatKnowT5 = 60
+
+let private faces =
+    testList
+        "faces"
+        [
+            testCase "the library has no command line, no plotting and no pages"
+            <| fun () ->
+                let packages = File.ReadAllLines(at "src/paket.references")
+
+                for foreign in [ "Argu"; "Spectre"; "ScottPlot"; "SkiaSharp"; "HarfBuzz" ] do
+                    Expect.isFalse (packages |> Array.exists _.StartsWith(foreign)) foreign
+
+                Expect.isFalse ((File.ReadAllText(at "src/Peft.fsproj")).Contains "assets") "no web assets"
+
+            testCase "the library's top level is the heart, the spine and the short way in"
+            <| fun () ->
+                Expect.equal
+                    (compiled "src/Peft.fsproj" |> List.filter (fun file -> not (file.Contains '/')))
+                    [ "Peft.fs"; "Pipeline.fs"; "TextModel.fs" ]
+                    "files without a room"
+
+            testCase "T5 is known in its own folder"
+            <| fun () ->
+                let knows (path: string) = Regex.IsMatch(codeOf path, @"\bT5\b")
+
+                sources "src"
+                |> List.filter (fun path -> not (path.StartsWith "src/Models/T5/") && knows path)
+                |> fun found -> Expect.isLessThanOrEqual found.Length mostThatKnowT5 (String.Join(", ", found))
+        ]
+
+[<Tests>]
+let tests = testList "House" [ order; length; faces ]
