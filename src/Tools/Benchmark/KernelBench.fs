@@ -4,7 +4,7 @@ open System.Diagnostics
 open Peft.Kernels
 open TorchSharp
 
-/// What a kernel is worth in one row: seconds with it and without it, turn by turn.
+/// What a kernel is worth in one row: seconds of processor time with it and without it, turn by turn.
 type KernelWorth =
     {
         Row: string
@@ -60,6 +60,14 @@ module KernelBench =
     /// After so many seconds a kernel gets no further turn.
     let private enough = 30.0
 
+    /// Processor seconds of all threads: beside other programs the clock on the wall says little.
+    let private seconds (work: unit -> unit) : float =
+        use own = Process.GetCurrentProcess()
+        let before = own.TotalProcessorTime
+        work ()
+        own.Refresh()
+        (own.TotalProcessorTime - before).TotalSeconds
+
     let private turns (repeat: int) (work: unit -> unit) (off: Kernel list) : (float * float) list =
         let without () = Kernel.without off work
         // What only runs without the kernel is compiled first.
@@ -71,11 +79,11 @@ module KernelBench =
               && (found.Count < leastTurns || watch.Elapsed.TotalSeconds < enough) do
             // The order changes from turn to turn: the second of two has the warmer memory.
             if found.Count % 2 = 0 then
-                let kept = Repeated.seconds work
-                found.Add(kept, Repeated.seconds without)
+                let kept = seconds work
+                found.Add(kept, seconds without)
             else
-                let missed = Repeated.seconds without
-                found.Add(Repeated.seconds work, missed)
+                let missed = seconds without
+                found.Add(seconds work, missed)
 
         List.ofSeq found
 
