@@ -8,6 +8,10 @@ open System.Text
 /// A tiny base model and a few rows, from what the repository holds: enough for every reader and for sweeps of seconds.
 [<RequireQualifiedAccess>]
 module Workspace =
+    /// Where this program lies, and the command line beside it; a script's base folder is another.
+    let programs: string =
+        string (Path.GetDirectoryName(Assembly.GetExecutingAssembly().Location))
+
     /// The checkout's root: the nearest folder above this assembly that holds Peft.sln.
     let root: Lazy<string> =
         lazy
@@ -17,7 +21,7 @@ module Workspace =
                 | here when File.Exists(Path.Combine(here.FullName, "Peft.sln")) -> here.FullName
                 | here -> up here.Parent
 
-             Assembly.GetExecutingAssembly().Location |> Path.GetDirectoryName |> string |> DirectoryInfo |> up)
+             up (DirectoryInfo programs))
 
     /// A reference of the tests, under tests/golden.
     let golden (parts: string list) : string =
