@@ -59,7 +59,10 @@ module Corpus =
 
             group.WriteAsync(words, texts :> IReadOnlyCollection<string>).GetAwaiter().GetResult()
 
-            group.WriteAsync<int>(label, ReadOnlyMemory [| Nullable 1; Nullable(); Nullable -1 |]).GetAwaiter().GetResult()
+            group
+                .WriteAsync<int>(label, ReadOnlyMemory [| Nullable 1; Nullable(); Nullable -1 |])
+                .GetAwaiter()
+                .GetResult()
 
             group.WriteAsync<int64>(index, ReadOnlyMemory [| 1L; 2L; int64 number |]).GetAwaiter().GetResult()
             group.CompleteValidate()
@@ -97,7 +100,20 @@ module Corpus =
         $"{{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": [{added}], \"normalizer\": {{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"{table}\"}}, \"pre_tokenizer\": {{\"type\": \"Sequence\", \"pretokenizers\": [{{\"type\": \"WhitespaceSplit\"}}, {metaspace}]}}, \"post_processor\": {{\"type\": \"TemplateProcessing\", \"single\": [{{\"Sequence\": {{\"id\": \"A\", \"type_id\": 0}}}}, {{\"SpecialToken\": {{\"id\": \"</s>\", \"type_id\": 0}}}}], \"pair\": [], \"special_tokens\": {{\"</s>\": {{\"id\": \"</s>\", \"ids\": [1], \"tokens\": [\"</s>\"]}}}}}}, \"decoder\": {metaspace}, \"model\": {{\"type\": \"Unigram\", \"unk_id\": 2, \"vocab\": [{vocabulary}], \"byte_fallback\": false}}}}"
 
     let private pieces =
-        [ "<pad>"; "</s>"; "<unk>"; "▁"; "▁the"; "e"; "n"; "d"; "▁In"; "▁thing"; "s"; "." ]
+        [
+            "<pad>"
+            "</s>"
+            "<unk>"
+            "▁"
+            "▁the"
+            "e"
+            "n"
+            "d"
+            "▁In"
+            "▁thing"
+            "s"
+            "."
+        ]
         @ [ for letter in 'a' .. 'z' -> string letter ]
 
     /// Two shards and their index.
@@ -107,7 +123,9 @@ module Corpus =
         let whole = Path.Combine(folder, "model.safetensors")
 
         let tensors =
-            Safetensors.readAll whole |> Seq.map (fun pair -> pair.Key, pair.Value) |> List.ofSeq
+            Safetensors.readAll whole
+            |> Seq.map (fun pair -> pair.Key, pair.Value)
+            |> List.ofSeq
 
         let shard number (part: (string * torch.Tensor) list) =
             let name = $"model-0000{number}-of-00002.safetensors"
@@ -118,11 +136,16 @@ module Corpus =
         let map = String.Join(",\n", shard 1 first @ shard 2 second)
         File.Delete whole
 
-        text folder "model.safetensors.index.json" $"{{\"metadata\": {{\"total_size\": 361000}}, \"weight_map\": {{\n{map}\n}}}}"
+        text
+            folder
+            "model.safetensors.index.json"
+            $"{{\"metadata\": {{\"total_size\": 361000}}, \"weight_map\": {{\n{map}\n}}}}"
 
     let private adapters =
         [
-            yield! [ "lora-qv"; "lora-layers"; "ia3"; "prompt"; "dora" ] |> List.map (fun name -> [ "peft"; name ])
+            yield!
+                [ "lora-qv"; "lora-layers"; "ia3"; "prompt"; "dora" ]
+                |> List.map (fun name -> [ "peft"; name ])
 
             yield!
                 [ "peft-adalora"; "peft-vera"; "peft-prefix"; "peft-lora-regex" ]
@@ -132,7 +155,11 @@ module Corpus =
     /// Times and the machine's words out of a result, so that a corpus is the same wherever it is made.
     let private settled (result: string) =
         let numbers =
-            Regex.Replace(result, "\"(Load|Tokenise|Train|Validate|Test|Seconds|PeakMemoryMiB)\": [-+0-9.eE]+", "\"$1\": 1.5")
+            Regex.Replace(
+                result,
+                "\"(Load|Tokenise|Train|Validate|Test|Seconds|PeakMemoryMiB)\": [-+0-9.eE]+",
+                "\"$1\": 1.5"
+            )
 
         Regex.Replace(numbers, "\"(FinishedAt|Command)\": \"[^\"]*\"", "\"$1\": \"2026-01-01T00:00:00Z\"")
 
@@ -143,8 +170,26 @@ module Corpus =
         let output, error = Console.Out, Console.Error
 
         let arguments =
-            [ "sweep"; "--model"; Path.Combine(corpus, "base"); "--data"; data; "--results"; results ]
-            @ [ "--tasks"; "topic"; "--techniques"; "lora"; "prompt(tokens=3)"; "--seeds"; "1"; "--epochs"; "1" ]
+            [
+                "sweep"
+                "--model"
+                Path.Combine(corpus, "base")
+                "--data"
+                data
+                "--results"
+                results
+            ]
+            @ [
+                "--tasks"
+                "topic"
+                "--techniques"
+                "lora"
+                "prompt(tokens=3)"
+                "--seeds"
+                "1"
+                "--epochs"
+                "1"
+            ]
             @ [ "--input-limit"; "16"; "--threads"; "1"; "--jobs"; "1" ]
 
         try
@@ -168,7 +213,8 @@ module Corpus =
             items |> List.iteri (fun number item -> make (seed reader number) item)
 
         let into name source =
-            fun folder (parts: string list) -> File.Copy(Workspace.golden (parts @ [ source ]), Path.Combine(folder, name), true)
+            fun folder (parts: string list) ->
+                File.Copy(Workspace.golden (parts @ [ source ]), Path.Combine(folder, name), true)
 
         Workspace.writeModel (Path.Combine(corpus, "base"))
 
@@ -180,18 +226,25 @@ module Corpus =
             Workspace.writeModel (seed reader 0)
 
         let tied = seed "config" 1
-        Workspace.copy (Workspace.golden [ "t5-relu-tied" ]) tied (fun name -> name = "config.json" || name = "model.safetensors")
+
+        Workspace.copy (Workspace.golden [ "t5-relu-tied" ]) tied (fun name ->
+            name = "config.json" || name = "model.safetensors")
+
         bytes tied "spiece.model" (Workspace.vocabulary 284)
         sharded (seed "shard-index" 0)
 
-        text (seed "generation-config" 0) "generation_config.json" "{\"decoder_start_token_id\": 0, \"eos_token_id\": 1, \"pad_token_id\": 0, \"max_new_tokens\": 20, \"num_beams\": 4, \"length_penalty\": 0.6, \"no_repeat_ngram_size\": 3, \"forced_bos_token_id\": null, \"transformers_version\": \"5.12.1\"}"
+        text
+            (seed "generation-config" 0)
+            "generation_config.json"
+            "{\"decoder_start_token_id\": 0, \"eos_token_id\": 1, \"pad_token_id\": 0, \"max_new_tokens\": 20, \"num_beams\": 4, \"length_penalty\": 0.6, \"no_repeat_ngram_size\": 3, \"forced_bos_token_id\": null, \"transformers_version\": \"5.12.1\"}"
 
         text (seed "tokenizer-json" 0) "tokenizer.json" (tokenizerJson pieces)
         text (seed "tokenizer-json" 0) "config.json" (File.ReadAllText(Workspace.golden [ "t5-gated"; "config.json" ]))
 
         for reader in [ "adapter-config"; "adapter-weights" ] do
             eachOf reader adapters (fun folder parts ->
-                Workspace.copy (Workspace.golden parts) folder (fun name -> name.StartsWith("adapter_", StringComparison.Ordinal)))
+                Workspace.copy (Workspace.golden parts) folder (fun name ->
+                    name.StartsWith("adapter_", StringComparison.Ordinal)))
 
         let session =
             Session
@@ -208,28 +261,59 @@ module Corpus =
             |> List.iteri (fun number parts ->
                 try
                     let folder = Path.Combine(corpus, reader, string number)
-                    AdapterFolders.convert (Workspace.golden parts) folder session.Fingerprint session.Model |> ignore
+
+                    AdapterFolders.convert (Workspace.golden parts) folder session.Fingerprint session.Model
+                    |> ignore
                 with UserError _ ->
                     ())
 
         eachOf "csv" tables (fun folder table -> text folder "rows.csv" table)
-        eachOf "tsv" tables (fun folder table -> text folder "rows.tsv" (table.Replace("\"", "").Replace("one, two", "one two").Replace(",", "\t").Replace("two\nlines", "two lines")))
+
+        eachOf "tsv" tables (fun folder table ->
+            text
+                folder
+                "rows.tsv"
+                (table
+                    .Replace("\"", "")
+                    .Replace("one, two", "one two")
+                    .Replace(",", "\t")
+                    .Replace("two\nlines", "two lines")))
+
         eachOf "json" arrays (fun folder array -> text folder "rows.json" array)
         eachOf "jsonl" jsonLines (fun folder lines -> text folder "rows.jsonl" lines)
 
-        let tablesOfBytes = [ parquet CompressionMethod.Snappy 2; parquet CompressionMethod.None 1; parquet CompressionMethod.Gzip 1 ]
+        let tablesOfBytes =
+            [
+                parquet CompressionMethod.Snappy 2
+                parquet CompressionMethod.None 1
+                parquet CompressionMethod.Gzip 1
+            ]
+
         eachOf "parquet" tablesOfBytes (fun folder table -> bytes folder "rows.parquet" table)
         bytes (seed "gzip" 0) "rows.csv.gz" (zip (Encoding.UTF8.GetBytes tables.Head))
         bytes (seed "gzip" 1) "rows.jsonl.gz" (zip (Encoding.UTF8.GetBytes jsonLines.Head))
         bytes (seed "gzip" 2) "rows.parquet.gz" (zip tablesOfBytes.Head)
 
-        eachOf "technique-words" [ "lora(rank=8,alpha=16)"; "adapter(width=8)"; "prompt(tokens=5)"; "lora+layernorm"; "adalora"; "prefix(tokens=3)" ] (fun folder words -> text folder "technique.txt" words)
-        eachOf "placement-words" [ "all"; "late & q,v"; "encoder"; "late" ] (fun folder words -> text folder "placement.txt" words)
+        eachOf
+            "technique-words"
+            [
+                "lora(rank=8,alpha=16)"
+                "adapter(width=8)"
+                "prompt(tokens=5)"
+                "lora+layernorm"
+                "adalora"
+                "prefix(tokens=3)"
+            ]
+            (fun folder words -> text folder "technique.txt" words)
+
+        eachOf "placement-words" [ "all"; "late & q,v"; "encoder"; "late" ] (fun folder words ->
+            text folder "placement.txt" words)
 
         let results = Path.Combine(corpus, "results")
         sweep corpus results
 
-        let files pattern = Directory.GetFiles(results, pattern) |> Array.sort |> List.ofArray
+        let files pattern =
+            Directory.GetFiles(results, pattern) |> Array.sort |> List.ofArray
 
         eachOf "result" (files "*.json") (fun folder file ->
             text folder (string (Path.GetFileName file)) (settled (File.ReadAllText file)))

@@ -40,15 +40,22 @@ module Fuzz =
     let private slow =
         set
             [
-                yield! [ "weights"; "shard-index"; "config"; "generation-config"; "adapter-config"; "adapter-weights" ]
+                yield!
+                    [
+                        "weights"
+                        "shard-index"
+                        "config"
+                        "generation-config"
+                        "adapter-config"
+                        "adapter-weights"
+                    ]
                 yield! [ "own-adapter"; "own-adapter-weights"; "spiece" ]
             ]
 
     let private progressFile settings =
         Path.Combine(settings.Folder, $"progress-{settings.Seed}.json")
 
-    let corpusOf (settings: FuzzSettings) : string =
-        Path.Combine(settings.Folder, "corpus")
+    let corpusOf (settings: FuzzSettings) : string = Path.Combine(settings.Folder, "corpus")
 
     let private load settings : FuzzTally list =
         let file = progressFile settings
@@ -67,14 +74,20 @@ module Fuzz =
     let private goals settings (names: string list) : Map<string, int> =
         let weight name = if slow.Contains name then 1 else 3
         let total = names |> List.sumBy weight
-        names |> List.map (fun name -> name, max 1 (settings.Inputs * weight name / total)) |> Map.ofList
+
+        names
+        |> List.map (fun name -> name, max 1 (settings.Inputs * weight name / total))
+        |> Map.ofList
 
     /// Keeps the input of a finding, with what is needed to make it again.
     let private keep settings (reader: Reader) index (kind: string) (description: string) =
         let corpus = corpusOf settings
         let victims = FuzzInput.victims corpus reader
         let number, bytes = FuzzInput.make reader.Name settings.Seed index victims
-        let folder = Path.Combine(settings.Folder, "findings", $"{reader.Name}-{settings.Seed}-{index}")
+
+        let folder =
+            Path.Combine(settings.Folder, "findings", $"{reader.Name}-{settings.Seed}-{index}")
+
         Directory.CreateDirectory folder |> ignore
         File.WriteAllBytes(Path.Combine(folder, fst victims[number]), bytes)
 
@@ -84,14 +97,14 @@ module Fuzz =
         )
 
     let private count (outcome: string) (tally: FuzzTally) : FuzzTally =
-        let tally =
-            { tally with
-                Inputs = tally.Inputs + 1
-            }
+        let tally = { tally with Inputs = tally.Inputs + 1 }
 
         match outcome with
         | "o" -> { tally with Read = tally.Read + 1 }
-        | "r" -> { tally with Refused = tally.Refused + 1 }
+        | "r" ->
+            { tally with
+                Refused = tally.Refused + 1
+            }
         | kind ->
             let before = tally.Findings.TryFind kind |> Option.defaultValue 0
 
@@ -100,13 +113,18 @@ module Fuzz =
             }
 
     let private start settings (parts: FuzzPart list) : Process =
-        let words =
-            [ for part in parts -> $"{part.Reader}:{part.From}:{part.To}" ]
+        let words = [ for part in parts -> $"{part.Reader}:{part.From}:{part.To}" ]
 
         let start =
             ProcessStartInfo(
                 "dotnet",
-                [ typeof<FuzzTally>.Assembly.Location; "fuzz-worker"; corpusOf settings; string settings.Seed ] @ words,
+                [
+                    typeof<FuzzTally>.Assembly.Location
+                    "fuzz-worker"
+                    corpusOf settings
+                    string settings.Seed
+                ]
+                @ words,
                 RedirectStandardOutput = true,
                 RedirectStandardError = true
             )
@@ -167,7 +185,9 @@ module Fuzz =
                 known |> List.filter (fun name -> List.contains name settings.Readers)
 
         let goals = goals settings names
-        let mutable tallies = load settings |> List.map (fun tally -> tally.Reader, tally) |> Map.ofList
+
+        let mutable tallies =
+            load settings |> List.map (fun tally -> tally.Reader, tally) |> Map.ofList
 
         let tally name =
             tallies.TryFind name
@@ -193,7 +213,9 @@ module Fuzz =
             | _ -> tallies <- tallies.Add(name, count outcome before)
 
         let saved = Stopwatch.StartNew()
-        let save () = save settings (tallies.Values |> List.ofSeq)
+
+        let save () =
+            save settings (tallies.Values |> List.ofSeq)
 
         let left () =
             [

@@ -7,12 +7,7 @@ open System.Text.RegularExpressions
 open Peft
 
 /// A piece of work for a worker: inputs `From` to `To` - 1 of a reader.
-type FuzzPart =
-    {
-        Reader: string
-        From: int
-        To: int
-    }
+type FuzzPart = { Reader: string; From: int; To: int }
 
 /// The process in which inputs are read: it may hang, be killed or crash, and the campaign goes on.
 ///
@@ -35,7 +30,11 @@ module FuzzWorker =
 
             let kilobytes (key: string) =
                 let found = Regex.Match(status, key + @":\s*(\d+) kB")
-                if found.Success then int64 found.Groups[1].Value * 1024L else 0L
+
+                if found.Success then
+                    int64 found.Groups[1].Value * 1024L
+                else
+                    0L
 
             kilobytes "VmHWM", kilobytes "VmPeak"
         else
@@ -43,7 +42,11 @@ module FuzzWorker =
 
     let private oneLine (text: string) =
         String.map (fun letter -> if Char.IsControl letter then ' ' else letter) text
-        |> fun plain -> if plain.Length > 500 then plain.Substring(0, 500) + "…" else plain
+        |> fun plain ->
+            if plain.Length > 500 then
+                plain.Substring(0, 500) + "…"
+            else
+                plain
 
     /// What tells kinds of findings apart: the exception and the first place of this project on its way.
     let private signature (error: exn) =
@@ -82,7 +85,10 @@ module FuzzWorker =
 
     let private scratch () : string =
         let above =
-            if Directory.Exists shared then shared else Path.GetTempPath()
+            if Directory.Exists shared then
+                shared
+            else
+                Path.GetTempPath()
 
         Path.Combine(above, $"peft-fuzz-{Environment.ProcessId}")
 

@@ -18,7 +18,10 @@ module JsonMutation =
         match value.ValueKind with
         | JsonValueKind.Array -> Items [ for item in value.EnumerateArray() -> treeOf item ]
         | JsonValueKind.Object ->
-            Members [ for item in value.EnumerateObject() -> JsonSerializer.Serialize item.Name, treeOf item.Value ]
+            Members
+                [
+                    for item in value.EnumerateObject() -> JsonSerializer.Serialize item.Name, treeOf item.Value
+                ]
         | _ -> Raw(value.GetRawText())
 
     /// The tree of a text; none where it is no JSON.
@@ -101,7 +104,17 @@ module JsonMutation =
             for token in Mutation.tokens do
                 JsonSerializer.Serialize token
 
-            yield! [ "\"\""; "[]"; "{}"; "\"\\ud800\""; "\"\\u0000\""; "[null]"; "{\"\":{}}"; "[[[[1]]]]" ]
+            yield!
+                [
+                    "\"\""
+                    "[]"
+                    "{}"
+                    "\"\\ud800\""
+                    "\"\\u0000\""
+                    "[null]"
+                    "{\"\":{}}"
+                    "[[[[1]]]]"
+                ]
             String('[', 100) + String(']', 100)
             String('[', 100_000) + String(']', 100_000)
             String.replicate 20_000 "{\"a\":" + "1" + String('}', 20_000)
@@ -110,7 +123,15 @@ module JsonMutation =
 
     let private names: string[] =
         [|
-            yield! [ "\"\""; "\"\\ud800\""; "\"\\u0000\""; "\"__metadata__\""; "\"a\\nb\""; "\"../x\"" ]
+            yield!
+                [
+                    "\"\""
+                    "\"\\ud800\""
+                    "\"\\u0000\""
+                    "\"__metadata__\""
+                    "\"a\\nb\""
+                    "\"../x\""
+                ]
             "\"" + String('k', 50_000) + "\""
         |]
 

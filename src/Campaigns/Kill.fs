@@ -82,10 +82,41 @@ module Kill =
     let private arguments settings (results: string) (adapters: string) (jobs: int) : string list =
         let at name = Path.Combine(settings.Folder, name)
 
-        [ "sweep"; "--model"; at "model"; "--data"; at "data"; "--results"; results; "--adapters"; adapters ]
-        @ [ "--tasks"; "topic"; "--techniques"; "full"; "lora"; "bitfit"; "prompt(tokens=5)"; "--seeds" ]
+        [
+            "sweep"
+            "--model"
+            at "model"
+            "--data"
+            at "data"
+            "--results"
+            results
+            "--adapters"
+            adapters
+        ]
+        @ [
+            "--tasks"
+            "topic"
+            "--techniques"
+            "full"
+            "lora"
+            "bitfit"
+            "prompt(tokens=5)"
+            "--seeds"
+        ]
         @ (settings.Sweep |> List.map string)
-        @ [ "--epochs"; "12"; "--patience"; "12"; "--batch-size"; "4"; "--accumulation"; "1"; "--rates"; "1e-3"; "1e-2" ]
+        @ [
+            "--epochs"
+            "12"
+            "--patience"
+            "12"
+            "--batch-size"
+            "4"
+            "--accumulation"
+            "1"
+            "--rates"
+            "1e-3"
+            "1e-2"
+        ]
         @ [ "1e-3"; "--input-limit"; "32"; "--threads"; "1"; "--jobs"; string jobs ]
 
     /// Fills a file system to the last byte; gives the file that does it.
@@ -93,7 +124,9 @@ module Kill =
         let ballast = Path.Combine(folder, "ballast")
 
         try
-            use file = new FileStream(ballast, FileMode.Create, FileAccess.Write, FileShare.None, 0)
+            use file =
+                new FileStream(ballast, FileMode.Create, FileAccess.Write, FileShare.None, 0)
+
             let block = Array.zeroCreate<byte> 4096
 
             while true do
@@ -106,14 +139,19 @@ module Kill =
     let private complain (sweep: SweepProcess) : string list =
         [
             for line in sweep.Errors.Split '\n' do
-                if line.StartsWith("   at ", StringComparison.Ordinal) || line.Contains "Unhandled exception" then
+                if
+                    line.StartsWith("   at ", StringComparison.Ordinal)
+                    || line.Contains "Unhandled exception"
+                then
                     $"a stack trace: {line.Trim()}"
         ]
         |> List.truncate 1
 
     /// A sweep that is struck again and again until it has its share of blows or is finished.
     type private Struck(settings: KillSettings, chance: Chance, place: string, isDisk: bool, jobs: int, spread: float) =
-        let results, adapters = Path.Combine(place, "results"), Path.Combine(place, "adapters")
+        let results, adapters =
+            Path.Combine(place, "results"), Path.Combine(place, "adapters")
+
         let findings = ResizeArray<string>()
         let done' = ResizeArray<Blow>()
         let leaders = ResizeArray<SweepProcess>()
@@ -140,7 +178,8 @@ module Kill =
             match blow with
             | KillMain -> Unix.signal Unix.hard sweep.Id
             | KillGroup -> Unix.signal Unix.hard -sweep.Id
-            | KillWorker -> Unix.signal Unix.hard (one (sweep.Workers @ if sweep.Workers.IsEmpty then [ sweep.Id ] else []))
+            | KillWorker ->
+                Unix.signal Unix.hard (one (sweep.Workers @ if sweep.Workers.IsEmpty then [ sweep.Id ] else []))
             | Terminate ->
                 Unix.signal Unix.soft sweep.Id
 
@@ -278,7 +317,11 @@ module Kill =
 
                 if not problems.IsEmpty then
                     let kept = Path.Combine(settings.Folder, "findings", $"sweep-{number}")
-                    Workspace.copy struck.Results kept (fun _ -> true)
+                    Directory.CreateDirectory kept |> ignore
+
+                    if Directory.Exists struck.Results then
+                        Workspace.copy struck.Results kept (fun _ -> true)
+
                     File.WriteAllLines(Path.Combine(kept, "note.txt"), problems)
 
                 if isDisk then

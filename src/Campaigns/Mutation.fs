@@ -10,9 +10,40 @@ module Mutation =
     /// Numbers at which readers turn wrong: ends of ranges, signs, counts just above what a file can hold.
     let numbers: uint64[] =
         [|
-            yield! [ 0UL; 1UL; 2UL; 7UL; 8UL; 0x7FUL; 0x80UL; 0xFFUL; 0x100UL; 0x7FFFUL; 0x8000UL; 0xFFFFUL ]
-            yield! [ 1UL <<< 20; 1UL <<< 28; 1UL <<< 30; 0x7FFFFFFFUL; 0x80000000UL; 0xFFFFFFFEUL; 0xFFFFFFFFUL ]
-            yield! [ 1UL <<< 32; 1UL <<< 40; 1UL <<< 62; UInt64.MaxValue >>> 1; 1UL <<< 63; UInt64.MaxValue ]
+            yield!
+                [
+                    0UL
+                    1UL
+                    2UL
+                    7UL
+                    8UL
+                    0x7FUL
+                    0x80UL
+                    0xFFUL
+                    0x100UL
+                    0x7FFFUL
+                    0x8000UL
+                    0xFFFFUL
+                ]
+            yield!
+                [
+                    1UL <<< 20
+                    1UL <<< 28
+                    1UL <<< 30
+                    0x7FFFFFFFUL
+                    0x80000000UL
+                    0xFFFFFFFEUL
+                    0xFFFFFFFFUL
+                ]
+            yield!
+                [
+                    1UL <<< 32
+                    1UL <<< 40
+                    1UL <<< 62
+                    UInt64.MaxValue >>> 1
+                    1UL <<< 63
+                    UInt64.MaxValue
+                ]
         |]
 
     /// The same as text, and what is no number but is written where one should be.
@@ -21,18 +52,80 @@ module Mutation =
             for number in numbers do
                 string number
 
-            yield! [ "-1"; "-2147483649"; "-9223372036854775808"; "0.5"; "-0.0"; "1e308"; "1e999"; "-1e999"; "1e-400" ]
-            yield! [ "NaN"; "Infinity"; "null"; "true"; "999999"; "20000000"; "00"; "+1"; "1_000"; "0x10" ]
+            yield!
+                [
+                    "-1"
+                    "-2147483649"
+                    "-9223372036854775808"
+                    "0.5"
+                    "-0.0"
+                    "1e308"
+                    "1e999"
+                    "-1e999"
+                    "1e-400"
+                ]
+            yield!
+                [
+                    "NaN"
+                    "Infinity"
+                    "null"
+                    "true"
+                    "999999"
+                    "20000000"
+                    "00"
+                    "+1"
+                    "1_000"
+                    "0x10"
+                ]
             String('9', 10_000)
         |]
 
     /// Texts that mean something to one of the readers, or to what prints their messages.
     let tokens: string[] =
         [|
-            yield! [ "\""; "\\"; "\n"; "\r\n"; "\t"; ","; "\u0000"; "\u001b[31m"; "\ufeff"; "\u2028"; "{"; "}"; "["; "]" ]
-            yield! [ "PAR1"; "__metadata__"; "../../etc/passwd"; "/dev/zero"; "=HYPERLINK(\"x\")"; "\\ud800"; "\\u0000" ]
-            yield! [ "lora(rank=999999999)"; "adapter(width=999999)"; "prefix(tokens=20000000)"; "vera(rank=999999)" ]
-            yield! [ "prompt(tokens=20000000)"; "lora(rank=1,alpha=1e308)"; "a+a"; "(((("; "shared.weight"; "<extra_id_0>" ]
+            yield!
+                [
+                    "\""
+                    "\\"
+                    "\n"
+                    "\r\n"
+                    "\t"
+                    ","
+                    "\u0000"
+                    "\u001b[31m"
+                    "\ufeff"
+                    "\u2028"
+                    "{"
+                    "}"
+                    "["
+                    "]"
+                ]
+            yield!
+                [
+                    "PAR1"
+                    "__metadata__"
+                    "../../etc/passwd"
+                    "/dev/zero"
+                    "=HYPERLINK(\"x\")"
+                    "\\ud800"
+                    "\\u0000"
+                ]
+            yield!
+                [
+                    "lora(rank=999999999)"
+                    "adapter(width=999999)"
+                    "prefix(tokens=20000000)"
+                    "vera(rank=999999)"
+                ]
+            yield!
+                [
+                    "prompt(tokens=20000000)"
+                    "lora(rank=1,alpha=1e308)"
+                    "a+a"
+                    "(((("
+                    "shared.weight"
+                    "<extra_id_0>"
+                ]
             String(' ', 20_000)
             String('(', 20_000)
             String('a', 100_000)

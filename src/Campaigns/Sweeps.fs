@@ -46,10 +46,12 @@ module internal Unix =
         ]
 
     let children (parent: int) : int list =
-        processes () |> List.choose (fun (pid, above, _) -> if above = parent then Some pid else None)
+        processes ()
+        |> List.choose (fun (pid, above, _) -> if above = parent then Some pid else None)
 
     let group (leader: int) : int list =
-        processes () |> List.choose (fun (pid, _, group) -> if group = leader then Some pid else None)
+        processes ()
+        |> List.choose (fun (pid, _, group) -> if group = leader then Some pid else None)
 
 /// A sweep as a process in a group of its own.
 [<Sealed>]
@@ -72,8 +74,7 @@ type SweepProcess(arguments: string list) =
         | main -> main
 
     do
-        main.ErrorDataReceived.Add(fun line ->
-            lock errors (fun () -> errors.AppendLine(string line.Data) |> ignore))
+        main.ErrorDataReceived.Add(fun line -> lock errors (fun () -> errors.AppendLine(string line.Data) |> ignore))
 
         main.OutputDataReceived.Add ignore
         main.BeginErrorReadLine()
@@ -84,7 +85,8 @@ type SweepProcess(arguments: string list) =
     member _.Workers: int list = Unix.children main.Id
 
     /// Whether it ends within some seconds.
-    member _.Ends(seconds: float) : bool = main.WaitForExit(TimeSpan.FromSeconds seconds)
+    member _.Ends(seconds: float) : bool =
+        main.WaitForExit(TimeSpan.FromSeconds seconds)
 
     member _.ExitCode: int = main.ExitCode
 
@@ -102,7 +104,15 @@ type SweepProcess(arguments: string list) =
 module Sweeps =
     /// What differs between two undisturbed sweeps, too.
     let private incidental =
-        set [ "Timing"; "TrainSeconds"; "ValidationSeconds"; "PeakMemoryMiB"; "Command"; "FinishedAt" ]
+        set
+            [
+                "Timing"
+                "TrainSeconds"
+                "ValidationSeconds"
+                "PeakMemoryMiB"
+                "Command"
+                "FinishedAt"
+            ]
 
     let rec private essence (value: JsonElement) : JsonTree =
         match value.ValueKind with
@@ -128,22 +138,33 @@ module Sweeps =
         let bytes (file: string) =
             Convert.ToHexString(Security.Cryptography.SHA256.HashData(File.ReadAllBytes file))
 
-        for file in Directory.GetFiles(results, "*", SearchOption.AllDirectories) do
+        let under folder =
+            if Directory.Exists folder then
+                Directory.GetFiles(folder, "*", SearchOption.AllDirectories)
+            else
+                [||]
+
+        for file in under results do
             let name = Path.GetRelativePath(results, file)
 
             all[name] <-
-                if name.EndsWith(".predictions.jsonl", StringComparison.Ordinal) then bytes file
-                elif name.EndsWith(".json", StringComparison.Ordinal) then result file
-                else ""
+                if name.EndsWith(".predictions.jsonl", StringComparison.Ordinal) then
+                    bytes file
+                elif name.EndsWith(".json", StringComparison.Ordinal) then
+                    result file
+                else
+                    ""
 
-        if Directory.Exists adapters then
-            for file in Directory.GetFiles(adapters, "*", SearchOption.AllDirectories) do
-                all["adapters/" + Path.GetRelativePath(adapters, file)] <- bytes file
+        for file in under adapters do
+            all["adapters/" + Path.GetRelativePath(adapters, file)] <- bytes file
 
         all
 
     /// What is missing, too much or different; nothing where all is equal.
-    let differences (expected: IReadOnlyDictionary<string, string>) (found: IReadOnlyDictionary<string, string>) : string list =
+    let differences
+        (expected: IReadOnlyDictionary<string, string>)
+        (found: IReadOnlyDictionary<string, string>)
+        : string list =
         [
             for pair in expected do
                 match found.TryGetValue pair.Key with

@@ -79,8 +79,7 @@ module Workspace =
 
     /// A SentencePiece model with the first pieces of the tests' vocabulary and a normaliser that changes nothing: 4 KB.
     let vocabulary (pieces: int) : byte[] =
-        let all =
-            fields (File.ReadAllBytes(golden [ "tokenizer"; "english8k.model" ]))
+        let all = fields (File.ReadAllBytes(golden [ "tokenizer"; "english8k.model" ]))
 
         let table =
             // The size of the trie, its units (none leads anywhere) and the replacements' closing zero.
@@ -88,7 +87,11 @@ module Workspace =
 
         Array.concat
             [
-                yield! all |> List.filter (fun (number, _) -> number = 1) |> List.truncate pieces |> List.map snd
+                yield!
+                    all
+                    |> List.filter (fun (number, _) -> number = 1)
+                    |> List.truncate pieces
+                    |> List.map snd
                 yield! all |> List.filter (fun (number, _) -> number = 2) |> List.map snd
                 blob 3 (Array.concat [ blob 1 (Encoding.UTF8.GetBytes "identity"); blob 2 table ])
             ]

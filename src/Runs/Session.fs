@@ -149,5 +149,9 @@ type Session(options: SessionOptions) =
 
     /// A split's rows as token ids.
     member _.Encoded(task: TaskDefinition, split: Split, inputLimit: int, targetLimit: int) : EncodedSplit =
-        cached encoded $"{split.Fingerprint} {inputLimit} {targetLimit}" (fun () ->
-            encode split task inputLimit targetLimit (snd (poolsOf task)))
+        let found =
+            cached encoded $"{split.Fingerprint} {inputLimit} {targetLimit}" (fun () ->
+                encode split task inputLimit targetLimit (snd (poolsOf task)))
+
+        // Levels that take the same rows share their ids, and each says of itself how it came to them.
+        { found with Split = split }
