@@ -192,6 +192,18 @@ module Json =
         | null -> ""
         | text -> text
 
+    /// Raises `InvalidOperationException` where a name or a text, at any depth, holds half of a surrogate pair: asked once, where
+    /// a file is opened, so that nothing that is read of it later fails.
+    let rec checkTexts (value: JsonElement) : unit =
+        match value.ValueKind with
+        | JsonValueKind.String -> text value |> ignore
+        | JsonValueKind.Array -> value.EnumerateArray() |> Seq.iter checkTexts
+        | JsonValueKind.Object ->
+            for item in value.EnumerateObject() do
+                item.Name |> ignore
+                checkTexts item.Value
+        | _ -> ()
+
     /// Reads a file that must hold one value of this type; `UserError` where it does not.
     let read<'T when 'T: not null and 'T: not struct> (options: JsonSerializerOptions) (path: string) : 'T =
         try

@@ -115,6 +115,7 @@ module internal HuggingFaceKeys =
     /// The values of a JSON object.
     let parse (json: string) : Map<string, JsonElement> =
         use document = JsonDocument.Parse json
+        Json.checkTexts document.RootElement
 
         Map.ofList
             [
