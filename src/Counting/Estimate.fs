@@ -321,11 +321,17 @@ module Estimate =
         let inputLength, targetLength =
             float (workload.InputLength + soft), float workload.TargetLength
 
-        let encoder, encoderBytes, encoderFlows =
-            stack setting Encoder inputLength None (setting.TrainsAll || soft > 0)
+        let promptFlows = setting.TrainsAll || soft > 0
 
-        let decoder, decoderBytes, decoderFlows =
-            stack setting Decoder targetLength (Some(inputLength, encoderFlows)) setting.TrainsAll
+        let (encoder, encoderBytes, _), (decoder, decoderBytes, decoderFlows) =
+            if Shape.blocks shape Encoder > 0 then
+                let (_, _, encoderFlows) as encoder =
+                    stack setting Encoder inputLength None promptFlows
+
+                encoder, stack setting Decoder targetLength (Some(inputLength, encoderFlows)) setting.TrainsAll
+            else
+                // A decoder-only model reads input and target as one sequence.
+                (Operations.Zero, 0.0, false), stack setting Decoder (inputLength + targetLength) None promptFlows
 
         let tokens = setting.Rows * targetLength
         let words = float setting.Shape.Vocabulary

@@ -3,10 +3,13 @@ namespace Peft
 open System
 open TorchSharp
 
-/// One row as token ids, of the input and of the target; both end with `</s>`.
+/// One row as token ids, of the input and of the target. A target ends with `</s>`, and so does an encoder's input.
 type EncodedRow = { Ids: int[]; Labels: int[] }
 
-/// Rows padded on the right to the longest of them. Disposing it frees its tensors.
+/// Rows padded on the right to the longest of them. Disposing it frees its tensors. An encoder-decoder reads inputs and labels
+/// apart. A decoder-only model reads a row's input and then its labels: it moves the inputs to the right, so that every
+/// answer begins in one column, puts the labels but the last behind them, and gives the logits of the last input token and of
+/// those labels: one for each label, so that only answers count in the loss.
 [<ReferenceEquality>]
 type Batch =
     {

@@ -38,7 +38,10 @@ module SoftPrompt =
         match pass.Routes with
         | None -> invalidArg (nameof pass) "a routed model needs a pass with routes: Pass.Evaluation.Along [| 0; 1 |]"
         | Some routes ->
-            let chosen = routes |> Array.map (fun route -> members[route])
+            // A beam search may have several lines for each row of the batch.
+            let lines = int (embedded.size 0)
+            let perRow = lines / routes.Length
+            let chosen = Array.init lines (fun line -> members[routes[line / perRow]])
             let longest = chosen |> Array.map length |> Array.max
 
             let padded (prompt: Leaf option) =
@@ -56,7 +59,7 @@ module SoftPrompt =
                 |]
 
             let ids = torch.tensor (mask, device = device)
-            torch.stack (Array.map padded chosen), ids.view (int64 routes.Length, longest)
+            torch.stack (Array.map padded chosen), ids.view (int64 lines, longest)
 
     /// Puts the prompt before embedded rows [rows, length, width] and ones before their mask [rows, length]; the result has
     /// the dtype of `embedded`.
