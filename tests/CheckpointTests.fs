@@ -171,7 +171,7 @@ let private reading =
                         config.Remove "scale_decoder_outputs" |> ignore)
 
                     let model = load folder
-                    Expect.stringContains model.Config "\"tie_word_embeddings\": false" "own head"
+                    Expect.stringContains model.Config "\"scale_decoder_outputs\": true" "scaled, as a tied one"
                     Expect.contains (Model.leaves model |> List.map fst) "lm_head.weight" "own head")
 
             testCase "with the embedding as its head where lm_head is a copy of it"
@@ -307,7 +307,7 @@ let private damaged =
                     "num_layers", "2.5"
                     "dropout_rate", "2"
                     "layer_norm_epsilon", "-1"
-                    "feed_forward_proj", "\"gated-swish\""
+                    "feed_forward_proj", "\"gated-prelu\""
                     "feed_forward_proj", "7"
                     "eos_token_id", "[1]"
                     "pad_token_id", "99999"

@@ -50,7 +50,7 @@ let private gate =
                 let a, b = (random 5 dtype shape).mul(4.0.ToScalar()), random 6 dtype shape
 
                 let plain (inputs: torch.Tensor list) =
-                    (Bottleneck.activate activation inputs[0]).mul inputs[1]
+                    (Activation.apply activation inputs[0]).mul inputs[1]
 
                 same tolerance (fun inputs -> Gating.apply None activation inputs[0] inputs[1]) plain [ a; b ]))
 

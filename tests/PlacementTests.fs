@@ -25,6 +25,7 @@ let shaped (encoder: int) (decoder: int) (isGated: bool) : Config =
         Activation = if isGated then GeluNew else Relu
         IsGated = isGated
         IsTied = not isGated
+        ScalesOutput = not isGated
         PadId = 0
         EosId = 1
         StartId = 0

@@ -136,7 +136,7 @@ let private ops =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let expected = tensors (golden [ "extended"; "ops"; "activations.safetensors" ])
-                close 1e-6 (Layer.activate GeluNew expected["x"]) expected["gelu_new"] "gelu_new"
+                close 1e-6 (Activation.apply GeluNew expected["x"]) expected["gelu_new"] "gelu_new"
 
                 let norm: Norm =
                     {

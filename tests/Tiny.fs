@@ -25,6 +25,7 @@ let config (seed: int) : Config =
         Activation = if isOld then Relu else GeluNew
         IsGated = not isOld
         IsTied = isOld
+        ScalesOutput = isOld
         PadId = 0
         EosId = 1
         StartId = 0

@@ -5,6 +5,7 @@ open System.IO
 open System.Security.Cryptography
 open System.Text
 open System.Text.Json
+open System.Text.RegularExpressions
 open Peft.T5
 open TorchSharp
 
@@ -97,7 +98,10 @@ module Checkpoint =
     /// Sixteen hexadecimal digits that tell one base model from another, from its files alone: config.json, the tokenizer
     /// where there is one, and each tensor's name, dtype, shape and a sample of its bytes.
     let fingerprint (folder: string) : string =
-        let config = (architecture folder).Config
+        // Written before floats kept their point, fingerprints go on telling the same models apart.
+        let config =
+            Regex.Replace((architecture folder).Config, @": (-?\d+)\.0(?=,?\r?\n)", ": $1")
+
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
         hash.AppendData(Encoding.UTF8.GetBytes config)
 

@@ -60,13 +60,13 @@ module WeightFiles =
 
     let private listed (shape: int64 seq) = String.Join(", ", shape)
 
-    let private check (folder: string) (outline: Outline) (tensors: Map<string, SafetensorsHeader>) =
-        match tensors.TryFind outline.Name with
+    let private check (folder: string) (outline: Outline) (name: string) (tensors: Map<string, SafetensorsHeader>) =
+        match tensors.TryFind name with
         | None ->
             userError
                 $"{folder}: the checkpoint has no tensor {outline.Name}; config.json asks for one of shape [{listed outline.Shape}]."
         | Some header ->
-            let entry = header.Entries[outline.Name]
+            let entry = header.Entries[name]
 
             if List.ofArray entry.Shape <> outline.Shape then
                 userError
@@ -79,12 +79,14 @@ module WeightFiles =
 
     /// What `build` makes of the folder's tensors, which are read one by one: matrices in `dtype` (float32 or bfloat16), the
     /// others in float32 (`Leaf.isFloat32`). float32, float16 and bfloat16 on disk are accepted. `UserError` names the first
-    /// tensor that is missing, of another shape, or neither asked for nor `ignorable`.
+    /// tensor that is missing, of another shape, or neither asked for nor `ignorable`. `spelled` gives a tensor's name in the
+    /// file.
     let load
         (device: torch.Device)
         (dtype: torch.ScalarType)
         (folder: string)
         (tensors: Map<string, SafetensorsHeader>)
+        (spelled: string -> string)
         (ignorable: Set<string>)
         (build: (Outline -> torch.Tensor) -> 'model)
         : 'model =
@@ -93,10 +95,11 @@ module WeightFiles =
 
         let model =
             build (fun outline ->
-                let header = check folder outline tensors
+                let name = spelled outline.Name
+                let header = check folder outline name tensors
                 let kept = if Leaf.isFloat32 outline.Name then torch.float32 else dtype
-                let tensor = readAs device kept header outline.Name
-                taken[outline.Name] <- tensor
+                let tensor = readAs device kept header name
+                taken[name] <- tensor
                 tensor)
 
         let isUnknown name =

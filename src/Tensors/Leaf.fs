@@ -140,12 +140,6 @@ module Leaf =
 
 [<RequireQualifiedAccess>]
 module Bottleneck =
-    /// The activation, element by element.
-    let activate (activation: Activation) (x: torch.Tensor) : torch.Tensor =
-        match activation with
-        | Relu -> x.relu ()
-        | GeluNew -> x.gelu Modules.GELU.Approximate.tanh
-
     /// scale · (Up f(Down x + down bias) + up bias), in the dtype of `x`.
     let apply (bottleneck: Bottleneck) (x: torch.Tensor) : torch.Tensor =
         let linear (weight: Leaf) (bias: Leaf) (x: torch.Tensor) =
@@ -154,7 +148,7 @@ module Bottleneck =
         let update =
             x
             |> linear bottleneck.Down bottleneck.DownBias
-            |> activate bottleneck.Activation
+            |> Activation.apply bottleneck.Activation
             |> linear bottleneck.Up bottleneck.UpBias
 
         if bottleneck.Scale = 1.0 then

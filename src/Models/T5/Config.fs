@@ -21,8 +21,10 @@ type Config =
         Epsilon: float
         Activation: Activation
         IsGated: bool
-        /// T5 v1.0: the head is the embedding, and the decoder's output is scaled by d_model^-0.5 before it.
+        /// Whether the head is the embedding, as in T5 v1.0; where there are weights, they decide.
         IsTied: bool
+        /// Whether the decoder's output is scaled by d_model^-0.5 before the head, as in T5 v1.0.
+        ScalesOutput: bool
         PadId: int
         EosId: int
         StartId: int
@@ -51,6 +53,7 @@ module Config =
             Activation = GeluNew
             IsGated = true
             IsTied = false
+            ScalesOutput = false
             PadId = 0
             EosId = 1
             StartId = 0
@@ -64,28 +67,46 @@ module Config =
         | (false, _), Some default' -> default'
         | (false, _), None -> userError $"{path} has no {key}: it is not a T5 configuration."
 
-    let private activation path (projection: string) =
-        match projection with
-        | "relu" -> Relu, false
-        | "gated-gelu" -> GeluNew, true
-        | "gated-relu" -> Relu, true
-        | "gelu_new" -> GeluNew, false
-        | other ->
-            userError $"{path}: feed_forward_proj '{other}' is not supported: relu, gated-relu, gelu_new or gated-gelu."
+    let private tryText (json: JsonElement) (key: string) =
+        match json.TryGetProperty key with
+        | true, value when value.ValueKind <> JsonValueKind.Null -> Some(Json.text value)
+        | _ -> None
 
-    /// transformers 5 always writes `tie_word_embeddings: true` and says `scale_decoder_outputs: false` where the head
-    /// is its own; transformers 4 says it with `tie_word_embeddings` alone.
-    let private isTied (json: JsonElement) =
-        let flag (key: string) =
-            match json.TryGetProperty key with
-            | true, value when value.ValueKind = JsonValueKind.True -> Some true
-            | true, value when value.ValueKind = JsonValueKind.False -> Some false
-            | _ -> None
+    let private tryFlag (json: JsonElement) (key: string) =
+        match json.TryGetProperty key with
+        | true, value when value.ValueKind = JsonValueKind.True -> Some true
+        | true, value when value.ValueKind = JsonValueKind.False -> Some false
+        | _ -> None
 
-        match flag "scale_decoder_outputs", flag "tie_word_embeddings" with
-        | Some scales, _ -> scales
-        | None, Some tied -> tied
-        | None, None -> true
+    /// The activation and whether a gate goes through it: `feed_forward_proj` is a name, or `gated-` and a name, where
+    /// `gated-gelu` means `gelu_new`; `dense_act_fn` and `is_gated_act` overrule it.
+    let private activation (path: string) (json: JsonElement) : Activation * bool =
+        let projection = tryText json "feed_forward_proj" |> Option.defaultValue "relu"
+        let start = "gated-"
+        let isGated = projection.StartsWith(start, StringComparison.Ordinal)
+
+        let key, name =
+            match tryText json "dense_act_fn" with
+            | Some name -> "dense_act_fn", name
+            | None when projection = "gated-gelu" -> "feed_forward_proj", "gelu_new"
+            | None when isGated -> "feed_forward_proj", projection.Substring start.Length
+            | None -> "feed_forward_proj", projection
+
+        match Activation.tryFind name with
+        | Some activation -> activation, tryFlag json "is_gated_act" |> Option.defaultValue isGated
+        | None ->
+            let known = String.concat ", " Activation.all
+            userError $"{path}: {key} '{name}' is not supported: {known}, and gated- with each of them are."
+
+    /// Whether the head is the embedding, as far as the configuration tells, and whether the output is scaled before it.
+    /// transformers 5 always writes `tie_word_embeddings: true`, says `scale_decoder_outputs: false` for a T5 v1.1, and leaves
+    /// it to the weights whether there is a head; transformers 4 says both with `tie_word_embeddings` alone.
+    let private head (json: JsonElement) : bool * bool =
+        let isTied = tryFlag json "tie_word_embeddings" |> Option.defaultValue true
+
+        match tryFlag json "scale_decoder_outputs" with
+        | Some scales -> (isTied && scales), scales
+        | None -> isTied, isTied
 
     /// Ids of special tokens must be rows of the embedding.
     let private checked' (path: string) (config: Config) =
@@ -119,12 +140,8 @@ module Config =
             | value when value >= 0.0 && value < 1.0 -> value
             | value -> userError $"{path}: {key} is {value}; it is from 0 up to, not including, 1."
 
-        let projection =
-            match json.TryGetProperty "feed_forward_proj" with
-            | true, value -> Json.text value
-            | false, _ -> "relu"
-
-        let activation, isGated = activation path projection
+        let activation, isGated = activation path json
+        let isTied, scalesOutput = head json
         let layers = need "num_layers"
 
         {
@@ -141,7 +158,8 @@ module Config =
             Epsilon = share "layer_norm_epsilon" 1e-6
             Activation = activation
             IsGated = isGated
-            IsTied = isTied json
+            IsTied = isTied
+            ScalesOutput = scalesOutput
             PadId = give 0 "pad_token_id" 0
             EosId = give 0 "eos_token_id" 1
             StartId = give 0 "decoder_start_token_id" 0
@@ -153,12 +171,17 @@ module Config =
 
     /// The configuration in the layout of the published FLAN-T5 files.
     let toJson (config: Config) : string =
+        let name = Activation.name config.Activation
+
+        // `gated-gelu` would mean `gelu_new`.
         let projection =
             match config.Activation, config.IsGated with
-            | Relu, false -> "relu"
-            | Relu, true -> "gated-relu"
-            | GeluNew, false -> "gelu_new"
-            | GeluNew, true -> "gated-gelu"
+            | (GeluNew | Gelu), true -> "gated-gelu"
+            | _, true -> $"gated-{name}"
+            | _, false -> name
+
+        // One flag says both in the published files; transformers 5 reads two facts from two flags and the weights.
+        let isUsual = config.IsTied = config.ScalesOutput
 
         let values: (string * obj) list =
             [
@@ -167,6 +190,8 @@ module Config =
                 "d_kv", config.KeyWidth
                 "d_model", config.ModelWidth
                 "decoder_start_token_id", config.StartId
+                if config.Activation = Gelu && config.IsGated then
+                    "dense_act_fn", name
                 "dropout_rate", config.DropoutRate
                 "eos_token_id", config.EosId
                 "feed_forward_proj", projection
@@ -180,9 +205,11 @@ module Config =
                 "pad_token_id", config.PadId
                 "relative_attention_max_distance", config.MaxDistance
                 "relative_attention_num_buckets", config.Buckets
-                "tie_word_embeddings", config.IsTied
+                if not isUsual then
+                    "scale_decoder_outputs", config.ScalesOutput
+                "tie_word_embeddings", (config.IsTied || not isUsual)
                 "use_cache", true
                 "vocab_size", config.VocabularySize
             ]
 
-        JsonSerializer.Serialize(dict values, Json.options) + "\n"
+        JsonSerializer.Serialize(dict values, HuggingFaceJson.options ()) + "\n"

@@ -147,14 +147,17 @@ module Forward =
     let decode (pass: Pass) (model: T5) (source: Encoded) (ids: torch.Tensor) : torch.Tensor =
         decoderStates (pass.Begin()) model source ids |> snd
 
-    /// Logits [.., vocabulary] of the decoder's hidden states, in the model's precision. T5 v1.0 scales by
-    /// d_model^-0.5 and uses the embedding as its head.
+    /// What the head reads of the decoder's hidden states: T5 v1.0 scales them by d_model^-0.5.
+    let beforeHead (model: T5) (hidden: torch.Tensor) : torch.Tensor =
+        if model.Config.ScalesOutput then
+            hidden.mul ((float model.Config.ModelWidth ** -0.5).ToScalar())
+        else
+            hidden
+
+    /// Logits [.., vocabulary] of the decoder's hidden states, in the model's precision.
     let head (model: T5) (hidden: torch.Tensor) : torch.Tensor =
-        match model.Head with
-        | Some head -> Product.linear (Leaf.cast hidden.dtype head) hidden
-        | None ->
-            let scale = (float model.Config.ModelWidth ** -0.5).ToScalar()
-            Product.linear (Leaf.cast hidden.dtype model.Embedding) (hidden.mul scale)
+        let weight = model.Head |> Option.defaultValue model.Embedding
+        Product.linear (Leaf.cast hidden.dtype weight) (beforeHead model hidden)
 
     /// Labels [rows, length] moved right by one behind the start token; ignored labels become padding.
     let shiftRight (config: Config) (labels: torch.Tensor) : torch.Tensor =

@@ -52,15 +52,18 @@ module Layer =
 
             (biased.softmax(-1L).``to`` q.dtype |> drop pass).matmul v
 
-    /// The activation, element by element.
-    let activate (activation: Activation) (x: torch.Tensor) : torch.Tensor = Bottleneck.activate activation x
-
     /// dropout(act(gate) ∘ input).
     let private gated (pass: Pass) (activation: Activation) (gate: torch.Tensor) (input: torch.Tensor) =
-        if Gating.serves gate input && (not pass.IsTraining || pass.Dropout < 1.0) then
+        let isServed = activation = Relu || activation = GeluNew
+
+        if
+            isServed
+            && Gating.serves gate input
+            && (not pass.IsTraining || pass.Dropout < 1.0)
+        then
             Gating.apply (Drop.key pass) activation gate input
         else
-            (activate activation gate).mul input |> drop pass
+            (Activation.apply activation gate).mul input |> drop pass
 
     /// x + dropout(Wo dropout(act(gate x̂) ∘ input x̂) + beside x̂), x̂ the normed x.
     let feedForward (pass: Pass) (config: Config) (layer: FeedForward) (x: torch.Tensor) : torch.Tensor =
@@ -70,7 +73,7 @@ module Layer =
         let inner =
             match layer.Gate with
             | Some gate -> gated pass config.Activation (apply gate normed) (apply layer.Input normed)
-            | None -> apply layer.Input normed |> activate config.Activation |> drop pass
+            | None -> apply layer.Input normed |> Activation.apply config.Activation |> drop pass
 
         let main = apply layer.Output inner
 

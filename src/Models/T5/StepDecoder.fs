@@ -75,7 +75,8 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
 
             match model.Head with
             | Some(Frozen weight) when weight.dtype = model.Precision ->
-                Product.pack weight |> Option.iter (fun copy -> head <- Product.packed copy)
+                Product.pack weight
+                |> Option.iter (fun copy -> head <- Forward.beforeHead model >> Product.packed copy)
             | _ -> ()
 
     interface IStepDecoder with

@@ -86,25 +86,43 @@ module Weights =
                 "lm_head.weight"
             ]
 
-    /// transformers 5 writes one and the same configuration for a tied head and an own one. The weights decide: an own head
-    /// differs from the embedding.
-    let private hasOwnHead (tensors: Map<string, SafetensorsHeader>) : bool =
-        match tensors.TryFind "lm_head.weight", tensors.TryFind "shared.weight" with
-        | Some headFile, Some sharedFile ->
+    let private headName, private embeddingName = "lm_head.weight", "shared.weight"
+
+    /// How a file spells the embedding: some hold only the copies that encoder or decoder have of it.
+    let private spelled (tensors: Map<string, SafetensorsHeader>) (name: string) : string =
+        if name = embeddingName then
+            [ embeddingName; "decoder.embed_tokens.weight"; "encoder.embed_tokens.weight" ]
+            |> List.tryFind tensors.ContainsKey
+            |> Option.defaultValue name
+        else
+            name
+
+    /// transformers 5 writes one and the same configuration for a tied head and an own one. The weights decide: without a head
+    /// it is the embedding, and so it is where the configuration says so and the head is a copy.
+    let private isTied (config: Config) (tensors: Map<string, SafetensorsHeader>) : bool =
+        let embedding = spelled tensors embeddingName
+
+        match tensors.TryFind headName, tensors.TryFind embedding with
+        | None, _ -> true
+        | Some _, _ when not config.IsTied -> false
+        | Some headFile, Some embeddingFile ->
             use _ = torch.NewDisposeScope()
-            let head = Safetensors.read headFile "lm_head.weight"
-            let shared = Safetensors.read sharedFile "shared.weight"
-            not (head.shape = shared.shape && head.eq(shared).all().item<bool>())
-        | _ -> false
+            let head = Safetensors.read headFile headName
+            let shared = Safetensors.read embeddingFile embedding
+            head.shape = shared.shape && head.eq(shared).all().item<bool>()
+        | Some _, None -> true
 
     /// Loads a folder with every leaf frozen: matrices in `dtype` (float32 or bfloat16), norms and position biases in
     /// float32. `UserError` names the first tensor that is missing, unknown or of another shape.
     let load (device: torch.Device) (dtype: torch.ScalarType) (folder: string) (config: Config) : T5 =
         let tensors = WeightFiles.headers folder
-        let isTied = config.IsTied && not (hasOwnHead tensors)
 
-        build { config with IsTied = isTied } dtype
-        |> WeightFiles.load device dtype folder tensors ignorable
+        build
+            { config with
+                IsTied = isTied config tensors
+            }
+            dtype
+        |> WeightFiles.load device dtype folder tensors (spelled tensors) ignorable
 
     /// A T5 of this shape without numbers, on the meta device: for counting what a technique trains.
     let skeleton (config: Config) : T5 =
