@@ -202,6 +202,18 @@ let rougeLaws =
             testCase "other letters separate words"
             <| fun () -> Expect.equal (Rouge.score false "café" "caf").Rouge1.F 1.0 "caf"
 
+            testCase "texts in other scripts score 0 like rouge_score's, and a notice says why"
+            <| fun () ->
+                let nepali = "नेपाल सुन्दर देश हो"
+                Expect.equal (Rouge.score false nepali nepali).RougeL.F 0.0 "equal texts"
+
+                let notice =
+                    Rouge.notice [ nepali; "a plain text"; "नेपाल 2"; "..." ]
+                    |> Option.defaultValue ""
+
+                Expect.stringContains notice "1 of 4 references" "those without any word that counts"
+                Expect.isNone (Rouge.notice [ "a plain text"; "नेपाल 2"; "..."; "" ]) "some word, or no letter at all"
+
             testCase "of equal references the first counts"
             <| fun () ->
                 // Both have F 2/3: precision and recall change places.

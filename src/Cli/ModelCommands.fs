@@ -37,6 +37,14 @@ module ModelCommands =
     let private decodingOf (options: ParseResults<ModelOption>) : Decoding =
         Decoding.Beam(options.GetResult(ModelOption.Beams, 1), options.GetResult(ModelOption.Target_Limit, 128))
 
+    /// Says of generated text in other scripts than Latin that ROUGE does not see it.
+    let tellScripts (task: TaskDefinition) (split: Split) : unit =
+        if task.Metric.Name.StartsWith "rouge" then
+            split.Test
+            |> Seq.map _.Target
+            |> Rouge.notice
+            |> Option.iter (fun notice -> eprintfn $"{task.Title}: {notice}")
+
     /// Answers a task's test rows and prints the scores.
     let evaluate (options: ParseResults<ModelOption>) : int =
         Options.useThreads (options.TryGetResult ModelOption.Threads)
@@ -73,6 +81,7 @@ module ModelCommands =
             let value = score.Value.ToString("F4", CultureInfo.InvariantCulture)
             printfn $"{score.Key, -10} {value}"
 
+        tellScripts task split
         printfn $"{predictions.Length} test rows in {Progress.duration watch.Elapsed.TotalSeconds}"
 
         options.TryGetResult Predictions
@@ -101,7 +110,14 @@ module ModelCommands =
                 |> Seq.takeWhile (isNull >> not)
                 |> Seq.choose Option.ofObj
 
-        for chunk in inputs |> Seq.chunkBySize 32 do
+        let checkLength (place: int) (text: string) =
+            if text.Length > Rows.longest then
+                userError
+                    $"text {place + 1} has {text.Length:n0} characters, and the most is {Rows.longest:n0}. A model reads its first thousands at most: cut it."
+
+            text
+
+        for chunk in inputs |> Seq.mapi checkLength |> Seq.chunkBySize 32 do
             chunk
             |> Array.map (fun text ->
                 {

@@ -176,6 +176,10 @@ module SweepCommand =
             let watch = Stopwatch.StartNew()
             options.TryGetResult Adapters |> Option.iter Files.prepareFolder
 
+            for task, experiment in sweeping.Experiments |> List.distinctBy (fun (task, _) -> task.Name) do
+                sweeping.Session.Split(task, High, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
+                |> ModelCommands.tellScripts task
+
             try
                 let runs = runAll sweeping
                 writeTables sweeping.Results runs

@@ -10,6 +10,9 @@ open CsvHelper
 /// parquet and one JSON object.
 [<RequireQualifiedAccess>]
 module Rows =
+    /// The most characters of one row's text, in a file or on standard input.
+    let longest: int = DataFile.longestRow
+
     let private extension (file: string) : string =
         let bare =
             if DataFile.isGzipped file then

@@ -3,6 +3,7 @@ namespace Peft
 open System
 open System.Collections
 open System.Collections.Generic
+open System.Text
 
 /// What one kind of ROUGE gives, from 0 to 1. `F` is the harmonic mean of the other two.
 type RougeScore =
@@ -39,6 +40,19 @@ module Rouge =
                 | _ -> " ")
 
         spaced.Split(' ', StringSplitOptions.RemoveEmptyEntries)
+
+    /// What to say of references without any word that counts: equal texts score 0 there, as with `rouge_score`.
+    let notice (references: string seq) : string option =
+        let isDropped (text: string) =
+            Array.isEmpty (words text) && text.EnumerateRunes() |> Seq.exists Rune.IsLetter
+
+        let references = Array.ofSeq references
+
+        match references |> Array.filter isDropped |> Array.length with
+        | 0 -> None
+        | count ->
+            Some
+                $"{count:n0} of {references.Length:n0} references have no word in a-z or 0-9. ROUGE counts no other letters (rouge_score drops them), so even equal texts score 0 there: compare losses instead."
 
     /// The tokens of a text. Words of up to three letters are not stemmed.
     let private tokens (stem: bool) (text: string) : string[] =
