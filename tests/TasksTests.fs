@@ -129,6 +129,56 @@ let tests =
 
                     Expect.stringContains message "1 of the 2 parts of train" "a missing part is noticed")
 
+            testCase "a portion is the file whose name begins with its word, or the parts whose names do"
+            <| fun () ->
+                let row text =
+                    $"{{\"text\":\"{text}\",\"label\":\"music\"}}\n"
+
+                let read (files: (string * string) list) (check: Pools -> unit) =
+                    loads TaskDefinition.topic (files |> List.map (fun (name, text) -> $"topic/{name}", text)) check
+
+                read
+                    [
+                        "train.subset5000.jsonl", row "a"
+                        "test.rows1-6000.jsonl", row "b"
+                        "val_v2.jsonl.gz", row "c"
+                        "trainer.jsonl", row "no"
+                        "train.notes.txt", "no"
+                    ]
+                    (fun pools ->
+                        Expect.equal pools.Train.Files [ "train.subset5000.jsonl" ] "train"
+                        Expect.equal pools.Test.Files [ "test.rows1-6000.jsonl" ] "test"
+                        Expect.equal pools.Validation.Files [ "val_v2.jsonl.gz" ] "validation")
+
+                read
+                    [
+                        "train-clean_2_of_2.jsonl", row "b"
+                        "train-clean_1_of_2.jsonl", row "a"
+                        "test.jsonl", row "x"
+                        "test.old.jsonl", row "y"
+                    ]
+                    (fun pools ->
+                        Expect.equal (rows pools.Train) [ "a", "music"; "b", "music" ] "parts counted from 1"
+                        Expect.equal pools.Test.Files [ "test.jsonl" ] "the name itself comes first")
+
+                refused
+                    TaskDefinition.topic
+                    [ "topic/train.a.jsonl", row "a"; "topic/train.b.jsonl", row "b" ]
+                    [ "train.a.jsonl or train.b.jsonl"; "only one" ]
+
+                refused
+                    TaskDefinition.topic
+                    [ "topic/train-x-00000-of-00002.jsonl", row "a" ]
+                    [ "1 of the 2 parts of train-x" ]
+
+            testCase "that no rows are there to test on is told before the training rows are read"
+            <| fun () ->
+                withFiles [ "topic/train.jsonl", "this would be refused" ] (fun folder ->
+                    let message =
+                        Support.userErrorOf (fun () -> Split.load folder TaskDefinition.topic |> ignore)
+
+                    Expect.stringContains message "Topic has training rows and no test rows" "what is missing")
+
             testCase "CoLA: the public release, with its second dev file where it is"
             <| fun () ->
                 loads

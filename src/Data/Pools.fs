@@ -32,9 +32,10 @@ module Pools =
 
     let private names (alternatives: string list) = String.Join(" or ", alternatives)
 
+    /// Numbered parts of one set, `train-00000-of-00003.parquet` and the like, counted from 0 or from 1; all must be there.
     let private shards (folder: string) (name: string) (files: string list) : string list =
         let number =
-            Regex($@"^{Regex.Escape name}-(\d{{5}})-of-(\d{{5}})(-[0-9a-f]+)?{extension}")
+            Regex($@"^{Regex.Escape name}[-_.](\d{{1,6}})[-_]of[-_](\d{{1,6}})([-_.][0-9a-f]+)?{extension}")
 
         let found =
             files
@@ -50,27 +51,38 @@ module Pools =
         match found with
         | [] -> []
         | (_, total, _) :: _ ->
-            if
-                found |> List.map (fun (place, of', _) -> place, of')
-                <> List.init total (fun place -> place, total)
-            then
+            let from first =
+                List.init total (fun place -> place + first, total)
+
+            let parts = found |> List.map (fun (place, of', _) -> place, of')
+
+            if parts <> from 0 && parts <> from 1 then
                 userError
                     $"{folder} holds {found.Length} of the {total} parts of {name} (or parts of two sets). Fetch them all, once."
 
             found |> List.map (fun (_, _, file) -> file)
 
+    let private listed (folder: string) : string list =
+        if Directory.Exists folder then
+            Directory.GetFiles folder
+            |> Array.map (Path.GetFileName >> string)
+            |> Array.sort
+            |> List.ofArray
+        else
+            []
+
+    /// Refuses more than one choice of files.
+    let private only (folder: string) (choices: string list list) : string list =
+        match choices with
+        | [] -> []
+        | [ files ] -> files
+        | choices ->
+            let told = choices |> List.map (List.head >> Path.GetFileName >> string)
+            userError $"{folder} holds {names told}, and only one can be read. Move the others away."
+
     /// The files of a name in a folder: itself, `name.csv` and the like, numbered parts, or a folder of numbered parquet files.
     let private filesOf (folder: string) (name: string) : string list =
         let path = Path.Combine(folder, name)
-
-        let listed (folder: string) =
-            if Directory.Exists folder then
-                Directory.GetFiles folder
-                |> Array.map (Path.GetFileName >> string)
-                |> Array.sort
-                |> List.ofArray
-            else
-                []
 
         if File.Exists path then
             [ path ]
@@ -93,17 +105,47 @@ module Pools =
                 ]
                 |> List.filter (List.isEmpty >> not)
 
-            match choices with
+            only folder choices
+
+    /// The files of a portion whose names only begin with one of its names: `test.rows1-6000.csv`, `train_v2.jsonl`,
+    /// `train-clean-00000-of-00002.parquet`.
+    let private filesBeginning (folder: string) (beginnings: string list) : string list =
+        let files = listed folder
+
+        let stems (name: string) =
+            let stem =
+                Regex(
+                    $@"^({Regex.Escape name}[^A-Za-z].*?)([-_.]\d{{1,6}}[-_]of[-_]\d{{1,6}}([-_.][0-9a-f]+)?)?{extension}"
+                )
+
+            files
+            |> List.choose (fun file ->
+                let hit = stem.Match file
+
+                if not hit.Success then None
+                elif hit.Groups[2].Success then Some hit.Groups[1].Value
+                else Some file)
+            |> List.distinct
+
+        beginnings
+        |> List.map stems
+        |> List.tryFind (List.isEmpty >> not)
+        |> Option.defaultValue []
+        |> List.map (filesOf folder)
+        |> only folder
+
+    /// The files of a portion in a folder, choice after choice: those of a name, or else those whose names begin with one.
+    let private choicesOf (folder: string) (alternatives: string list list) : string list list =
+        match
+            alternatives
+            |> List.map (List.collect (filesOf folder))
+            |> List.filter (List.isEmpty >> not)
+        with
+        | [] ->
+            match filesBeginning folder (List.concat alternatives) with
             | [] -> []
-            | [ files ] -> files
-            | files :: others ->
-                let told =
-                    files.Head :: (others |> List.map List.head)
-                    |> List.map (Path.GetFileName >> string)
-
-                userError $"{folder} holds {names told}, and only one can be read. Move the others away."
-
-    let private filesOfAll (folder: string) (names: string list) : string list = names |> List.collect (filesOf folder)
+            | files -> [ files ]
+        | choices -> choices
 
     /// The folder that holds the task's training rows.
     let private folderOf (dataFolder: string) (task: TaskDefinition) : string =
@@ -111,7 +153,7 @@ module Pools =
             userError $"The data folder {dataFolder} does not exist. Name another with --data."
 
         let holdsTraining folder =
-            task.Files.Train |> List.exists (filesOfAll folder >> List.isEmpty >> not)
+            choicesOf folder task.Files.Train |> List.isEmpty |> not
 
         let candidates =
             task.Files.Folders
@@ -125,7 +167,7 @@ module Pools =
             let where = names task.Files.Folders
 
             userError
-                $"{dataFolder} holds no training rows of {task.Title}: there is no {wanted} (.csv, .tsv, .json, .jsonl or .parquet, or one of them with .gz) in {where}. Put them there or name another folder with --data."
+                $"{dataFolder} holds no training rows of {task.Title}: there is no file whose name begins with {wanted} (.csv, .tsv, .json, .jsonl or .parquet, or one of them with .gz) in {where}. Put them there or name another folder with --data."
 
     /// The list of labels as FLAN words it; empty for generation.
     let private options (task: TaskDefinition) : string =
@@ -281,35 +323,43 @@ module Pools =
         else
             None
 
-    let rec private readFirst
-        (task: TaskDefinition)
-        folder
-        portion
-        (alternatives: string list list)
-        (passed: string list)
-        : Pool =
-        match alternatives with
+    /// The first choice of files that has labels.
+    let rec private readFirst (task: TaskDefinition) portion (choices: string list list) (passed: string list) : Pool =
+        match choices with
         | [] -> { none with Unlabelled = passed }
-        | alternative :: others ->
-            match filesOfAll folder alternative with
-            | [] -> readFirst task folder portion others passed
-            | files ->
-                match tryRead task portion files with
-                | Some pool -> { pool with Unlabelled = passed }
-                | None ->
-                    readFirst task folder portion others (passed @ (files |> List.map (Path.GetFileName >> string)))
+        | files :: others ->
+            match tryRead task portion files with
+            | Some pool -> { pool with Unlabelled = passed }
+            | None -> readFirst task portion others (passed @ (files |> List.map (Path.GetFileName >> string)))
+
+    let private readPortion (task: TaskDefinition) (folder: string) (portion: Portion) : Pool =
+        let alternatives =
+            match portion with
+            | Portion.Train -> task.Files.Train
+            | Portion.Validation -> task.Files.Validation
+            | Portion.Test -> task.Files.Test
+
+        readFirst task portion (choicesOf folder alternatives) []
 
     /// The worded training rows of a task.
     let loadTraining (dataFolder: string) (task: TaskDefinition) : Pool =
-        readFirst task (folderOf dataFolder task) Portion.Train task.Files.Train []
+        readPortion task (folderOf dataFolder task) Portion.Train
+
+    /// Like `load`; `check` sees the folder and the rows for validation and for testing before the training rows are read,
+    /// which may be many.
+    let loadChecked (check: string -> Pool -> Pool -> unit) (dataFolder: string) (task: TaskDefinition) : Pools =
+        let folder = folderOf dataFolder task
+        let validation = readPortion task folder Portion.Validation
+        let test = readPortion task folder Portion.Test
+        check folder validation test
+
+        {
+            Train = readPortion task folder Portion.Train
+            Validation = validation
+            Test = test
+        }
 
     /// Finds, reads and words all rows of a task under a data folder. A file that is not training rows and whose first
     /// row has no label is passed over; every other fault is a `UserError`.
     let load (dataFolder: string) (task: TaskDefinition) : Pools =
-        let folder = folderOf dataFolder task
-
-        {
-            Train = readFirst task folder Portion.Train task.Files.Train []
-            Validation = readFirst task folder Portion.Validation task.Files.Validation []
-            Test = readFirst task folder Portion.Test task.Files.Test []
-        }
+        loadChecked (fun _ _ _ -> ()) dataFolder task

@@ -219,27 +219,36 @@ module Split =
     let private toldWhole (pool: Pool) : string =
         $"{told pool} ({pool.Examples.Length:n0} rows, digest {digest 8 [ pool.Examples ]})"
 
-    let private roles (task: TaskDefinition) (pools: Pools) : Pool option * Pool * string =
-        let missing (kind: string) (pool: Pool) =
-            match pool.Unlabelled with
-            | [] -> $"there is no {kind} file"
-            | files ->
-                let names = String.Join(", ", files)
-                $"there is no labelled {kind} file ({names} has no labels)"
+    /// That a portion has no rows, and why.
+    let private missing (kind: string) (pool: Pool) : string =
+        match pool.Unlabelled with
+        | [] -> $"there is no {kind} file"
+        | files ->
+            let names = String.Join(", ", files)
+            $"there is no labelled {kind} file ({names} has no labels)"
 
+    /// Refuses a task without rows to test on.
+    let private checkTest (task: TaskDefinition) (place: string) (validation: Pool) (test: Pool) : unit =
+        if validation.Files.IsEmpty && test.Files.IsEmpty then
+            userError
+                $"""{task.Title} has training rows and no test rows: {missing "test" test}, and {missing "validation" validation}. Put a labelled test or validation file beside {place}."""
+
+    let private roles (task: TaskDefinition) (pools: Pools) : Pool option * Pool * string =
+        checkTest task (told pools.Train) pools.Validation pools.Test
         let noTest = missing "test" pools.Test
         let noValidation = missing "validation" pools.Validation
 
         match pools.Validation.Files, pools.Test.Files with
         | _ :: _, _ :: _ -> Some pools.Validation, pools.Test, "validation and test rows have files of their own"
-        | [], _ :: _ -> None, pools.Test, $"{noValidation}, so validation rows are carved from the training rows"
+        | [], _ -> None, pools.Test, $"{noValidation}, so validation rows are carved from the training rows"
         | _ :: _, [] ->
             None,
             pools.Validation,
             $"{noTest}, so {told pools.Validation} gives the test rows and validation rows are carved from the training rows"
-        | [], [] ->
-            userError
-                $"{task.Title} has training rows and no test rows: {noTest}, and {noValidation}. Put a labelled test or validation file beside {told pools.Train}."
+
+    /// Loads all rows of a task. That there are none to test on is found before the training rows are read.
+    let load (dataFolder: string) (task: TaskDefinition) : Pools =
+        Pools.loadChecked (fun folder -> checkTest task $"the training rows in {folder}") dataFolder task
 
     let private leftOut (pools: Pools) : string list =
         match pools.Train.LeftOut + pools.Validation.LeftOut + pools.Test.LeftOut with
@@ -317,4 +326,4 @@ module Split =
         (validationLimit: int)
         (testLimit: int)
         : Split =
-        ofPools (Pools.load dataFolder task) task level seed validationLimit testLimit
+        ofPools (load dataFolder task) task level seed validationLimit testLimit

@@ -22,7 +22,8 @@ type TaskFiles =
     {
         /// Under the data folder; the first that holds training rows is used, for all portions.
         Folders: string list
-        /// Names without extension, or paths of whole files. Names in one inner list are read together, where they exist.
+        /// Names without extension, or paths of whole files. Names in one inner list are read together, where they exist. Where
+        /// no file has one of the names, a file whose name begins with one is taken.
         Train: string list list
         Validation: string list list
         Test: string list list

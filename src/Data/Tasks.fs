@@ -64,12 +64,9 @@ module TaskDefinition =
                     answer "Class Index" (coded 1 newsTopics)
                 ]
             Files =
-                { usualNames
-                      [ "ag_news"; "agnews"; "ag_news_csv" ]
-                      (Guessed([ "text"; "label"; "label_text"; "Class Index" ] @ columns, columns)) with
-                    Train = [ [ "train" ]; [ "train.subset5000" ] ]
-                    Test = [ [ "test" ]; [ "test.rows1-6000" ] ]
-                }
+                usualNames
+                    [ "ag_news"; "agnews"; "ag_news_csv" ]
+                    (Guessed([ "text"; "label"; "label_text"; "Class Index" ] @ columns, columns))
             LeavesOutEmpty = false
         }
 

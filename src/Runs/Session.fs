@@ -83,7 +83,7 @@ type Session(options: SessionOptions) =
             made
 
     let poolsOf (task: TaskDefinition) =
-        cached pools task.Name (fun () -> timed (fun () -> Pools.load options.DataFolder task))
+        cached pools task.Name (fun () -> timed (fun () -> Split.load options.DataFolder task))
 
     let checkVocabulary () =
         let tokens, rows =
