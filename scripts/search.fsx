@@ -9,8 +9,8 @@ open Peft
 
 let results, techniques =
     match List.tail (List.ofArray fsi.CommandLineArgs) with
-    | [] -> "results/search", Technique.all
-    | [ folder ] -> folder, Technique.all
+    | [] -> "results/search", Technique.paper
+    | [ folder ] -> folder, Technique.paper
     | folder :: words -> folder, List.map Technique.parse words
 
 let standard = Search.standard (SessionOptions.embedded ())

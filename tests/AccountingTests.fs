@@ -63,11 +63,11 @@ let private number (element: JsonElement) (path: string list) : int64 =
 
 let private huggingFace: (string * Technique * string) list =
     [
-        "hf_lora_r2_qv", Lora 2, "all"
-        "hf_lora_r2_qkvo", Lora 2, "only(q,k,v,o)"
-        "hf_ia3_default", Ia3, "all"
-        "hf_ia3_k_v_wi_1", Ia3, "only(k,v,wi_1)"
-        "hf_prompt_tuning_100_default", PromptTuning 100, "all"
+        "hf_lora_r2_qv", PaperLora.ofRank 2, "all"
+        "hf_lora_r2_qkvo", PaperLora.ofRank 2, "only(q,k,v,o)"
+        "hf_ia3_default", Ia3.paper, "all"
+        "hf_ia3_k_v_wi_1", Ia3.paper, "only(k,v,wi_1)"
+        "hf_prompt_tuning_100_default", Prompt.ofTokens 100, "all"
     ]
 
 let private references =
@@ -143,7 +143,7 @@ let private references =
             testCase "(IA)3 of FLAN-T5-XL: 933,888 in the paper, 540,672 in T-Few and peft"
             <| fun () ->
                 let count convention =
-                    (Accounting.count (Checkpoint.shape "xl") convention Ia3 Placement.everywhere).Trainable
+                    (Accounting.count (Checkpoint.shape "xl") convention Ia3.paper Placement.everywhere).Trainable
 
                 Expect.equal (List.map count Convention.all) [ 933888L; 540672L; 540672L ] "paper, tfew, hf"
 
@@ -155,10 +155,10 @@ let private references =
                 let norms = (49L + 73L) * 2048L
                 // 24 blocks: an attention and a feed-forward of 3 maps, with another attention in the decoder.
                 let attention, hidden = 2L * (2048L + 2048L) * 4L, 2L * (2048L + 5120L) * 3L
-                Expect.equal (count (Lora 2)).Trainable (24L * (3L * attention + 2L * hidden) + norms) "lora and norms"
-                Expect.equal (count BitFit).Trainable (24L * (12L * 2048L + 4L * 5120L) + norms) "no bias on wo"
-                Expect.equal (count BitFit).Sites (24 * (12 + 4)) "sites"
-                Expect.equal (count (PromptTuning 100)).Trainable 409600L "rows for both stacks"
+                Expect.equal (count (PaperLora.ofRank 2)).Trainable (24L * (3L * attention + 2L * hidden) + norms) "lora and norms"
+                Expect.equal (count BitFit.technique).Trainable (24L * (12L * 2048L + 4L * 5120L) + norms) "no bias on wo"
+                Expect.equal (count BitFit.technique).Sites (24 * (12 + 4)) "sites"
+                Expect.equal (count (Prompt.ofTokens 100)).Trainable 409600L "rows for both stacks"
         ]
 
 /// Placements that a technique of the paper may be given, and some that replace its sites.
@@ -180,10 +180,10 @@ let private placements (technique: Technique) : string list =
             "only(standard | name(decoder.block.0.*.q))"
         ]
 
-    match technique with
-    | Lora _ -> common @ [ "not(self)"; "not(q,o)"; "cross & k,v" ]
-    | Ia3 -> common @ [ "not(ffn)"; "not(attention)"; "k" ]
-    | BitFit -> common @ [ "not(self)"; "not(ffn)"; "o"; "blocks(0) | blocks(2) & ffn" ]
+    match technique.Name with
+    | "lora" -> common @ [ "not(self)"; "not(q,o)"; "cross & k,v" ]
+    | "ia3" -> common @ [ "not(ffn)"; "not(attention)"; "k" ]
+    | "bitfit" -> common @ [ "not(self)"; "not(ffn)"; "o"; "blocks(0) | blocks(2) & ffn" ]
     // The wider family's forms are compared in FamilyTests.
     | _ -> [ "all" ]
 
@@ -220,7 +220,7 @@ let private live =
     testList
         "closed form, live model and optimiser agree"
         [
-            for technique in [ FullFineTuning; Lora 1; Lora 3; Ia3; BitFit; PromptTuning 7 ] do
+            for technique in [ Full.technique; PaperLora.ofRank 1; PaperLora.ofRank 3; Ia3.paper; BitFit.technique; Prompt.ofTokens 7 ] do
                 testCase $"for {Technique.text technique} under every placement, gated and not"
                 <| fun () ->
                     use _ = torch.NewDisposeScope()
@@ -252,7 +252,7 @@ let private live =
             <| fun () ->
                 let config = Shapes.ofConfig (shaped 3 5 true)
 
-                for technique in [ Lora 2; Ia3; BitFit ] do
+                for technique in [ PaperLora.ofRank 2; Ia3.paper; BitFit.technique ] do
                     let count text =
                         (Accounting.count config paper technique (Placement.parse text)).Trainable
 
@@ -298,10 +298,10 @@ let private rest =
 
                 let message =
                     userErrorOf (fun () ->
-                        Accounting.count (Shapes.ofConfig (shaped 2 2 true)) hf BitFit Placement.everywhere
+                        Accounting.count (Shapes.ofConfig (shaped 2 2 true)) hf BitFit.technique Placement.everywhere
                         |> ignore)
 
-                Expect.stringContains message "did you mean paper or tfew?" "peft has no BitFit"
+                Expect.stringContains message "did you mean paper or tfew?" "peft has no BitFit.technique"
 
             testCase "every table is lines of equal columns"
             <| fun () ->
@@ -309,8 +309,8 @@ let private rest =
 
                 let tables =
                     [
-                        Accounting.table config paper [ Lora 2, Placement.everywhere; Ia3, Placement.late ]
-                        Accounting.conventionTable config Technique.all
+                        Accounting.table config paper [ PaperLora.ofRank 2, Placement.everywhere; Ia3.paper, Placement.late ]
+                        Accounting.conventionTable config Technique.paper
                         Accounting.sizeTable ()
                         Accounting.paperTable ()
                     ]
@@ -333,7 +333,7 @@ let private rest =
                 Accounting.paperTable () |> ignore
 
                 for _, config in Checkpoint.sizes do
-                    Accounting.conventionTable config Technique.all |> ignore
+                    Accounting.conventionTable config Technique.paper |> ignore
 
                 Expect.isLessThan watch.Elapsed.TotalSeconds 2.0 "seconds"
 
@@ -342,7 +342,7 @@ let private rest =
                 use _ = torch.NewDisposeScope()
 
                 let model =
-                    Placement.adapter (Lora 2) Placement.late 1 (randomT5 (shaped 2 2 true) 1)
+                    Placement.adapter (PaperLora.ofRank 2) Placement.late 1 (randomT5 (shaped 2 2 true) 1)
 
                 let names = Model.trained model |> List.map fst
                 Expect.equal (Accounting.withoutGradient model) (names, []) "before: none has one"
@@ -367,7 +367,7 @@ let private rest =
 
                 // A soft prompt beside a frozen rest: everything it trains is reached.
                 let prompted =
-                    Placement.adapter (PromptTuning 3) Placement.everywhere 1 (Model.freeze model)
+                    Placement.adapter (Prompt.ofTokens 3) Placement.everywhere 1 (Model.freeze model)
 
                 (Model.loss Pass.Evaluation prompted (Batch.ofRows 0 torch.CPU rows)).backward()
                 Expect.equal (Accounting.withoutGradient prompted) ([], []) "prompt"

@@ -13,7 +13,7 @@ let private settings (size: string) : BenchSettings =
     {
         Size = size
         Model = T5Family.architecture (Tiny.config 1)
-        Techniques = Technique.all
+        Techniques = Technique.paper
         Dtypes = [ "float32"; "bfloat16" ]
         Batch = 2
         InputLength = 10
@@ -71,7 +71,7 @@ let private work =
                     let config = Tiny.config seed
 
                     let row =
-                        { stepOf FullFineTuning "all" with
+                        { stepOf Full.technique "all" with
                             Model = T5Family.architecture config
                         }
 
@@ -83,7 +83,7 @@ let private work =
 
             testCase "micro-batches add up"
             <| fun () ->
-                let once = stepOf (Lora 2) "all"
+                let once = stepOf (PaperLora.ofRank 2) "all"
 
                 Expect.floatClose
                     Accuracy.high
@@ -94,7 +94,7 @@ let private work =
             testCase "frozen weights leave a third of the maps' work undone"
             <| fun () ->
                 let large =
-                    { stepOf BitFit "all" with
+                    { stepOf BitFit.technique "all" with
                         Model = Checkpoint.named "xl"
                         InputLength = 128
                         TargetLength = 32
@@ -103,7 +103,7 @@ let private work =
                 let full =
                     BenchWork.step
                         { large with
-                            Technique = FullFineTuning
+                            Technique = Full.technique
                         }
 
                 Expect.isLessThan (abs (BenchWork.step large / full - 2.0 / 3.0)) 0.01 "where attention is a trifle"
@@ -112,7 +112,7 @@ let private work =
             <| fun () ->
                 let operations place =
                     BenchWork.step
-                        { stepOf (Lora 2) place with
+                        { stepOf (PaperLora.ofRank 2) place with
                             Model = Checkpoint.named "small"
                         }
 
@@ -290,14 +290,14 @@ let private lines =
             Own = Ok(measurement [] [ "small", speed / 2.0; "large", speed ])
         }
 
-    let lora = Lora Technique.paperRank
-    let operations = BenchWork.step (stepOf FullFineTuning "all")
+    let lora = PaperLora.standard
+    let operations = BenchWork.step (stepOf Full.technique "all")
 
     [
         // A full step of one second without dropout is exactly at the peak.
         product "float32" (operations / 1e9)
-        step FullFineTuning "float32" 0.1 1.25 (Some [ 2.5 ])
-        step FullFineTuning "float32" 0.0 1.0 None
+        step Full.technique "float32" 0.1 1.25 (Some [ 2.5 ])
+        step Full.technique "float32" 0.0 1.0 None
         step lora "float32" 0.1 0.75 (Some [ 0.75 ])
         step lora "bfloat16" 0.1 0.5 (Some [ 1.5 ])
     ]

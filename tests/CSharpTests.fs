@@ -22,7 +22,7 @@ let private withModel (body: string -> string -> unit) =
         let model = randomT5 { golden with VocabularySize = tokens } 5
         Checkpoint.save modelFolder torch.float32 model
         File.Copy(vocabulary, Path.Combine(modelFolder, "spiece.model"))
-        let adapted = Adapter.ofTechnique BitFit 0 model
+        let adapted = Adapter.ofTechnique BitFit.technique 0 model
 
         for _, parameter in Model.trained adapted do
             parameter.detach().fill_(0.3.ToScalar()) |> ignore
@@ -31,7 +31,7 @@ let private withModel (body: string -> string -> unit) =
             adapterFolder
             {
                 Format = AdapterFile.format
-                Technique = Technique.text BitFit
+                Technique = Technique.text BitFit.technique
                 Placement = Placement.text Placement.everywhere
                 Base = Checkpoint.fingerprint modelFolder
                 BaseFolder = modelFolder

@@ -11,13 +11,13 @@ open FsCheck.FSharp
 open Peft
 open Peft.Tests.Support
 
-let private training = Training.paper 0.1 (Lora 2) Low
+let private training = Training.paper 0.1 (PaperLora.ofRank 2) Low
 
 /// A fixed experiment, whose id must not change from version to version: result files are found by it.
 let private fixed': Experiment =
     {
         Task = "topic"
-        Method = Tuned(Lora 2)
+        Method = Tuned(PaperLora.ofRank 2)
         Placement = Placement.everywhere
         Level = Some Low
         Seed = 1
@@ -31,8 +31,8 @@ let private fixed': Experiment =
     }
 
 let private methods =
-    [ ZeroShot; Majority; Tuned(Lora 7); Tuned(PromptTuning 3) ]
-    @ List.map Tuned Technique.all
+    [ ZeroShot; Majority; Tuned(PaperLora.ofRank 7); Tuned(Prompt.ofTokens 3) ]
+    @ List.map Tuned Technique.paper
 
 let private experiments: Gen<Experiment> =
     gen {
@@ -133,7 +133,9 @@ let private laws =
                 [
                     fixed'
                     { fixed' with Task = "cola" }
-                    { fixed' with Method = Tuned(Lora 4) }
+                    { fixed' with
+                        Method = Tuned(PaperLora.ofRank 4)
+                    }
                     { fixed' with Level = None }
                     { fixed' with Seed = 2 }
                     { fixed' with Model = "x" }

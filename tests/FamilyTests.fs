@@ -13,7 +13,7 @@ let private words =
         [
             testCase "every technique's words read back"
             <| fun () ->
-                for technique in Tiny.techniques @ Technique.wider @ Technique.all do
+                for technique in Tiny.techniques @ Tiny.wider @ Technique.paper do
                     Expect.equal (Technique.parse (Technique.text technique)) technique (Technique.text technique)
 
             testCase "the canonical words are these"
@@ -26,20 +26,20 @@ let private words =
                         Dropout = 0.1
                     }
 
-                Expect.equal (Technique.text (LoraWith settings)) "lora(rank=8,alpha=16,rs,dora,dropout=0.1)" "lora"
-                Expect.equal (Technique.text (Vera(4, 0))) "vera(rank=4)" "vera"
-                Expect.equal (Technique.text (PrefixTuning 20)) "prefix(tokens=20)" "prefix"
-                Expect.equal (Technique.text (BottleneckAdapter(64, Behind))) "adapter(width=64)" "adapter"
-                Expect.equal (Technique.text LayerNormTuning) "layernorm" "layernorm"
+                Expect.equal (Technique.text (Lora.technique settings)) "lora(rank=8,alpha=16,rs,dora,dropout=0.1)" "lora"
+                Expect.equal (Technique.text (Vera.technique (4, 0))) "vera(rank=4)" "vera"
+                Expect.equal (Technique.text (Prefix.ofTokens 20)) "prefix(tokens=20)" "prefix"
+                Expect.equal (Technique.text (BottleneckAdapter.technique (64, BottleneckPlace.Behind))) "adapter(width=64)" "adapter"
+                Expect.equal (Technique.text LayerNorm.technique) "layernorm" "layernorm"
 
                 Expect.equal
                     (Technique.parse "lora(8, alpha=16, RS, dora, dropout=0.1)")
-                    (LoraWith settings)
+                    (Lora.technique settings)
                     "as people write it"
 
                 Expect.equal
                     (Technique.parse "layernorm>>prompt(5)")
-                    (Chain [ LayerNormTuning; PromptTuning 5 ])
+                    (Chain.technique [ LayerNorm.technique; Prompt.ofTokens 5 ])
                     "one after the other"
 
             testCase "what cannot be meant is refused in one line"
@@ -87,22 +87,22 @@ let private forms =
 
                 let forms =
                     [
-                        LoraWith lora, attentions * 2L * 3L * (width + inner)
-                        LoraWith { lora with IsDora = true }, attentions * 2L * (3L * (width + inner) + inner)
-                        Ia3HuggingFace, attentions * 2L * inner + layers * hidden
-                        Ia3Published, attentions * 2L * inner + layers * hidden
-                        PromptTuningFrom(5, Vocabulary), 5L * width
-                        PrefixTuning 3, 3L * 2L * 3L * inner
-                        BottleneckAdapter(4, Behind), (attentions + layers) * (2L * 4L * width + 4L + width)
-                        BottleneckAdapter(4, BottleneckPlace.Beside), layers * (2L * 4L * width + 4L + width)
-                        LayerNormTuning, (attentions + layers + 2L) * width
-                        Vera(3, 0), attentions * 2L * (3L + inner)
-                        AdaLora
-                            { Technique.adaLora with
+                        Lora.technique lora, attentions * 2L * 3L * (width + inner)
+                        Lora.technique { lora with IsDora = true }, attentions * 2L * (3L * (width + inner) + inner)
+                        Ia3.huggingFace, attentions * 2L * inner + layers * hidden
+                        Ia3.published, attentions * 2L * inner + layers * hidden
+                        Prompt.technique (5, Vocabulary), 5L * width
+                        Prefix.ofTokens 3, 3L * 2L * 3L * inner
+                        BottleneckAdapter.technique (4, BottleneckPlace.Behind), (attentions + layers) * (2L * 4L * width + 4L + width)
+                        BottleneckAdapter.technique (4, BottleneckPlace.Beside), layers * (2L * 4L * width + 4L + width)
+                        LayerNorm.technique, (attentions + layers + 2L) * width
+                        Vera.technique (3, 0), attentions * 2L * (3L + inner)
+                        AdaLora.technique
+                            { AdaLora.standard with
                                 InitialRank = 4
                             },
                         attentions * 2L * (4L * (width + inner) + 4L)
-                        ExtraModules [ "lm_head" ], 40L * width
+                        ExtraModules.technique [ "lm_head" ], 40L * width
                     ]
 
                 for technique, expected in forms do
@@ -133,7 +133,7 @@ let private forms =
                 let before =
                     (Model.projections model |> List.head |> snd |> Projection.weight).Value.clone()
 
-                let fresh = Family.pissa (fun _ -> 3, 0.5) 0.0 (Selector.attention [ Q; V ]) model
+                let fresh = Lora.pissa (fun _ -> 3, 0.5) 0.0 (Selector.attention [ Q; V ]) model
                 close 1e-5 (Tiny.logits fresh batch) (Tiny.logits model batch) "logits"
 
                 identical
@@ -165,7 +165,7 @@ let private forms =
 
                 let model =
                     Adapter.ofTechnique
-                        (LoraWith
+                        (Lora.technique
                             { LoraSettings.OfRank 3 with
                                 IsDora = true
                             })
@@ -192,22 +192,22 @@ let private forms =
                     |> List.find (fst >> (=) "prompt_embeddings")
                     |> fun (_, leaf) -> leaf.Value
 
-                let fromIds = prompt (PromptTuningFrom(5, Ids [ 3; 9 ]))
+                let fromIds = prompt (Prompt.technique (5, Ids [ 3; 9 ]))
 
                 for place, id in List.indexed [ 3; 9; 3; 9; 3 ] do
                     identical (fromIds[int64 place]) (row id) $"token {place}"
 
-                let sampled = prompt (PromptTuningFrom(40, Vocabulary))
+                let sampled = prompt (Prompt.technique (40, Vocabulary))
 
                 let column (rows: torch.Tensor) =
                     rows.select(1L, 0L).data<float32>().ToArray() |> Array.sort
 
                 Expect.equal (column sampled) (column model.Embedding.Value) "each piece once"
 
-                userErrorOf (fun () -> prompt (PromptTuningFrom(41, Vocabulary)) |> ignore)
+                userErrorOf (fun () -> prompt (Prompt.technique (41, Vocabulary)) |> ignore)
                 |> ignore
 
-                userErrorOf (fun () -> prompt (PromptTuningFrom(2, Ids [ 40 ])) |> ignore)
+                userErrorOf (fun () -> prompt (Prompt.technique (2, Ids [ 40 ])) |> ignore)
                 |> ignore
 
             testCase "a rank above the size of a map is refused in one line"
@@ -217,10 +217,10 @@ let private forms =
 
                 for technique in
                     [
-                        Lora 13
-                        LoraWith(LoraSettings.OfRank 13)
-                        AdaLora
-                            { Technique.adaLora with
+                        PaperLora.ofRank 13
+                        Lora.technique(LoraSettings.OfRank 13)
+                        AdaLora.technique
+                            { AdaLora.standard with
                                 InitialRank = 13
                             }
                     ] do
@@ -235,7 +235,7 @@ let private forms =
 
                 let message =
                     userErrorOf (fun () ->
-                        Adapter.ofTechnique (ExtraModules [ "classifier" ]) 0 (Tiny.model 1) |> ignore)
+                        Adapter.ofTechnique (ExtraModules.technique [ "classifier" ]) 0 (Tiny.model 1) |> ignore)
 
                 Expect.stringContains message "classifier" "names it"
 
@@ -244,7 +244,7 @@ let private forms =
                 use _ = torch.NewDisposeScope()
 
                 let technique dropout =
-                    LoraWith
+                    Lora.technique
                         { LoraSettings.OfRank 3 with
                             Dropout = dropout
                         }
@@ -262,7 +262,7 @@ let private forms =
                 use _ = torch.NewDisposeScope()
 
                 let technique =
-                    LoraWith
+                    Lora.technique
                         { LoraSettings.OfRank 3 with
                             RateRatio = 16.0
                         }
@@ -277,7 +277,7 @@ let private forms =
 
                 let optimizer =
                     Optimizer.grouped
-                        (Technique.rateMultiplier technique)
+                        technique.RateMultiplier
                         (Optimizer.adamW 0.9 0.999 1e-12 0.0)
                         parameters
 
@@ -295,7 +295,7 @@ let private forms =
                 use _ = torch.NewDisposeScope()
                 let model = Tiny.model 1
                 let where = Selector.attention [ Q ]
-                let both = Adapter.lowRank 2 1.0 1 where >> Adapter.lowRank 3 0.5 2 where
+                let both = PaperLora.lowRank 2 1.0 1 where >> PaperLora.lowRank 3 0.5 2 where
                 let stacked = Tiny.shake 5 0.3 (both model)
                 let names = Model.leaves stacked |> List.map fst
                 Expect.equal (List.distinct names) names "each name once"
@@ -326,7 +326,7 @@ let private forms =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
 
-                for technique in [ PrefixTuning 3; PromptTuning 3 ] do
+                for technique in [ Prefix.ofTokens 3; Prompt.ofTokens 3 ] do
                     let model = Adapter.ofTechnique technique 1 (Tiny.model 1)
 
                     let row last =
@@ -360,54 +360,46 @@ let private adaLora =
         [
             testCase "the budget falls from all to the target, by cubes, at the steps of the schedule"
             <| fun () ->
-                Expect.equal (AdaLora.budget schedule 64 16 10) (64, false) "warm-up"
-                Expect.equal (AdaLora.budget schedule 64 16 45) (22, true) "halfway: 16 + 48 / 8"
-                Expect.isFalse (snd (AdaLora.budget schedule 64 16 46)) "between two allocations"
-                Expect.equal (AdaLora.budget schedule 64 16 80) (16, true) "the end of the decline"
-                let budgets = List.init 101 (AdaLora.budget schedule 64 16 >> fst)
+                Expect.equal (RankAllocation.budget schedule 64 16 10) (64, false) "warm-up"
+                Expect.equal (RankAllocation.budget schedule 64 16 45) (22, true) "halfway: 16 + 48 / 8"
+                Expect.isFalse (snd (RankAllocation.budget schedule 64 16 46)) "between two allocations"
+                Expect.equal (RankAllocation.budget schedule 64 16 80) (16, true) "the end of the decline"
+                let budgets = List.init 101 (RankAllocation.budget schedule 64 16 >> fst)
                 Expect.equal budgets (List.sortDescending budgets) "never more again"
 
             testCase "as many directions stay as the budget says, and the most important ones"
             <| fun () ->
                 let scores = [ "one", [| 0.5; 3.0; 1.0 |]; "two", [| 2.0; 0.1; 4.0 |] ]
-                let kept = AdaLora.allocate 3 scores
+                let kept = RankAllocation.allocate 3 scores
                 Expect.equal kept [ "one", [| false; true; false |]; "two", [| true; false; true |] ] "three of six"
-                Expect.isTrue (AdaLora.allocate 6 scores |> List.forall (snd >> Array.forall id)) "all"
+                Expect.isTrue (RankAllocation.allocate 6 scores |> List.forall (snd >> Array.forall id)) "all"
 
             testCase "what is taken away computes nothing, and what peft writes of it is smaller"
             <| fun () ->
                 use _ = torch.NewDisposeScope()
 
                 let settings =
-                    { Technique.adaLora with
+                    { AdaLora.standard with
                         TargetRank = 2
                         InitialRank = 4
                     }
 
                 let baseModel, batch = Tiny.model 1, Tiny.batch 1 3
-                let model = Adapter.ofTechnique (AdaLora settings) 1 baseModel |> Tiny.shake 3 0.4
+                let model = Adapter.ofTechnique (AdaLora.technique settings) 1 baseModel |> Tiny.shake 3 0.4
                 (Model.loss Pass.Evaluation model batch).backward()
-                let known = AdaLora.senseAll Map.empty model
-                let scores = AdaLora.scoreAll known model
-                Expect.equal (AdaLora.directions model) (16 * 4) "sixteen maps of four"
-                let kept = AdaLora.allocate 32 scores
+                let known = RankAllocation.senseAll Map.empty model
+                let scores = RankAllocation.scoreAll known model
+                Expect.equal (RankAllocation.directions model) (16 * 4) "sixteen maps of four"
+                let kept = RankAllocation.allocate 32 scores
                 Expect.equal (kept |> List.sumBy (snd >> Array.filter id >> Array.length)) 32 "half stays"
-                AdaLora.mask kept model
+                RankAllocation.mask kept model
 
-                let config = (HuggingFaceConfig.ofTechnique (AdaLora settings)).Value
-
-                let pruned =
-                    match config.Method with
-                    | HuggingFaceAdaLora adaLora ->
-                        { config with
-                            Method = HuggingFaceAdaLora { adaLora with Kept = kept }
-                        }
-                    | _ -> failtest "AdaLoRA"
+                let pruned = (HuggingFaceConfig.ofTechnique (AdaLora.keeping kept settings)).Value
 
                 inTemporaryFolder (fun folder ->
                     HuggingFace.save folder "" pruned model
                     let _, read = HuggingFace.load folder "" baseModel
-                    Expect.equal (AdaLora.directions read) 32 "half was written"
+                    Expect.equal (RankAllocation.directions read) 32 "half was written"
                     close 1e-5 (Tiny.logits read batch) (Tiny.logits model batch) "logits")
 
             testCase "over a training the ranks shrink to the target and stay there"
@@ -415,13 +407,13 @@ let private adaLora =
                 use _ = torch.NewDisposeScope()
 
                 let settings =
-                    { Technique.adaLora with
+                    { AdaLora.standard with
                         TargetRank = 1
                         InitialRank = 4
                     }
 
                 let model =
-                    Adapter.ofTechnique (AdaLora settings) 1 (Tiny.model 1) |> Tiny.shake 3 0.1
+                    Adapter.ofTechnique (AdaLora.technique settings) 1 (Tiny.model 1) |> Tiny.shake 3 0.1
 
                 let parameters = Model.trained model
                 let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
@@ -447,7 +439,7 @@ let private adaLora =
                             Trainer.step Pass.Evaluation 0.0 1e-2 optimizer parameters model [ Tiny.batch step 3 ]
                             |> ignore
 
-                            state <- AdaLora.advance schedule settings.TargetRank step state model
+                            state <- RankAllocation.advance schedule settings.TargetRank step state model
                             live ()
                     ]
 
@@ -460,7 +452,7 @@ let private adaLora =
                 use _ = torch.NewDisposeScope()
 
                 let settings =
-                    { Technique.adaLora with
+                    { AdaLora.standard with
                         TargetRank = 1
                         InitialRank = 4
                     }
@@ -469,13 +461,13 @@ let private adaLora =
 
                 let begin' () =
                     let model =
-                        Adapter.ofTechnique (AdaLora settings) 1 (Tiny.model 1) |> Tiny.shake 3 0.1
+                        Adapter.ofTechnique (AdaLora.technique settings) 1 (Tiny.model 1) |> Tiny.shake 3 0.1
 
                     let parameters = Model.trained model
 
                     let optimizer =
                         Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
-                        |> RankAllocation.forTechnique (AdaLora settings) steps model
+                        |> (AdaLora.technique settings).AroundOptimizer steps model
 
                     model, parameters, optimizer
 
@@ -519,10 +511,10 @@ let private adaLora =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let tensor (value: float32) = torch.tensor [| value |]
-                let first = AdaLora.sense 0.5 0.5 None (tensor 2.0f) (tensor -3.0f)
+                let first = RankAllocation.sense 0.5 0.5 None (tensor 2.0f) (tensor -3.0f)
                 Expect.equal (first.Mean.item<float32>()) 3.0f "0.5 · |2 · -3|"
                 Expect.equal (first.Uncertainty.item<float32>()) 1.5f "0.5 · |6 - 3|"
-                let second = AdaLora.sense 0.5 0.5 (Some first) (tensor 1.0f) (tensor 1.0f)
+                let second = RankAllocation.sense 0.5 0.5 (Some first) (tensor 1.0f) (tensor 1.0f)
                 Expect.equal (second.Mean.item<float32>()) 2.0f "0.5 · 3 + 0.5 · 1"
                 Expect.equal (second.Uncertainty.item<float32>()) 1.25f "0.5 · 1.5 + 0.5 · |1 - 2|"
         ]
@@ -563,7 +555,7 @@ let private counts =
                         let model = Tiny.model seed
 
                         let placements =
-                            match Adapter.usualSites technique with
+                            match technique.Sites with
                             | Some _ -> [ Placement.everywhere; Placement.early; Placement.late ]
                             | None -> [ Placement.everywhere ]
 
@@ -589,8 +581,12 @@ let private counts =
                     rows
                     |> Array.map (fun cells -> Technique.parse (cells[1].Trim '`'), int64 (cells[3].Replace(",", "")))
 
-                let all = Technique.all @ Technique.wider
+                let all = Technique.paper @ Tiny.wider
                 Expect.equal (stated |> Array.map fst |> set) (set all) "one row each"
+
+                for spec in Technique.specs do
+                    if spec.Name <> "modules" then
+                        Expect.exists stated (fun (technique, _) -> technique.Name = spec.Name) $"{spec.Name} has a row"
 
                 for technique, count in stated do
                     use _ = torch.NewDisposeScope()

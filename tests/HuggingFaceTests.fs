@@ -141,7 +141,7 @@ let private caseTests (case: Case) =
 
                 let ours =
                     Model.trained model
-                    |> List.map (fun (name, parameter) -> (HuggingFace.tensorName config.Method name).Value, parameter)
+                    |> List.map (fun (name, parameter) -> (HuggingFace.tensorName config name).Value, parameter)
 
                 Expect.equal (ours |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
 
@@ -151,8 +151,8 @@ let private caseTests (case: Case) =
                     | gradient ->
                         let reference = expected[name]
 
-                        match config.Method with
-                        | HuggingFacePrompt(tokens, _) ->
+                        match config.Technique.Form.Prompt with
+                        | tokens when tokens > 0 ->
                             close case.GradientTolerance gradient (reference.narrow (0L, 0L, int64 tokens)) name
                             let rest = reference.narrow (0L, int64 tokens, reference.size 0 - int64 tokens)
 
@@ -165,12 +165,7 @@ let private caseTests (case: Case) =
                 use _ = torch.NewDisposeScope()
                 let config, model = load case
 
-                let submodules =
-                    match config.Method with
-                    | HuggingFacePrompt(_, submodules) -> int64 submodules
-                    | _ -> 1L
-
-                Expect.equal (submodules * Model.countTrained model) (case.Count()) "trainable"
+                Expect.equal (int64 config.Form.Copies * Model.countTrained model) (case.Count()) "trainable"
 
             testCase "merged, it computes the same"
             <| fun () ->
@@ -250,7 +245,7 @@ let private others =
                 let expected =
                     tensors (golden [ "extended"; "peft-vera"; "adapter_model.safetensors" ])
 
-                let basis = Family.veraBasis 4 11 32L 32L torch.CPU
+                let basis = Vera.basis 4 11 32L 32L torch.CPU
                 close 1e-6 basis.A expected["base_model.vera_A"] "A"
                 close 1e-6 basis.B expected["base_model.vera_B"] "B"
         ]
@@ -461,7 +456,9 @@ let private badInput =
             testCase "an adapter that its configuration does not describe is not written"
             <| fun () ->
                 use _ = torch.NewDisposeScope()
-                let model = Adapter.ofTechnique (LoraWith(LoraSettings.OfRank 2)) 0 (gated ())
+
+                let model =
+                    Adapter.ofTechnique (Lora.technique (LoraSettings.OfRank 2)) 0 (gated ())
 
                 let refuses technique =
                     inTemporaryFolder (fun folder ->
@@ -469,17 +466,17 @@ let private badInput =
                         userErrorOf (fun () -> HuggingFace.save folder "" config model) |> ignore
                         Expect.isEmpty (Directory.GetFiles folder) "nothing is written")
 
-                refuses (LoraWith(LoraSettings.OfRank 3))
+                refuses (Lora.technique (LoraSettings.OfRank 3))
 
                 refuses (
-                    LoraWith
+                    Lora.technique
                         { LoraSettings.OfRank 2 with
                             IsDora = true
                         }
                 )
 
-                refuses Ia3HuggingFace
-                refuses (PromptTuning 3)
+                refuses Ia3.huggingFace
+                refuses (Prompt.ofTokens 3)
         ]
 
 [<Tests>]

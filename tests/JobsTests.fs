@@ -112,7 +112,7 @@ let private interleaved =
                 inTinyFolder (fun folder plan ->
                     let plan =
                         { plan with
-                            Methods = Method.baselines @ [ Tuned FullFineTuning ] @ plan.Methods
+                            Methods = Method.baselines @ [ Tuned Full.technique ] @ plan.Methods
                             Seeds = [ 1; 2 ]
                         }
 
@@ -184,7 +184,7 @@ let private interleaved =
 
                     let wild =
                         { plan with
-                            Methods = [ ZeroShot; Tuned FullFineTuning ]
+                            Methods = [ ZeroShot; Tuned Full.technique ]
                             Overrides =
                                 { plan.Overrides with
                                     Rates = Some(1e30, 1e30, 1e30)

@@ -90,7 +90,7 @@ let private trained (technique: Technique) : torch.Tensor * torch.Tensor * torch
 
 let private training =
     [
-        for technique in [ FullFineTuning; Lora Technique.paperRank; Ia3 ] do
+        for technique in [ Full.technique; PaperLora.standard; Ia3.paper ] do
             testCase $"a step of {Technique.text technique} is the same without each kernel"
             <| fun () ->
                 use _ = torch.NewDisposeScope()

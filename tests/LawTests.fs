@@ -55,18 +55,6 @@ let private adapted (technique: Technique) (seed: int) (model: Model) : Model =
 let private moved (technique: Technique) (seed: int) (model: Model) : Model =
     adapted technique seed model |> Tiny.shake seed 0.1
 
-/// Whether a technique promises to start at the base, bit for bit. T-Few's LoRA starts at 1 + N(0, 0.01²), PiSSA is equal
-/// but for rounding, soft tokens are there from the start.
-let rec private startsAtBase (technique: Technique) : bool =
-    match technique with
-    | Lora _
-    | PromptTuning _
-    | PromptTuningFrom _
-    | PrefixTuning _ -> false
-    | LoraWith settings -> not settings.IsPissa
-    | Chain parts -> List.forall startsAtBase parts
-    | _ -> true
-
 let private bases (model: Model) =
     Model.leaves (Model.strip model)
     |> List.choose (fun (name, leaf) ->
@@ -83,7 +71,7 @@ let private single =
         "one adapter"
         [
             lawOfEach "a fresh adapter computes what the base computes, bit for bit" (fun seed technique ->
-                if startsAtBase technique then
+                if technique.StartsAtBase then
                     let model, batch = Tiny.model seed, Tiny.batch seed 3
                     identical (Tiny.logits (adapted technique seed model) batch) (Tiny.logits model batch) "logits")
 
@@ -199,7 +187,7 @@ let private single =
 
                     let optimizer =
                         Optimizer.grouped
-                            (Technique.rateMultiplier technique)
+                            technique.RateMultiplier
                             (Optimizer.adamW 0.9 0.999 1e-8 0.0)
                             parameters
 
@@ -286,7 +274,7 @@ let private single =
 
 let private several =
     let lora =
-        LoraWith
+        Lora.technique
             { LoraSettings.OfRank 3 with
                 Alpha = 6.0
             }
@@ -299,14 +287,14 @@ let private several =
 
                 let parts: Adapter list =
                     [
-                        Adapter.lowRank 2 0.5 1 (Selector.attention [ Q ])
-                        Adapter.ia3OutputOnly (Selector.attention [ V ])
+                        PaperLora.lowRank 2 0.5 1 (Selector.attention [ Q ])
+                        Ia3.outputOnly (Selector.attention [ V ])
                         Adapter.bitFit (Selector.feedForward [ Down ])
                         Adapter.prompt 2 3
-                        Family.layerNorm
-                        Family.prefix 2 4
-                        Family.parallelAdapter 3 5 Selector.everywhere
-                        Family.vera 2 0 (Selector.attention [ K ])
+                        LayerNorm.adapter
+                        Prefix.adapter 2 4
+                        BottleneckAdapter.beside 3 5 Selector.everywhere
+                        Vera.adapter 2 0 (Selector.attention [ K ])
                     ]
 
                 let forwards = model |> List.reduce (>>) parts |> Tiny.shake seed 0.1
@@ -319,12 +307,12 @@ let private several =
 
                 let left =
                     model
-                    |> (Adapter.lowRank 2 0.5 1 where >> Adapter.bitFit where)
+                    |> (PaperLora.lowRank 2 0.5 1 where >> Adapter.bitFit where)
                     |> Tiny.shake seed 0.1
 
                 let right =
                     model
-                    |> (Adapter.bitFit where >> Adapter.lowRank 2 0.5 1 where)
+                    |> (Adapter.bitFit where >> PaperLora.lowRank 2 0.5 1 where)
                     |> Tiny.shake seed 0.1
 
                 close tolerance (Tiny.logits left batch) (Tiny.logits right batch) "logits")
@@ -336,14 +324,14 @@ let private several =
 
                 let kinds: (string * (Selector -> Adapter)) list =
                     [
-                        "lora", Family.loraWith (fun _ -> 2, 1.0) 0.0 seed
+                        "lora", Lora.adapter (fun _ -> 2, 1.0) 0.0 seed
                         "ia3", Adapter.ia3
                         "bitfit", Adapter.bitFit
-                        "vera", Family.vera 2 0
-                        "adapter", Family.serial 3 seed
+                        "vera", Vera.adapter 2 0
+                        "adapter", BottleneckAdapter.behind 3 seed
                         "adalora",
-                        Family.adaLora
-                            { Technique.adaLora with
+                        AdaLora.adapter
+                            { AdaLora.standard with
                                 InitialRank = 3
                             }
                             seed
@@ -363,7 +351,7 @@ let private several =
                 let updates where =
                     let merged =
                         model
-                        |> Family.loraWith (fun _ -> 2, 1.0) 0.0 seed where
+                        |> Lora.adapter (fun _ -> 2, 1.0) 0.0 seed where
                         |> Tiny.refill seed 0.3
                         |> Model.merge
 
@@ -383,11 +371,11 @@ let private several =
                 let members =
                     [|
                         baseModel
-                        member' (Lora 2)
-                        member' Ia3
-                        member' BitFit
-                        member' (PromptTuning 3)
-                        member' (PromptTuning 5)
+                        member' (PaperLora.ofRank 2)
+                        member' Ia3.paper
+                        member' BitFit.technique
+                        member' (Prompt.ofTokens 3)
+                        member' (Prompt.ofTokens 5)
                         member' lora
                     |]
 
@@ -425,8 +413,8 @@ let private several =
                 let members =
                     [
                         moved lora seed baseModel
-                        moved Ia3 seed baseModel
-                        moved (PromptTuning 3) seed baseModel
+                        moved Ia3.paper seed baseModel
+                        moved (Prompt.ofTokens 3) seed baseModel
                     ]
 
                 let routed = Model.route members
@@ -457,9 +445,9 @@ let private several =
 
                 refused []
                 refused [ model; Tiny.model 1 ]
-                refused [ model; adapted LayerNormTuning 0 model ]
-                refused [ model; adapted (PrefixTuning 2) 0 model ]
-                let routed = Model.route [ model; adapted BitFit 0 model ]
+                refused [ model; adapted LayerNorm.technique 0 model ]
+                refused [ model; adapted (Prefix.ofTokens 2) 0 model ]
+                let routed = Model.route [ model; adapted BitFit.technique 0 model ]
                 Expect.throws (fun () -> Tiny.logits routed (Tiny.batch 1 2) |> ignore) "a pass without routes"
         ]
 

@@ -10,7 +10,7 @@ let private trained (technique: Technique) (model: Model) =
     Adapter.ofTechnique technique 0 model |> Tiny.shake 3 0.1
 
 let private plainLora =
-    LoraWith
+    Lora.technique
         { LoraSettings.OfRank 3 with
             Alpha = 6.0
         }
@@ -116,11 +116,11 @@ let private merge =
 
                 let cases =
                     [
-                        BitFit, "biases"
-                        PromptTuning 3, "soft tokens"
-                        PrefixTuning 3, "prefix"
-                        BottleneckAdapter(3, Behind), "serial"
-                        BottleneckAdapter(3, BottleneckPlace.Beside), "parallel"
+                        BitFit.technique, "biases"
+                        Prompt.ofTokens 3, "soft tokens"
+                        Prefix.ofTokens 3, "prefix"
+                        BottleneckAdapter.technique (3, BottleneckPlace.Behind), "serial"
+                        BottleneckAdapter.technique (3, BottleneckPlace.Beside), "parallel"
                     ]
 
                 for technique, word in cases do
@@ -141,7 +141,7 @@ let private folders =
 
                 inTemporaryFolder (fun folder ->
                     let at name = Path.Combine(folder, name)
-                    save (at "a") Ia3 (trained Ia3 model)
+                    save (at "a") Ia3.paper (trained Ia3.paper model)
                     let gated = Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
                     let config, adapted = HuggingFace.load (golden [ "peft"; "lora-qv" ]) "xyz" gated
                     HuggingFace.save (at "b") "xyz" config adapted
@@ -168,11 +168,11 @@ let private folders =
                 inTemporaryFolder (fun folder ->
                     let model =
                         Adapter.ofTechnique
-                            (Lora 2)
+                            (PaperLora.ofRank 2)
                             0
                             (Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ]))
 
-                    save folder (Lora 2) model
+                    save folder (PaperLora.ofRank 2) model
 
                     let shapes path =
                         Safetensors.header path
@@ -241,8 +241,8 @@ let private folders =
                 for technique, words in
                     [
                         plainLora, "late"
-                        Ia3HuggingFace, "decoder & (v | wo)"
-                        AdaLora Technique.adaLora, "not(self)"
+                        Ia3.huggingFace, "decoder & (v | wo)"
+                        AdaLora.technique AdaLora.standard, "not(self)"
                     ] do
                     inTemporaryFolder (fun folder ->
                         let at name = Path.Combine(folder, name)

@@ -84,7 +84,7 @@ let private paperCases =
         {
             Folder = [ "extended"; "paper-ia3-b-only" ]
             Inputs = second
-            Adapter = Adapter.ia3OutputOnly Selector.paperIa3
+            Adapter = Ia3.outputOnly Selector.paperIa3
             // The published (IA)3 keeps the input's vector at one.
             Fixed = fun name -> name.EndsWith "multi_lora_a"
         }
@@ -165,13 +165,13 @@ let private techniqueNames =
         [
             testCase "its words read back"
             <| fun () ->
-                for technique in Lora 7 :: PromptTuning 3 :: Technique.all do
+                for technique in PaperLora.ofRank 7 :: Prompt.ofTokens 3 :: Technique.paper do
                     Expect.equal (Technique.parse (Technique.text technique)) technique (Technique.text technique)
 
             testCase "short forms take the paper's settings"
             <| fun () ->
-                Expect.equal (List.map (Technique.name >> Technique.parse) Technique.all) Technique.all "all five"
-                Expect.equal (Technique.parse " LoRA( 8 ) ") (Lora 8) "blanks and case do not matter"
+                Expect.equal (List.map (Technique.name >> Technique.parse) Technique.paper) Technique.paper "all five"
+                Expect.equal (Technique.parse " LoRA( 8 ) ") (PaperLora.ofRank 8) "blanks and case do not matter"
 
             testCase "what is no technique is told with what there is"
             <| fun () ->
@@ -196,7 +196,7 @@ let private laws =
     testList
         "laws"
         [
-            for technique in [ FullFineTuning; Ia3; BitFit ] do
+            for technique in [ Full.technique; Ia3.paper; BitFit.technique ] do
                 testCase $"a fresh {Technique.text technique} computes what the base computes, bit for bit"
                 <| fun () ->
                     use _ = torch.NewDisposeScope()
@@ -212,7 +212,7 @@ let private laws =
             <| fun () ->
                 use _ = torch.NewDisposeScope()
                 let model = gated ()
-                let fresh = Adapter.lowRank 4 2.0 3 Selector.everywhere model
+                let fresh = PaperLora.lowRank 4 2.0 3 Selector.everywhere model
 
                 identical
                     (Model.logits Pass.Evaluation fresh (batch ()))
@@ -235,10 +235,10 @@ let private laws =
                     |> List.filter (fun (name, leaf) -> Map.tryFind name shared = Some leaf.Value.Handle)
                     |> List.length
 
-                for technique in [ Lora 2; Ia3; BitFit; PromptTuning 5 ] do
+                for technique in [ PaperLora.ofRank 2; Ia3.paper; BitFit.technique; Prompt.ofTokens 5 ] do
                     Expect.equal (sharing technique) shared.Count (Technique.text technique)
 
-                Expect.equal (sharing FullFineTuning) 0 "full"
+                Expect.equal (sharing Full.technique) 0 "full"
 
             testCase "trained elements equal the closed form"
             <| fun () ->
@@ -249,14 +249,14 @@ let private laws =
                     Model.countTrained (Adapter.ofTechnique technique 0 model)
                 // d_model 32 = inner 32, d_ff 64; 2 encoder and 3 decoder blocks: 2 + 2·3 attentions, 5 feed-forwards.
                 Expect.equal
-                    (count (Lora 2))
+                    (count (PaperLora.ofRank 2))
                     (8L * 4L * (2L * 64L + 64L))
                     "lora: rank·(in + out) + in + out on q, k, v, o"
 
-                Expect.equal (count Ia3) (8L * 2L * 64L + 5L * 96L) "ia3: in + out on k, v, wi_1"
-                Expect.equal (count BitFit) (8L * 4L * 32L + 5L * (64L + 64L + 32L)) "bitfit: out everywhere"
-                Expect.equal (count (PromptTuning 7)) (7L * 32L) "prompt: tokens · d_model"
-                Expect.equal (count FullFineTuning) (Model.count model) "full: everything"
+                Expect.equal (count Ia3.paper) (8L * 2L * 64L + 5L * 96L) "ia3: in + out on k, v, wi_1"
+                Expect.equal (count BitFit.technique) (8L * 4L * 32L + 5L * (64L + 64L + 32L)) "bitfit: out everywhere"
+                Expect.equal (count (Prompt.ofTokens 7)) (7L * 32L) "prompt: tokens · d_model"
+                Expect.equal (count Full.technique) (Model.count model) "full: everything"
 
             testCase "one seed gives one start, another seed another"
             <| fun () ->
@@ -264,7 +264,7 @@ let private laws =
                 let model = gated ()
 
                 let start seed =
-                    Adapter.ofTechnique (Lora 2) seed model
+                    Adapter.ofTechnique (PaperLora.ofRank 2) seed model
                     |> Model.trained
                     |> List.map (fun (_, p) -> p.sum().item<float32>())
 
@@ -289,7 +289,7 @@ let private laws =
                         Labels = [| 8; 4; 4; 4; 1 |]
                     }
 
-                for technique in [ Lora 2; Ia3; BitFit; PromptTuning 4 ] do
+                for technique in [ PaperLora.ofRank 2; Ia3.paper; BitFit.technique; Prompt.ofTokens 4 ] do
                     let model = Adapter.ofTechnique technique 1 (gated ())
                     let alone = Model.logits Pass.Evaluation model (Batch.ofRows 0 torch.CPU rows)
 

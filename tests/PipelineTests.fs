@@ -83,7 +83,7 @@ let private continuing =
     testList
         "an interrupted run, continued, is bit for bit the undisturbed one"
         [
-            for method in [ Tuned(Lora 2); Tuned FullFineTuning; Tuned(PromptTuning 5) ] do
+            for method in [ Tuned(PaperLora.ofRank 2); Tuned Full.technique; Tuned(Prompt.ofTokens 5) ] do
                 testCase (Method.text method)
                 <| fun () ->
                     inTinyFolder (fun folder plan ->
@@ -103,7 +103,7 @@ let private continuing =
                 inTinyFolder (fun folder plan ->
                     let plan =
                         { plan with
-                            Methods = List.map Tuned Technique.wider
+                            Methods = List.map Tuned Tiny.wider
                         }
 
                     let plan =
@@ -137,7 +137,7 @@ let private continuing =
             testCase "a damaged state is not continued: the run starts anew, to the same result"
             <| fun () ->
                 inTinyFolder (fun folder plan ->
-                    let plan = only (Tuned(Lora 2)) plan
+                    let plan = only (Tuned(PaperLora.ofRank 2)) plan
                     let whole = Path.Combine(folder, "whole")
                     let expected = quietly plan whole |> List.map (essence whole)
 
@@ -252,7 +252,7 @@ let private results =
             <| fun () ->
                 inTinyFolder (fun folder plan ->
                     let plan =
-                        { only (Tuned(Lora 2)) plan with
+                        { only (Tuned(PaperLora.ofRank 2)) plan with
                             Overrides = { plan.Overrides with Epochs = Some 1 }
                         }
 
@@ -314,7 +314,7 @@ let private results =
 
                     let run =
                         (quietly
-                            { only (Tuned FullFineTuning) plan with
+                            { only (Tuned Full.technique) plan with
                                 Overrides = overrides
                             }
                             results)
@@ -337,7 +337,7 @@ let private results =
 
                     try
                         sweep
-                            { only (Tuned FullFineTuning) plan with
+                            { only (Tuned Full.technique) plan with
                                 Overrides = overrides
                             }
                             shorter
@@ -397,7 +397,7 @@ let private failures =
 
                     let wild =
                         { plan with
-                            Methods = [ Tuned FullFineTuning; ZeroShot ]
+                            Methods = [ Tuned Full.technique; ZeroShot ]
                             Overrides =
                                 { plan.Overrides with
                                     Rates = Some(1e30, 1e30, 1e30)
@@ -425,7 +425,7 @@ let private failures =
                     let results = Path.Combine(folder, "results")
 
                     let wild =
-                        { only (Tuned FullFineTuning) plan with
+                        { only (Tuned Full.technique) plan with
                             Overrides =
                                 { plan.Overrides with
                                     Rates = Some(1e30, 1e30, 1e30)
@@ -457,7 +457,7 @@ let private failures =
                             Tell = steps.Add
                         }
 
-                    let run = (Sweep.run shop (only (Tuned(Lora 2)) plan)).Head
+                    let run = (Sweep.run shop (only (Tuned(PaperLora.ofRank 2)) plan)).Head
                     Expect.stringContains run.Error file "which folder"
 
                     Expect.isFalse

@@ -310,7 +310,7 @@ let private sets =
             testCase "LoRA on q and v of FLAN-T5-small touches 48 sites"
             <| fun () ->
                 let where =
-                    Placement.ofTechnique (Shapes.ofConfig small) (Lora 2) (Placement.parse "q,v")
+                    Placement.ofTechnique (Shapes.ofConfig small) (PaperLora.ofRank 2) (Placement.parse "q,v")
                     |> Option.get
 
                 Expect.hasLength (Sites.all small |> List.filter where) 48 "2 · (8 + 2 · 8)"
@@ -324,14 +324,14 @@ let private sets =
 
                     Sites.all small |> List.filter where |> List.length
 
-                Expect.equal (count (Lora 2) "all") 96 "lora"
-                Expect.equal (count (Lora 2) "not(self)") 32 "lora without self-attention"
-                Expect.equal (count Ia3 "attention") 48 "k and v"
-                Expect.equal (count Ia3 "only(attention)") 96 "q, k, v, o"
-                Expect.equal (count Ia3 "only(standard | wo)") 80 "k, v, wi_1 and wo"
-                Expect.equal (count BitFit "late & cross & (k | v)") 8 "four blocks"
-                Expect.equal (count (Lora 2) "name(encoder.block.?.*.q)") 8 "a pattern"
-                Expect.equal (count (Lora 2) "only(blocks(0-1))") 36 "two blocks of 7 and 11 maps"
+                Expect.equal (count (PaperLora.ofRank 2) "all") 96 "lora"
+                Expect.equal (count (PaperLora.ofRank 2) "not(self)") 32 "lora without self-attention"
+                Expect.equal (count Ia3.paper "attention") 48 "k and v"
+                Expect.equal (count Ia3.paper "only(attention)") 96 "q, k, v, o"
+                Expect.equal (count Ia3.paper "only(standard | wo)") 80 "k, v, wi_1 and wo"
+                Expect.equal (count BitFit.technique "late & cross & (k | v)") 8 "four blocks"
+                Expect.equal (count (PaperLora.ofRank 2) "name(encoder.block.?.*.q)") 8 "a pattern"
+                Expect.equal (count (PaperLora.ofRank 2) "only(blocks(0-1))") 36 "two blocks of 7 and 11 maps"
         ]
 
 let private strictness =
@@ -342,47 +342,52 @@ let private strictness =
             <| fun () ->
                 for technique, text, part in
                     [
-                        BitFit, "wi", "did you mean wi_0, wi_1"
-                        BitFit, "blocks(12)", "block 12 does not exist: did you mean block 7?"
-                        BitFit, "blocks(2-9)", "block 8 does not exist"
-                        BitFit, "self & wo", "no site is both in self and in wo"
-                        BitFit, "encoder & cross", "no site is both"
-                        BitFit, "late | encoder & cross", "encoder & cross matches nothing"
-                        BitFit, "early & late", "no site is both"
-                        BitFit, "not(all)", "not(all) leaves nothing"
-                        BitFit,
+                        BitFit.technique, "wi", "did you mean wi_0, wi_1"
+                        BitFit.technique, "blocks(12)", "block 12 does not exist: did you mean block 7?"
+                        BitFit.technique, "blocks(2-9)", "block 8 does not exist"
+                        BitFit.technique, "self & wo", "no site is both in self and in wo"
+                        BitFit.technique, "encoder & cross", "no site is both"
+                        BitFit.technique, "late | encoder & cross", "encoder & cross matches nothing"
+                        BitFit.technique, "early & late", "no site is both"
+                        BitFit.technique, "not(all)", "not(all) leaves nothing"
+                        BitFit.technique,
                         "name(decoder.block.0.layer.1.EncDecAttn.q)",
                         "decoder.block.0.layer.1.EncDecAttention.q"
-                        BitFit, "not(name(*.w_o))", "did you mean encoder.block.0.layer.1.DenseReluDense.wo or"
-                        Lora 2, "wo", "which are q, k, v, o here: did you mean one of these, or only(wo)"
-                        Lora 2, "q,wo", "wo is not among"
-                        Ia3, "not(q)", "which are k, v, wi_1 here"
-                        Lora 2, "only(wi)", "did you mean wi_0"
+                        BitFit.technique,
+                        "not(name(*.w_o))",
+                        "did you mean encoder.block.0.layer.1.DenseReluDense.wo or"
+                        PaperLora.ofRank 2, "wo", "which are q, k, v, o here: did you mean one of these, or only(wo)"
+                        PaperLora.ofRank 2, "q,wo", "wo is not among"
+                        Ia3.paper, "not(q)", "which are k, v, wi_1 here"
+                        PaperLora.ofRank 2, "only(wi)", "did you mean wi_0"
                     ] do
                     Expect.stringContains (message small technique text) part text
 
             testCase "also for techniques that stand at no linear map"
             <| fun () ->
                 Expect.stringContains
-                    (message small (PromptTuning 5) "late")
+                    (message small (Prompt.ofTokens 5) "late")
                     "did you mean lora, ia3 or bitfit"
                     "prompt"
 
-                Expect.stringContains (message small FullFineTuning "encoder") "no linear map" "full"
+                Expect.stringContains (message small Full.technique "encoder") "no linear map" "full"
 
                 Expect.isNone
-                    (Placement.ofTechnique (Shapes.ofConfig small) (PromptTuning 5) Placement.everywhere)
+                    (Placement.ofTechnique (Shapes.ofConfig small) (Prompt.ofTokens 5) Placement.everywhere)
                     "all is allowed"
 
             testCase "the early half of single blocks is nothing"
             <| fun () ->
-                Expect.stringContains (message (shaped 1 1 true) BitFit "early") "did you mean late?" "one block"
+                Expect.stringContains
+                    (message (shaped 1 1 true) BitFit.technique "early")
+                    "did you mean late?"
+                    "one block"
 
             testCase "in a model without gate it is wi"
             <| fun () ->
                 let config = shaped 2 2 false
                 Expect.hasLength (reachedText config "wi") 4 "four feed-forward layers"
-                Expect.stringContains (message config BitFit "wi_1") "did you mean wi" "wi_1"
+                Expect.stringContains (message config BitFit.technique "wi_1") "did you mean wi" "wi_1"
         ]
 
 [<Tests>]

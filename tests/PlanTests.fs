@@ -54,25 +54,25 @@ let private operations =
         [
             testCase "forward is every map, scores, mixtures and the head"
             <| fun () ->
-                let found = (plan tiny BitFit "all").Operations
+                let found = (plan tiny BitFit.technique "all").Operations
                 near found.Forward (linearMaps + allPairs) "bitfit computes nothing but element-wise"
 
             testCase "full fine-tuning owes the gradients of every input and every weight"
             <| fun () ->
-                let found = (plan tiny FullFineTuning "all").Operations
+                let found = (plan tiny Full.technique "all").Operations
                 near found.Trained linearMaps "weights"
                 near found.Through (linearMaps + 2.0 * allPairs) "inputs, and both operands of scores and mixtures"
 
             testCase "nothing below the lowest trained tensor is differentiated"
             <| fun () ->
-                let last = (plan tiny BitFit "only(wo & decoder)").Operations
+                let last = (plan tiny BitFit.technique "only(wo & decoder)").Operations
                 near last.Through head "a bias on the last map: only the head passes a gradient"
                 near last.Trained 0.0 "a bias costs a sum"
 
-                let vector = (plan tiny Ia3 "only(wo & decoder)").Operations
+                let vector = (plan tiny Ia3.paper "only(wo & decoder)").Operations
                 near vector.Through (head + map 12.0 24.0 16.0) "the vector before wo needs the gradient through wo"
 
-                let lora = (plan tiny (Lora 2) "only(o & cross)").Operations
+                let lora = (plan tiny (PaperLora.ofRank 2) "only(o & cross)").Operations
                 let own = map 12.0 1.0 (2.0 * 28.0)
                 near lora.Forward (linearMaps + allPairs + own) "A and B"
                 near lora.Trained own "their gradients"
@@ -80,16 +80,16 @@ let private operations =
 
             testCase "with the decoder trained alone the encoder is not differentiated"
             <| fun () ->
-                let found = (plan tiny BitFit "decoder & cross & q").Operations
+                let found = (plan tiny BitFit.technique "decoder & cross & q").Operations
                 // The query owes the scores' gradient to itself; keys and values owe none.
                 near found.Through (head + hidden 12.0 + map 12.0 12.0 16.0 + 2.0 * pairs 6.0 10.0) "from the query up"
 
             testCase "a soft prompt lengthens the input and lies below everything but the decoder's first layer"
             <| fun () ->
-                let prompted = (plan tiny (PromptTuning 5) "all").Operations
+                let prompted = (plan tiny (Prompt.ofTokens 5) "all").Operations
 
                 let longer =
-                    Plan.create tiny BitFit Placement.everywhere { workload with InputLength = 15 }
+                    Plan.create tiny BitFit.technique Placement.everywhere { workload with InputLength = 15 }
 
                 Expect.floatClose Accuracy.high prompted.Forward longer.Operations.Forward "forward of 15 tokens"
 
@@ -111,11 +111,11 @@ let private operations =
                 let base' = Checkpoint.shape "base"
 
                 let through text =
-                    (plan base' (Lora 2) text).Operations.Through
+                    (plan base' (PaperLora.ofRank 2) text).Operations.Through
 
                 Expect.isLessThan (through "late") (through "all") "late"
                 Expect.isLessThan (through "decoder & late") (through "late") "decoder & late"
-                let all = plan base' (Lora 2) "all"
+                let all = plan base' (PaperLora.ofRank 2) "all"
                 Expect.floatClose Accuracy.high (Plan.seconds 50.0 all) (all.Operations.Total / 5e10) "seconds"
                 Expect.stringContains (userErrorOf (fun () -> Plan.seconds 0.0 all |> ignore)) "above 0" "no speed"
         ]
@@ -133,12 +133,12 @@ let private bytes =
 
                     for technique, text in
                         [
-                            FullFineTuning, "all"
-                            Lora 3, "all"
-                            Lora 1, "late"
-                            Ia3, "not(ffn)"
-                            BitFit, "only(wo)"
-                            PromptTuning 11, "all"
+                            Full.technique, "all"
+                            PaperLora.ofRank 3, "all"
+                            PaperLora.ofRank 1, "late"
+                            Ia3.paper, "not(ffn)"
+                            BitFit.technique, "only(wo)"
+                            Prompt.ofTokens 11, "all"
                         ] do
                         inTemporaryFolder (fun folder ->
                             let live = Placement.adapter technique (Placement.parse text) 1 model
@@ -177,7 +177,7 @@ let private bytes =
                 let planned precision =
                     (Plan.create
                         (Shapes.ofConfig config)
-                        Ia3
+                        Ia3.paper
                         Placement.everywhere
                         { workload with Precision = precision })
                         .Memory.Base
@@ -187,7 +187,7 @@ let private bytes =
 
             testCase "what is trained takes 16 bytes an element, and the parts add up"
             <| fun () ->
-                let found = (plan (Checkpoint.shape "xl") (Lora 2) "all").Memory
+                let found = (plan (Checkpoint.shape "xl") (PaperLora.ofRank 2) "all").Memory
 
                 Expect.equal
                     (found.Trained + found.Gradients + found.Optimizer)
@@ -199,7 +199,7 @@ let private bytes =
             testCase "activations grow with rows and tokens, and shrink in bfloat16"
             <| fun () ->
                 let activations workload =
-                    (Plan.create (Checkpoint.shape "base") (Lora 2) Placement.everywhere workload).Memory.Activations
+                    (Plan.create (Checkpoint.shape "base") (PaperLora.ofRank 2) Placement.everywhere workload).Memory.Activations
 
                 let one = activations workload
                 Expect.equal (activations { workload with Batch = 4 }) (2L * one) "twice the rows"
@@ -221,7 +221,7 @@ let private texts =
         [
             testCase "the sites are listed with shapes and counts, alike ones together"
             <| fun () ->
-                let found = plan (Checkpoint.shape "small") (Lora 2) "q,v"
+                let found = plan (Checkpoint.shape "small") (PaperLora.ofRank 2) "q,v"
                 Expect.hasLength found.Sites 48 "LoRA on q and v"
                 Expect.equal (found.Sites |> List.sumBy _.Trained) found.Count.Trainable "they add up"
                 let lines = (Plan.siteTable found).Split '\n'
@@ -234,7 +234,7 @@ let private texts =
 
             testCase "the plan says what, where, how much"
             <| fun () ->
-                let text = plan (Checkpoint.shape "base") (Lora 2) "late" |> Plan.text (Some 100.0)
+                let text = plan (Checkpoint.shape "base") (PaperLora.ofRank 2) "late" |> Plan.text (Some 100.0)
 
                 for part in
                     [
@@ -247,7 +247,7 @@ let private texts =
                     Expect.stringContains text part part
 
                 let prompt =
-                    plan (Checkpoint.shape "base") (PromptTuning 100) "all" |> Plan.text None
+                    plan (Checkpoint.shape "base") (Prompt.ofTokens 100) "all" |> Plan.text None
 
                 Expect.stringContains prompt "at no linear map" "prompt"
                 Expect.isFalse (prompt.Contains "GFLOP/s") "no speed, no time"
@@ -264,7 +264,7 @@ let private texts =
                         "float32 or bfloat16"
                     ] do
                     let message =
-                        userErrorOf (fun () -> Plan.create tiny Ia3 Placement.everywhere workload |> ignore)
+                        userErrorOf (fun () -> Plan.create tiny Ia3.paper Placement.everywhere workload |> ignore)
 
                     Expect.stringContains message part part
 
@@ -272,7 +272,7 @@ let private texts =
             <| fun () ->
                 let watch = Stopwatch.StartNew()
 
-                for technique in Technique.all do
+                for technique in Technique.paper do
                     plan (Checkpoint.shape "xxl") technique "all"
                     |> Plan.text (Some 1000.0)
                     |> ignore

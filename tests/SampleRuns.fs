@@ -54,7 +54,7 @@ let run
             }
         TrainableParameters =
             match method with
-            | Tuned FullFineTuning -> 100_000_000L
+            | Tuned technique when technique = Full.technique -> 100_000_000L
             | Tuned _ -> 200_000L
             | _ -> 0L
         TotalParameters = 100_000_000L

@@ -78,51 +78,32 @@ let refill (seed: int) (deviation: float) (model: Model) : Model =
 let logits (model: Model) (batch: Batch) : torch.Tensor =
     Model.logits Pass.Evaluation model batch
 
-/// Every technique with settings that fit the tiny model.
+/// Every technique that there is, with settings that fit the tiny model, and chains of them.
 let techniques: Technique list =
-    let lora =
-        { LoraSettings.OfRank 3 with
-            Alpha = 6.0
-        }
-
     [
-        FullFineTuning
-        Lora 2
-        Ia3
-        BitFit
-        PromptTuning 4
-        LoraWith lora
-        LoraWith
-            { lora with
-                Targets = [ "q"; "k"; "v"; "o"; "wo" ]
-            }
-        LoraWith { lora with IsRankStabilised = true }
-        LoraWith { lora with IsDora = true }
-        LoraWith { lora with IsPissa = true }
-        LoraWith
-            { lora with
-                IsPissa = true
-                IsDora = true
-                RateRatio = 4.0
-                Dropout = 0.25
-            }
-        Ia3HuggingFace
-        Ia3Published
-        PromptTuningFrom(5, Vocabulary)
-        PromptTuningFrom(5, Ids [ 3; 9 ])
-        PrefixTuning 3
-        BottleneckAdapter(4, Behind)
-        BottleneckAdapter(4, BottleneckPlace.Beside)
-        LayerNormTuning
-        Vera(3, 0)
-        Vera(3, 17)
-        AdaLora
-            { Technique.adaLora with
-                TargetRank = 2
-                InitialRank = 4
-            }
-        ExtraModules [ "final_layer_norm"; "wo" ]
-        Chain [ LoraWith lora; LayerNormTuning; PromptTuning 2 ]
-        Chain [ LoraWith lora; ExtraModules [ "final_layer_norm" ] ]
-        Chain [ BitFit; LoraWith lora; BottleneckAdapter(3, Behind) ]
+        yield! Technique.specs |> List.collect _.Examples
+        "lora(rank=3,alpha=6) >> layernorm >> prompt(tokens=2)"
+        "lora(rank=3,alpha=6) >> modules(names=final_layer_norm)"
+        "bitfit >> lora(rank=3,alpha=6) >> adapter(width=3)"
     ]
+    |> List.map Technique.parse
+
+/// One of each technique beyond the paper's, with usual settings.
+let wider: Technique list =
+    [
+        "lora(rank=8,alpha=16)"
+        "lora(rank=8,alpha=16,rs)"
+        "lora(rank=8,alpha=16,dora)"
+        "lora(rank=8,alpha=16,pissa)"
+        "lora(rank=8,alpha=16,plus=16)"
+        "ia3(hf)"
+        "ia3(published)"
+        "prompt(tokens=20,init=vocabulary)"
+        "prefix(tokens=20)"
+        "adapter(width=64)"
+        "adapter(width=64,parallel)"
+        "layernorm"
+        "vera(rank=4)"
+        "adalora(rank=8,start=12,alpha=8)"
+    ]
+    |> List.map Technique.parse

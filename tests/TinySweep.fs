@@ -42,7 +42,7 @@ let plan (folder: string) : SweepPlan =
 
     { SweepPlan.standard session with
         Tasks = [ TaskDefinition.find "topic" ]
-        Methods = [ Tuned(Lora 2); Tuned(PromptTuning 5) ]
+        Methods = [ Tuned(PaperLora.ofRank 2); Tuned(Prompt.ofTokens 5) ]
         InputLimit = 32
         TargetLimit = 4
         ValidationLimit = 8

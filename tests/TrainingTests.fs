@@ -73,7 +73,7 @@ let private huggingFaceLora (config: string list) : Adapter =
     let settings = json (golden config)
     let rank = settings.GetProperty("r").GetInt32()
     let alpha = settings.GetProperty("lora_alpha").GetDouble()
-    Adapter.lowRank rank (alpha / float rank) 0 (Selector.attention [ Q; V ])
+    PaperLora.lowRank rank (alpha / float rank) 0 (Selector.attention [ Q; V ])
 
 let private firstSet =
     let batches =
@@ -274,7 +274,7 @@ let private laws =
                     |> List.map (fun (name, leaf) -> name, leaf.Value.clone ())
                     |> Map.ofList
 
-                for technique in Technique.all do
+                for technique in Technique.paper do
                     let adapted = Adapter.ofTechnique technique 1 model
                     let parameters = Model.trained adapted
                     let start = parameters |> List.map (fun (_, p) -> p.detach().clone())

@@ -81,7 +81,7 @@ module BenchCommand =
             Model = Checkpoint.named (if size = "embedded" then Embedded.modelFolder () else size)
             Techniques =
                 match options.GetResult(BenchOption.Techniques, []) |> Options.names with
-                | [] -> Technique.all
+                | [] -> Technique.paper
                 | names -> names |> List.map Technique.parse
             Dtypes = dtypes
             Batch = options.GetResult(BenchOption.Batch, 16) |> atLeast "--batch" 1

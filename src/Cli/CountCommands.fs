@@ -68,7 +68,7 @@ module CountCommands =
     let parameters (options: ParseResults<ParamsOption>) : int =
         let techniques =
             match options.GetResult(ParamsOption.Techniques, []) |> Options.names with
-            | [] -> Technique.all
+            | [] -> Technique.paper
             | names -> names |> List.map Technique.parse
 
         let models = options.GetResult(ParamsOption.Model, [ "base" ]) |> Options.names

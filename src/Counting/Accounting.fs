@@ -33,47 +33,43 @@ type PaperRow =
 [<RequireQualifiedAccess>]
 module Accounting =
     let private form (convention: Convention) (technique: Technique) : Form =
-        match Form.of' convention technique with
+        match Technique.form convention technique with
         | Some form -> form
         | None ->
             let others =
                 Convention.all
-                |> List.filter (fun convention -> (Form.of' convention technique).IsSome)
+                |> List.filter (fun convention -> (Technique.form convention technique).IsSome)
                 |> List.map Convention.name
 
             userError
                 $"the convention {Convention.name convention} has no {Technique.name technique}: did you mean {Nearest.orList others}?"
 
     /// What the live model would refuse: a part of a chain that keeps no site, a rank above a map's size.
-    let rec private checkParts (shape: Shape) (technique: Technique) (placement: Placement) (chosen: Site list) =
-        match technique with
-        | Chain parts ->
-            for part in parts do
-                match Adapter.usualSites part with
-                | Some own ->
-                    match chosen |> List.filter own with
-                    | [] ->
-                        userError
-                            $"{Technique.text part} has no site left at {Placement.text placement}: widen the placement, or leave that part out."
-                    | kept -> checkParts shape part placement kept
-                | None -> ()
-        | _ ->
-            match Technique.rank technique with
-            | Some rank ->
-                for site in chosen do
-                    let fanIn, fanOut = site.In, site.Out
-
-                    if int64 rank > min fanIn fanOut then
-                        userError
-                            $"rank {rank} is too large for {Site.name site}, a map from {fanIn} to {fanOut}: the largest is {min fanIn fanOut}."
+    let rec private checkParts (technique: Technique) (placement: Placement) (chosen: Site list) =
+        for part in technique.Parts do
+            match part.Sites with
+            | Some own ->
+                match chosen |> List.filter own with
+                | [] ->
+                    userError
+                        $"{part.Words} has no site left at {Placement.text placement}: widen the placement, or leave that part out."
+                | kept -> checkParts part placement kept
             | None -> ()
+
+        match technique.Rank with
+        | Some rank ->
+            for site in chosen do
+                if int64 rank > min site.In site.Out then
+                    userError
+                        $"rank {rank} is too large for {site.Name}, a map from {site.In} to {site.Out}: the largest is {min site.In site.Out}."
+        | None -> ()
 
     /// The linear maps that a technique touches under a placement, in the order of computation.
     let sites (shape: Shape) (convention: Convention) (technique: Technique) (placement: Placement) : Site list =
-        match (form convention technique).Standard with
+        match (form convention technique).Sites with
         | Some own ->
             let chosen = shape.Sites |> List.filter (Placement.within shape own placement)
-            checkParts shape technique placement chosen
+            checkParts technique placement chosen
             chosen
         | None ->
             // Refuses any placement but `all`.
@@ -87,14 +83,10 @@ module Accounting =
 
         [
             for site in sites shape convention technique placement do
-                for suffix, shape in form.AtSite site (site.In, site.Out) do
-                    {
-                        Name = $"{Site.name site}.{suffix}"
-                        Shape = shape
-                    }
+                yield! Form.tensorsAt form site
 
-            yield! form.Added shape
-            yield! form.Own shape
+            yield! Form.tokens shape form
+            yield! shape.Tensors |> List.filter form.Own
         ]
 
     /// Counts a technique under a placement.
@@ -102,23 +94,19 @@ module Accounting =
         let form = form convention technique
         let touched = sites shape convention technique placement
 
-        let atSites =
-            touched
-            |> List.sumBy (fun site ->
-                form.AtSite site (site.In, site.Out)
-                |> List.sumBy (fun (_, shape) -> List.fold (*) 1L shape))
-
-        let added = atSites + Outline.elements (form.Added shape)
+        let added =
+            Outline.elements (Form.tokens shape form)
+            + (touched |> List.sumBy (Form.tensorsAt form >> Outline.elements))
 
         {
             Sites = touched.Length
-            Trainable = added + Outline.elements (form.Own shape)
+            Trainable = added + Outline.elements (shape.Tensors |> List.filter form.Own)
             Total = shape.Elements + added
         }
 
     /// Table 3's 14 rows and A.4's two, with the figures printed there.
     let paperRows: PaperRow list =
-        let lora, ia3 = Some(Lora Technique.paperRank), Some Ia3
+        let lora, ia3 = Some PaperLora.standard, Some Ia3.paper
 
         let row source label technique placement printed =
             {
@@ -146,8 +134,8 @@ module Accounting =
             table3 "LoRA, no query/output" lora Placement.withoutQueryOutput 1769472L
             table3 "(IA)3, no attention" ia3 Placement.withoutAttention 344064L
             table3 "(IA)3, no dense activation" ia3 Placement.withoutDense 589824L
-            row "A.4" "prompt tuning" (Some(PromptTuning Technique.paperTokens)) Placement.everywhere 204800L
-            row "A.4" "BitFit" (Some BitFit) Placement.everywhere 1179648L
+            row "A.4" "prompt tuning" (Some(Prompt.ofTokens Prompt.paperTokens)) Placement.everywhere 204800L
+            row "A.4" "BitFit" (Some BitFit.technique) Placement.everywhere 1179648L
         ]
 
     /// The count of a row for a model of this shape; `Printed` is comparable for FLAN-T5-XL.
@@ -186,7 +174,7 @@ module Accounting =
             [
                 for technique in techniques do
                     for convention in Convention.all do
-                        match Form.of' convention technique with
+                        match Technique.form convention technique with
                         | Some form ->
                             [
                                 Technique.text technique

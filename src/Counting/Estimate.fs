@@ -66,10 +66,7 @@ module Workload =
                 userError $"the {what} is {value}, the least is 1."
 
     /// The soft tokens that a technique puts before every input.
-    let promptTokens (technique: Technique) : int =
-        match technique with
-        | PromptTuning tokens -> tokens
-        | _ -> 0
+    let promptTokens (technique: Technique) : int = technique.Form.Prompt
 
 /// What a training step takes, estimated. Every row is taken as long as the workload says. Counted are:
 ///
@@ -97,17 +94,16 @@ module Estimate =
         }
 
     let private adapted (form: Form) (site: Site) : Adapted =
-        let fanIn, fanOut = site.In, site.Out
-        let tensors = form.AtSite site (fanIn, fanOut)
-        let matrices = tensors |> List.filter (fun (_, shape) -> shape.Length = 2)
+        let tensors = Form.tensorsAt form site
+        let matrices = tensors |> List.filter (fun tensor -> tensor.Shape.Length = 2)
 
         {
-            Matrices = matrices |> List.sumBy (fun (_, shape) -> shape[0] * shape[1])
+            Matrices = Outline.elements matrices
             // A matrix and a vector give as many numbers as they have rows; adding a low-rank update gives `out` more.
             Outputs =
-                (tensors |> List.sumBy (fun (_, shape) -> shape[0]))
-                + (if matrices.IsEmpty then 0L else fanOut)
-            TrainsInput = tensors |> List.exists (fun (suffix, _) -> suffix = "multi_lora_a")
+                (tensors |> List.sumBy (fun tensor -> tensor.Shape.Head))
+                + (if matrices.IsEmpty then 0L else site.Out)
+            TrainsInput = tensors |> List.exists _.Name.EndsWith("multi_lora_a")
         }
 
     /// Everything that the costs of a micro-batch depend on.
@@ -309,9 +305,9 @@ module Estimate =
                         match sites.TryGetValue address with
                         | true, site -> Some site
                         | false, _ -> None
-                Form = Form.of' Convention.Paper technique |> Option.get
+                Form = technique.Form
                 Touches = touched.Contains
-                TrainsAll = (technique = FullFineTuning)
+                TrainsAll = (technique = Full.technique)
                 Rows = float workload.Batch
                 Size = float (snd (Workload.precision workload))
             }

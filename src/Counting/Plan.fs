@@ -87,7 +87,7 @@ module Plan =
     let create (shape: Shape) (technique: Technique) (placement: Placement) (workload: Workload) : Plan =
         Workload.check workload
         let convention = Convention.Paper
-        let form = Form.of' convention technique |> Option.get
+        let form = technique.Form
         let sites = Accounting.sites shape convention technique placement
         let trained = Accounting.trained shape convention technique placement
         let elements = Outline.elements trained
@@ -113,9 +113,7 @@ module Plan =
                         Site = site
                         In = fanIn
                         Out = fanOut
-                        Trained =
-                            form.AtSite site (fanIn, fanOut)
-                            |> List.sumBy (fun (_, shape) -> List.fold (*) 1L shape)
+                        Trained = Outline.elements (Form.tensorsAt form site)
                     })
             Count = Accounting.count shape convention technique placement
             AdapterBytes = fileBytes trained

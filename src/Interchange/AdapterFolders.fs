@@ -73,7 +73,7 @@ module AdapterFolders =
                 let words =
                     match HuggingFaceConfig.technique config with
                     | Some technique -> Technique.text technique
-                    | None -> HuggingFaceConfig.peftType config.Method
+                    | None -> HuggingFaceConfig.peftType config
 
                 let note =
                     match Map.tryFind "base_model_name_or_path" config.Notes with
@@ -156,13 +156,13 @@ module AdapterFolders =
 
             match HuggingFaceConfig.technique config with
             | None ->
-                let kind = HuggingFaceConfig.peftType config.Method
+                let kind = HuggingFaceConfig.peftType config
                 userError $"this project's words do not say what {source} is ({kind}): keep it in peft's format."
             | Some technique ->
                 // VeRA's matrices and PiSSA's remainder are rebuilt from the technique, so they must follow from it.
                 let fresh = Adapter.ofTechnique technique 0 baseModel
 
-                if not (HuggingFace.hasSameBasis fresh model) then
+                if not (HuggingFace.hasSameBuffers config fresh model) then
                     userError $"the random matrices of {source} do not follow from its key: keep it in peft's format."
 
                 let description =

@@ -52,7 +52,7 @@ type Best =
 [<RequireQualifiedAccess>]
 module Arithmetic =
     /// The paper's techniques by name, in its order.
-    let techniques: string list = Technique.all |> List.map Technique.name
+    let techniques: string list = Technique.paper |> List.map Technique.name
 
     let private tasks = TaskDefinition.published |> List.map _.Name
 

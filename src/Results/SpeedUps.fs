@@ -16,7 +16,7 @@ module SpeedUps =
             runs
             |> List.filter (fun run ->
                 run.IsFinished
-                && run.Experiment.Method = Tuned FullFineTuning
+                && run.Experiment.Method = Tuned Full.technique
                 && run.Experiment.Placement = Placement.everywhere)
             |> List.groupBy place
             |> dict
@@ -87,7 +87,7 @@ module SpeedUps =
                     let others =
                         group
                         |> List.filter (fun run ->
-                            run.Experiment.Method <> Tuned FullFineTuning
+                            run.Experiment.Method <> Tuned Full.technique
                             && not (Double.IsNaN run.Timing.Total))
 
                     for mark, others in others |> List.groupBy mark do

@@ -55,8 +55,8 @@ module Tables =
         | Majority -> 1
         | Tuned technique ->
             2
-            + (List.tryFindIndex ((=) technique) Technique.all
-               |> Option.defaultValue Technique.all.Length)
+            + (List.tryFindIndex ((=) technique) Technique.paper
+               |> Option.defaultValue Technique.paper.Length)
 
     let private levelName (experiment: Experiment) = Level.text experiment.Level
 

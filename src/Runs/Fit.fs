@@ -128,9 +128,9 @@ module internal Fit =
             Optimizer =
                 parameters
                 |> Optimizer.grouped
-                    (Technique.rateMultiplier technique)
+                    technique.RateMultiplier
                     (Optimizer.adamW 0.9 0.999 1e-8 training.WeightDecay)
-                |> RankAllocation.forTechnique technique steps model
+                |> technique.AroundOptimizer steps model
             Rate = Schedule.ofTraining training steps
         }
 

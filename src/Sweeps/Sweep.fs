@@ -58,14 +58,17 @@ module Sweep =
     /// Prompt tuning from the ids of a text; other methods as they are.
     let private startedAt (session: Session) (text: string) (method: Method) : Method =
         match method with
-        | Tuned(PromptTuning tokens) ->
+        | Tuned technique when
+            technique.Form.Prompt > 0
+            && technique = Prompt.ofTokens technique.Form.Prompt
+            ->
             match
                 session.Tokenizer.Encode text
                 |> Array.filter ((<>) session.Tokenizer.EosId)
                 |> List.ofArray
             with
             | [] -> userError "The text for the prompt's start is empty: give the words that the prompt starts from."
-            | ids -> Tuned(PromptTuningFrom(tokens, Ids ids))
+            | ids -> Tuned(Prompt.technique (technique.Form.Prompt, Ids ids))
         | _ -> method
 
     let private methodsFor (session: Session) (plan: SweepPlan) (task: TaskDefinition) =
@@ -88,10 +91,10 @@ module Sweep =
         let layers = [ "all layers"; "early layers"; "later layers"; "random layers" ]
 
         place
-            (Lora Technique.paperRank)
+            PaperLora.standard
             (layers
              @ [ "no self-attention"; "no encoder-decoder attention"; "no query/output" ])
-        @ place Ia3 (layers @ [ "no attention"; "no dense activation" ])
+        @ place Ia3.paper (layers @ [ "no attention"; "no dense activation" ])
 
     /// Techniques with their places. Full fine-tuning, say, has no linear maps to choose among: it is run where it belongs.
     let private variants (plan: SweepPlan) (seed: int) (methods: Method list) : (Method * Placement) list =

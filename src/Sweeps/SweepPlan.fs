@@ -83,7 +83,7 @@ module SweepPlan =
                     TaskDefinition.generated
                 else
                     TaskDefinition.published
-            Methods = Method.baselines @ List.map Tuned Technique.all
+            Methods = Method.baselines @ List.map Tuned Technique.paper
             PromptText = None
             Placements = [ Placement.everywhere ]
             IsAblation = false

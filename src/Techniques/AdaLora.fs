@@ -1,194 +1,264 @@
 namespace Peft
 
 open System
+open System.Text.Json
 open TorchSharp
 
-/// When AdaLoRA takes directions away, in optimiser steps (Zhang et al. 2023, eq. 12).
-type AdaLoraSchedule =
+/// AdaLoRA: `adalora(rank=8,start=12,alpha=8)`. When ranks are taken away is `AdaLoraSchedule`'s matter.
+type AdaLoraSettings =
     {
-        /// Steps at the start in which nothing is taken away (peft's `tinit`).
-        Warmup: int
-        /// Steps at the end in which the ranks stay (`tfinal`).
-        Final: int
-        /// Ranks are allocated anew every so many steps (`deltaT`).
-        Interval: int
-        /// All steps of the training.
-        Total: int
+        /// The mean rank at the end.
+        TargetRank: int
+        /// The rank of every map at the start.
+        InitialRank: int
+        Alpha: float
+        Dropout: float
+        /// The weight of the orthogonality penalty.
+        Orthogonality: float
     }
 
-/// How much the loss would feel each number's loss: running means of |number · gradient| and of its fluctuation.
-[<ReferenceEquality>]
-type Sensitivity =
-    {
-        Mean: torch.Tensor
-        Uncertainty: torch.Tensor
-    }
-
-/// What AdaLoRA remembers from step to step.
-[<ReferenceEquality>]
-type AdaLoraState =
-    {
-        /// By the site's name and `.a`, `.e`, `.b`.
-        Sensitivities: Map<string, Sensitivity>
-        /// The last allocation; empty before the first.
-        Kept: (string * bool[]) list
-    }
-
-    static member Start: AdaLoraState = { Sensitivities = Map.empty; Kept = [] }
-
-/// AdaLoRA's rank allocation (Zhang et al. 2023, §3.2-3.3) as peft computes it, as pure functions of steps, numbers and
-/// gradients; `mask` alone changes weights.
+/// AdaLoRA (Zhang et al. 2023): LoRA as a singular value decomposition whose directions are taken away where the loss
+/// feels them least.
 [<RequireQualifiedAccess>]
 module AdaLora =
-    /// How many directions may remain at `step`, of `initial` in all on the way to `target`, and whether this is a step of
-    /// allocation. In between the surplus shrinks with the cube of the time left.
-    let budget (schedule: AdaLoraSchedule) (initial: int) (target: int) (step: int) : int * bool =
-        let last = schedule.Total - schedule.Final
-
-        if step <= schedule.Warmup then
-            initial, false
-        elif step >= last then
-            target, true
-        else
-            let left = 1.0 - float (step - schedule.Warmup) / float (last - schedule.Warmup)
-            int (float (initial - target) * left ** 3.0 + float target), step % schedule.Interval = 0
-
-    /// The sensitivity after one more gradient (eq. 9-10), with peft's beta 0.85 for both by default.
-    let sense
-        (beta1: float)
-        (beta2: float)
-        (before: Sensitivity option)
-        (value: torch.Tensor)
-        (gradient: torch.Tensor)
-        : Sensitivity =
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-        let now = value.mul(gradient).abs()
-
-        let blend (beta: float) (old: torch.Tensor option) (fresh: torch.Tensor) =
-            let part = fresh.mul ((1.0 - beta).ToScalar())
-
-            match old with
-            | Some old -> old.mul(beta.ToScalar()).add part
-            | None -> part
-
-        let mean = now |> blend beta1 (before |> Option.map _.Mean)
-
-        let uncertainty =
-            now.sub(mean).abs() |> blend beta2 (before |> Option.map _.Uncertainty)
-
+    /// peft's defaults.
+    let standard: AdaLoraSettings =
         {
-            Mean = mean.MoveToOuterDisposeScope()
-            Uncertainty = uncertainty.MoveToOuterDisposeScope()
+            TargetRank = 8
+            InitialRank = 12
+            Alpha = 8.0
+            Dropout = 0.0
+            Orthogonality = 0.5
         }
 
-    /// The score of each direction of one map (eq. 8): that of its singular value, and the means over its row of A and its
-    /// column of B; a number's score is mean · uncertainty.
-    let scores (a: Sensitivity) (e: Sensitivity) (b: Sensitivity) : float[] =
-        use _ = torch.NewDisposeScope()
-        let score (one: Sensitivity) = one.Mean.mul one.Uncertainty
+    /// W x + alpha / (rank + 1e-5) · B (E ∘ A dropout(x)), E from zero, A
+    /// and B from N(0, 0.02²), with the weight of the orthogonality penalty in the loss. `rank` gives each site how many
+    /// directions it holds; `initialRank` is the rank that the scale was set by and stays.
+    let adapterOf (settings: AdaLoraSettings) (rank: Site -> int) (seed: int) (where: Selector) : Adapter =
+        fun model ->
+            use generator = new torch.Generator(uint64 seed, torch.CPU)
+            let scale = settings.Alpha / (float settings.InitialRank + 1e-5)
 
-        let total =
-            (score e).view(-1L).add((score a).mean [| 1L |]).add((score b).mean [| 0L |])
+            model
+            |> Start.wrap where (fun site inner ->
+                let rank = rank site
+                Start.checkRank rank site inner
+                let fanIn, fanOut, device = Start.shape inner
+                let a = Leaf.trained (Start.normal generator 0.02 [| int64 rank; fanIn |] device)
+                let b = Leaf.trained (Start.normal generator 0.02 [| fanOut; int64 rank |] device)
+                let e = Leaf.trained (Start.zeros [ int64 rank; 1L ] device)
+                Singular(inner, a, e, b, scale, settings.Dropout, settings.Orthogonality))
 
-        total.``to``(torch.float64).data<float>().ToArray()
+    /// AdaLoRA with every site at the initial rank.
+    let adapter (settings: AdaLoraSettings) (seed: int) (where: Selector) : Adapter =
+        adapterOf settings (fun _ -> settings.InitialRank) seed where
 
-    /// Which directions of each map stay: those whose score is above the threshold that leaves `budget` of all (ties with
-    /// the threshold go, as in peft).
-    let allocate (budget: int) (scores: (string * float[]) list) : (string * bool[]) list =
-        let ordered = scores |> List.map snd |> Array.concat |> Array.sort
-        let gone = ordered.Length - budget
+    /// What a configuration of peft's adds: which directions of each site were kept (none before an allocation), and where.
+    type private Placed =
+        {
+            Settings: AdaLoraSettings
+            Kept: (string * bool[]) list
+            Where: Targeting
+        }
 
-        let threshold =
-            if gone <= 0 then
-                Double.NegativeInfinity
+    let private rankAt (placed: Placed) : Site -> int =
+        let kept = Map.ofList placed.Kept
+
+        fun site ->
+            match Map.tryFind site.Name kept with
+            | Some flags -> flags |> Array.filter id |> Array.length
+            | None -> placed.Settings.InitialRank
+
+    let private paths (placed: Placed) (site: Site) : Branch list =
+        let rank = int64 (rankAt placed site)
+        // A Aᵀ and Bᵀ B of the penalty; the gradient of each is two such products.
+        let penalty = 2.0 * float (rank * rank * (site.In + site.Out))
+
+        [
+            Branch.Beside
+                [
+                    Step.Matrix("lora_a", rank, site.In)
+                    Step.Vector("lora_e", [ rank; 1L ])
+                    Step.Matrix("lora_b", site.Out, rank)
+                ]
+            Branch.Once(penalty, 2.0 * penalty)
+        ]
+
+    /// peft's names of the patterns end in the parameter's name.
+    let private patternSuffix = ".lora_E"
+
+    let private keys (placed: Placed) : (string * JsonElement) list =
+        [
+            "target_r", HuggingFaceValue.element placed.Settings.TargetRank
+            "init_r", HuggingFaceValue.element placed.Settings.InitialRank
+            "lora_alpha", HuggingFaceValue.element placed.Settings.Alpha
+            "lora_dropout", HuggingFaceValue.element placed.Settings.Dropout
+            "orth_reg_weight", HuggingFaceValue.element placed.Settings.Orthogonality
+            if not placed.Kept.IsEmpty then
+                "rank_pattern",
+                placed.Kept
+                |> List.map (fun (name, kept) -> name + patternSuffix, kept)
+                |> HuggingFaceValue.pairs
+            yield! HuggingFaceValue.targeting true true placed.Where
+        ]
+
+    /// AdaLoRA's tensors without the directions that were taken away: peft writes the rest.
+    let private keptOnly (placed: Placed) (name: string) (tensor: torch.Tensor) : torch.Tensor =
+        let kept =
+            placed.Kept
+            |> List.tryFind (fun (site, _) -> name.StartsWith($"{site}.lora_", StringComparison.Ordinal))
+
+        let dimension =
+            if name.EndsWith(".lora_b", StringComparison.Ordinal) then
+                1L
             else
-                ordered[gone - 1]
+                0L
 
-        scores
-        |> List.map (fun (name, values) -> name, values |> Array.map (fun value -> value > threshold))
+        match kept with
+        | Some(_, flags) when tensor.shape[int dimension] = int64 flags.Length ->
+            let places =
+                [|
+                    for place in 0 .. flags.Length - 1 do
+                        if flags[place] then
+                            int64 place
+                |]
 
-    /// The directions of each of AdaLoRA's maps, by the name of the site.
-    let internal maps (model: Model) =
-        Model.projections model
-        |> List.choose (fun (site, projection) ->
-            match projection with
-            | Singular(a = a; e = e; b = b) -> Some(Site.name site, a.Value, e.Value, b.Value)
-            | _ -> None)
+            tensor.index_select (dimension, torch.tensor (places, device = tensor.device))
+        | _ -> tensor
 
-    /// The number of directions in all maps together, zeroed ones included.
-    let directions (model: Model) : int =
-        maps model |> List.sumBy (fun (_, _, e, _) -> int (e.numel ()))
+    let private words (settings: AdaLoraSettings) : string list =
+        [
+            $"rank={settings.TargetRank}"
+            $"start={settings.InitialRank}"
+            $"alpha={WordsReader.number settings.Alpha}"
+            if settings.Dropout <> 0.0 then
+                $"dropout={WordsReader.number settings.Dropout}"
+            if settings.Orthogonality <> standard.Orthogonality then
+                $"orthogonality={WordsReader.number settings.Orthogonality}"
+        ]
 
-    /// Sets the singular values of the directions that go to zero. `kept` names sites; those not named stay whole.
-    let mask (kept: (string * bool[]) list) (model: Model) : unit =
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-        let kept = Map.ofList kept
+    let rec private peft (placed: Placed) : HuggingFaceForm =
+        let names = [ ".lora_a", ".lora_A"; ".lora_e", ".lora_E"; ".lora_b", ".lora_B" ]
 
-        for name, _, e, _ in maps model do
-            match Map.tryFind name kept with
-            | Some stays ->
-                let factors =
-                    torch.tensor (stays |> Array.map (fun one -> if one then 1.0f else 0.0f), device = e.device)
+        { Make.huggingFace "ADALORA" (keys placed) names with
+            Where = Some placed.Where
+            OnModules =
+                fun names ->
+                    ofPlaced
+                        { placed with
+                            Where = Targeting.ofNames names
+                        }
+            Stored = keptOnly placed
+            // Directions may have been masked or already taken away.
+            HasFixedShapes = false
+        }
 
-                e.mul_ (factors.view e.shape) |> ignore
-            | None -> ()
+    and private ofPlaced (placed: Placed) : Technique =
+        let settings = placed.Settings
 
-    /// After a step's gradients: the sensitivities of all maps' A, E and B, continued from `before`.
-    let senseAll (before: Map<string, Sensitivity>) (model: Model) : Map<string, Sensitivity> =
-        let advance (name: string) (value: torch.Tensor) (known: Map<string, Sensitivity>) =
-            match value.grad with
-            | null -> known
-            | gradient -> known |> Map.add name (sense 0.85 0.85 (Map.tryFind name before) value gradient)
+        let isOnUsual =
+            (Targeting.names placed.Where |> Option.map set) = Some(set [ "q"; "v" ])
 
-        (before, maps model)
-        ||> List.fold (fun known (name, a, e, b) ->
-            known |> advance $"{name}.a" a |> advance $"{name}.e" e |> advance $"{name}.b" b)
+        let isSaid = placed.Kept.IsEmpty && isOnUsual
 
-    /// The scores of all maps' directions from their sensitivities, by the name of the site.
-    let scoreAll (known: Map<string, Sensitivity>) (model: Model) : (string * float[]) list =
-        maps model
-        |> List.map (fun (name, _, _, _) -> name, scores known[$"{name}.a"] known[$"{name}.e"] known[$"{name}.b"])
+        let sites =
+            if isOnUsual then
+                Selector.attention [ Q; V ]
+            else
+                Targeting.selector placed.Where
 
-    /// What follows optimiser step `step` (from 0), while the parameters still hold its gradients, as peft's
-    /// `update_and_allocate`: sensitivities are kept up to date, ranks are allocated by the schedule with `targetRank` the
-    /// mean at the end, and what is gone is zeroed. After the schedule's last allocation what went stays away. The state
-    /// given is used up.
-    let advance
-        (schedule: AdaLoraSchedule)
-        (targetRank: int)
-        (step: int)
-        (state: AdaLoraState)
-        (model: Model)
-        : AdaLoraState =
-        let last = schedule.Total - schedule.Final
+        let on = if isOnUsual then "q, v" else "the modules named"
+        let form = Form.atSites sites $"start·(in + out + 1) on {on}" (paths placed)
 
-        if step > last then
-            mask state.Kept model
-            state
-        else
-            let fresh = senseAll state.Sensitivities model
+        let all =
+            words settings
+            @ if isSaid then
+                  []
+              else
+                  [ $"peft={HuggingFaceValue.text (keys placed)}" ]
 
-            // They outlive the step in which they were made.
-            for KeyValue(_, kept) in fresh do
-                kept.Mean.DetachFromDisposeScope() |> ignore
-                kept.Uncertainty.DetachFromDisposeScope() |> ignore
+        { Make.technique "adalora" all form (fun where seed -> adapterOf settings (rankAt placed) seed where) with
+            IsSaid = isSaid
+            Others = [ Convention.HuggingFace, form ]
+            Rank = Some settings.InitialRank
+            Rates = { Make.rates with SmallPeak = 3e-2 }
+            AroundOptimizer = fun steps -> RankAllocation.after (RankAllocation.schedule steps) settings.TargetRank
+            HuggingFace = Some(peft placed)
+        }
 
-            for KeyValue(_, used) in state.Sensitivities do
-                used.Mean.Dispose()
-                used.Uncertainty.Dispose()
+    /// AdaLoRA with these settings on q and v, where each site named kept these directions only.
+    let keeping (kept: (string * bool[]) list) (settings: AdaLoraSettings) : Technique =
+        ofPlaced
+            {
+                Settings = settings
+                Kept = kept
+                Where = Targeting.ofNames [ "q"; "v" ]
+            }
 
-            let remaining, isAllocation =
-                budget schedule (directions model) (targetRank * (maps model).Length) step
+    /// AdaLoRA with these settings on q and v.
+    let technique (settings: AdaLoraSettings) : Technique = keeping [] settings
 
-            let kept =
-                if isAllocation then
-                    allocate remaining (scoreAll fresh model)
-                else
-                    state.Kept
+    let private readPeft (values: HuggingFaceValues) : Technique =
+        ofPlaced
+            {
+                Settings =
+                    {
+                        TargetRank = values.Count "target_r"
+                        InitialRank = values.Count "init_r"
+                        Alpha = values.Number "lora_alpha"
+                        Dropout = values.Share "lora_dropout"
+                        Orthogonality = values.Number "orth_reg_weight"
+                    }
+                Kept =
+                    values.Pairs("rank_pattern", HuggingFaceValue.flags, "lists of true and false by name")
+                    |> List.map (fun (name, kept) -> name.Replace(patternSuffix, "", StringComparison.Ordinal), kept)
+                Where = values.Targeting [ "q"; "v" ]
+            }
 
-            if isAllocation then
-                mask kept model
+    let private read (words: Words) : Technique =
+        technique
+            {
+                TargetRank = words.Count("rank", Some standard.TargetRank)
+                InitialRank = words.Count("start", Some standard.InitialRank)
+                Alpha = words.Number("alpha", standard.Alpha)
+                Dropout = words.Share "dropout"
+                Orthogonality = words.Number("orthogonality", standard.Orthogonality)
+            }
 
-            { Sensitivities = fresh; Kept = kept }
+    let private ownKeys =
+        """ "beta1": 0.85, "beta2": 0.85, "deltaT": 1, "init_r": 12, "orth_reg_weight": 0.5, "target_r": 8, "tfinal": 0,
+            "tinit": 0, "total_step": null"""
+
+    /// What the name means.
+    let spec: Spec =
+        {
+            Name = "adalora"
+            Usage = "adalora(rank=8,start=12,alpha=8)"
+            Source = "Zhang et al. 2023"
+            Summary = "LoRA whose ranks shrink in training where the loss feels it least."
+            First = "rank"
+            Read = read
+            Examples = [ "adalora(rank=2,start=4,alpha=8)" ]
+            HuggingFace =
+                Some
+                    {
+                        Type = "ADALORA"
+                        Defaults =
+                            Lora.peftDefaults.Replace("\"rank_pattern\": {}", "\"rank_pattern\": null")
+                            + ","
+                            + ownKeys
+                        Notes =
+                            Lora.peftNotes
+                            @ [
+                                "r"
+                                "init_lora_weights"
+                                "beta1"
+                                "beta2"
+                                "deltaT"
+                                "tfinal"
+                                "tinit"
+                                "total_step"
+                            ]
+                        Read = readPeft
+                    }
+        }

@@ -216,7 +216,7 @@ module Placement =
         within shape Selector.everywhere placement
 
     /// A technique's own sites; none for techniques that stand at no linear map.
-    let standard (technique: Technique) : Selector option = Adapter.usualSites technique
+    let standard (technique: Technique) : Selector option = technique.Sites
 
     /// Where a technique stands under a placement; none for techniques that stand at no linear map, which take no
     /// placement but `all`.
@@ -231,11 +231,11 @@ module Placement =
     /// A technique under a placement, as a function of the model. Everything random in the weights follows from `seed`.
     let adapter (technique: Technique) (placement: Placement) (seed: int) : Adapter =
         fun model ->
-            let where = ofTechnique (Model.shape model) technique placement
+            let where =
+                ofTechnique (Model.shape model) technique placement
+                |> Option.defaultValue Selector.everywhere
 
-            match where with
-            | Some where -> Adapter.at where technique seed model
-            | None -> Adapter.ofTechnique technique seed model
+            technique.Apply where seed model
 
 type Placement with
     /// `Placement.parse` for C#.

@@ -1,6 +1,7 @@
 namespace Peft
 
 
+
 /// Which linear maps a technique changes.
 type Selector = Site -> bool
 

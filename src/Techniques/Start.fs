@@ -53,3 +53,10 @@ module internal Start =
             torch.rand (List.toArray extents, dtype = torch.float32, device = torch.CPU, generator = generator)
 
         drawn.mul((2.0 * bound).ToScalar()).sub(bound.ToScalar()).``to``(device).MoveToOuterDisposeScope()
+
+    /// Trains the model's own tensors whose name is chosen; what is trained already stays.
+    let trainWhere (isChosen: string -> bool) : Adapter =
+        Model.mapLeaves (fun name leaf ->
+            match leaf with
+            | Frozen tensor when isChosen name -> Leaf.trained tensor
+            | _ -> leaf)

@@ -4,20 +4,17 @@ open System
 open System.Globalization
 open System.Text.RegularExpressions
 
+/// Words that are no technique, and why; `Technique.parse` adds the techniques that there are.
+exception internal Refused of problem: string
+
 [<AutoOpen>]
-module internal Refusal =
-    /// Raises `UserError` with the techniques there are.
-    let refuse (problem: string) : 'a =
-        userError (
-            $"{problem}: the techniques are full, lora(rank=2), ia3, bitfit and prompt(tokens=100); "
-            + "lora(rank=8,alpha=16,rs,dora,pissa,dropout=0.1,plus=16,on=q+v), ia3(hf), ia3(published), "
-            + "prompt(tokens=20,init=vocabulary), prefix(tokens=20), adapter(width=64,parallel), layernorm, vera(rank=4), "
-            + "adalora(rank=8,start=12,alpha=8) and modules(names=lm_head); 'a >> b' applies both."
-        )
+module Refusal =
+    /// Says that given words are no technique.
+    let refuse (problem: string) : 'a = raise (Refused problem)
 
 /// A technique's words, `name(key=value,flag)`, taken apart: the settings are read one after the other, and none may be
 /// left over.
-type internal Words(technique: string, given: (string * string) list) =
+type Words(technique: string, given: (string * string) list) =
     let mutable left = given
 
     let take key =
@@ -32,6 +29,10 @@ type internal Words(technique: string, given: (string * string) list) =
         | Some "" -> true
         | Some value -> refuse $"{technique} takes '{key}' without the value '{value}'"
 
+    /// The keys that were given and are not read yet.
+    member _.Left: string list = List.map fst left
+
+    /// The value as it is written.
     member _.Text(key: string) : string option = take key
 
     /// A whole number of at least 1; the first setting may go without its name.
@@ -40,6 +41,7 @@ type internal Words(technique: string, given: (string * string) list) =
         | 0 -> refuse $"a {key} of 0 trains nothing"
         | count -> count
 
+    /// A whole number from 0.
     member _.Whole(key: string, fallback: int option) : int =
         match take key, fallback with
         | None, Some value -> value
@@ -62,6 +64,7 @@ type internal Words(technique: string, given: (string * string) list) =
         | share when share < 1.0 -> share
         | share -> refuse $"{technique} has the {key} {share}, which is not below 1"
 
+    /// Names joined by `+`.
     member _.Names(key: string) : string list option =
         take key |> Option.map (fun text -> List.ofArray (text.Split '+'))
 
@@ -74,8 +77,12 @@ type internal Words(technique: string, given: (string * string) list) =
 
 [<RequireQualifiedAccess>]
 module internal WordsReader =
+    /// A number as words say it: the shortest text that reads back.
+    let number (value: float) : string =
+        value.ToString("R", CultureInfo.InvariantCulture)
+
     let private pattern =
-        Regex(@"^\s*([a-z0-9]+)\s*(?:\(([^()]*)\))?\s*$", RegexOptions.IgnoreCase)
+        Regex(@"^\s*([a-z0-9-]+)\s*(?:\(([^()]*)\))?\s*$", RegexOptions.IgnoreCase)
 
     /// `key=value`, a flag, or a number alone, which is the technique's first setting.
     let private setting (first: string) (words: string) : string * string =

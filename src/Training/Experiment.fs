@@ -154,7 +154,7 @@ module Method =
     /// The name in tables and file names: the technique's without the paper's own settings.
     let name (method: Method) : string =
         match method with
-        | Tuned technique when List.contains technique Technique.all -> Technique.name technique
+        | Tuned technique when List.contains technique Technique.paper -> Technique.name technique
         | other -> text other
 
     /// Reads a baseline's or a technique's words; `UserError` where they are none.
@@ -177,19 +177,10 @@ module Training =
         | Medium -> 5
         | High -> 1
 
-    /// Initial, peak ('warmup') and final ('annealing') learning rate. The minus signs of the exponents are lost in the
-    /// paper's text.
-    let private rates (technique: Technique) =
-        match technique with
-        | FullFineTuning -> 3e-5, 3e-4, 3e-5
-        | PromptTuning _
-        | PromptTuningFrom _ -> 3e-3, 3e-1, 3e-2
-        | _ -> 3e-4, 3e-3, 3e-4
-
     /// The paper's settings (A.1) for a technique at a level; `dropout` is the model's own rate. What the paper leaves open
     /// is this project's choice: warm-up, weight decay 0.01, clipping at 1, and stopping at the first epoch that is no better.
     let paper (dropout: float) (technique: Technique) (level: Level) : Training =
-        let initial, peak, final = rates technique
+        let initial, peak, final = technique.Rates.Paper
 
         {
             Epochs = epochs level
@@ -205,21 +196,10 @@ module Training =
             Patience = 1
         }
 
-    /// Peak learning rates for a model a thousand times smaller than the paper's, found by `scripts/search.fsx`.
-    let private smallPeak (technique: Technique) =
-        match technique with
-        | FullFineTuning -> 3e-3
-        | Lora _
-        | LoraWith _
-        | AdaLora _ -> 3e-2
-        | PromptTuning _
-        | PromptTuningFrom _ -> 3e-1
-        | _ -> 1e-1
-
     /// The settings for the small embedded model: the paper's epochs and batch without accumulation, since a hundred rows
     /// are two optimiser steps an epoch with it, and learning rates of its own (docs/embedded-benchmark.md).
     let small (dropout: float) (technique: Technique) (level: Level) : Training =
-        let peak = smallPeak technique
+        let peak = technique.Rates.SmallPeak
 
         { paper dropout technique level with
             Accumulation = 1

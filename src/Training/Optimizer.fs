@@ -20,16 +20,6 @@ module Schedule =
         let warmup = int (Math.Ceiling(training.WarmupShare * float steps))
         linear training.InitialRate training.PeakRate training.FinalRate warmup steps
 
-/// Moves parameters by their gradients. Its state is a flat list of named tensors, so that a run can be continued to
-/// the digit.
-type Optimizer =
-    /// One step with this learning rate, from the gradients that the parameters hold.
-    abstract Step: rate: float -> unit
-    /// Every tensor of the state under its name; shared, not copied.
-    abstract State: unit -> (string * torch.Tensor) list
-    /// Steps taken so far. Setting it belongs to restoring a state.
-    abstract Steps: int with get, set
-
 [<RequireQualifiedAccess>]
 module Gradients =
     /// Forgets all gradients.
@@ -66,7 +56,9 @@ module Gradients =
 
             norm
 
-[<RequireQualifiedAccess>]
+/// The optimisers.
+// The type of this name is in an earlier file.
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Optimizer =
     let private zeros (parameter: Modules.Parameter) = torch.zeros_like (parameter.detach ())
 
@@ -221,7 +213,7 @@ module Optimizer =
         }
 
     /// Several optimisers as one: parameters whose names have one multiplier form a group, which `make` gives its own
-    /// optimiser and every step the rate times the multiplier (LoRA+: `Technique.rateMultiplier`).
+    /// optimiser and every step the rate times the multiplier (LoRA+: `Technique.RateMultiplier`).
     let grouped
         (multiplier: string -> float)
         (make: (string * Modules.Parameter) list -> Optimizer)

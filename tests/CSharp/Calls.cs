@@ -18,7 +18,7 @@ public static class Calls
     {
         using var scope = torch.NewDisposeScope();
         var model = Checkpoint.load(torch.CPU, torch.float32, modelFolder);
-        var adapted = Placement.Parse("late").Apply(Technique.Parse("lora(rank=4)"), 1, model);
+        var adapted = Placement.Parse("late").Apply(Techniques.Parse("lora(rank=4)"), 1, model);
         return adapted.TrainedElements;
     }
 

@@ -2,142 +2,166 @@ namespace Peft
 
 open System
 open System.Collections.Generic
+open System.IO
 open System.Text.Json
+open System.Text.RegularExpressions
+open TorchSharp
+
+/// What an `adapter_config.json` says.
+[<ReferenceEquality>]
+type HuggingFaceConfig =
+    {
+        /// The technique; one that words do not say has `IsSaid = false`.
+        Technique: Technique
+        /// How peft says it.
+        Form: HuggingFaceForm
+        /// Modules trained whole beside the adapter.
+        ModulesToSave: string list
+        /// The keys that do not change the function, as the file has them: kept, and written again.
+        Notes: Map<string, JsonElement>
+        /// The rows of a prompt's file beyond those that the model reads: kept, and written again.
+        SpareRows: torch.Tensor option
+    }
 
 /// peft's configurations: reading, writing, and the techniques they stand for.
 // The type of this name is in an earlier file.
 [<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module HuggingFaceConfig =
-    /// Reads an `adapter_config.json`; `file` is for messages.
-    let ofJson (file: string) (json: string) : HuggingFaceConfig = HuggingFaceReading.ofJson file json
+    let private readings: HuggingFaceReading list =
+        Technique.specs |> List.choose _.HuggingFace
 
-    /// Reads the `adapter_config.json` of a folder.
-    let load (folder: string) : HuggingFaceConfig = HuggingFaceReading.load folder
+    /// The keys that peft 0.20 writes for a method, with its defaults. What is neither read nor noted must be as here.
+    let private defaults (reading: HuggingFaceReading) : string =
+        $"""{{ "auto_mapping": null, "base_model_name_or_path": "", "inference_mode": true, "modules_to_save": null,
+              "peft_version": "0.20.1", "revision": null, "task_type": "SEQ_2_SEQ_LM",
+              "peft_type": "{reading.Type}", {reading.Defaults} }}"""
 
-    let private element (value: 'a) : JsonElement = JsonSerializer.SerializeToElement value
-
-    /// peft's name of the method.
-    let peftType (method': HuggingFaceMethod) : string =
-        match method' with
-        | HuggingFaceLora _ -> "LORA"
-        | HuggingFaceIa3 _ -> "IA3"
-        | HuggingFacePrompt _ -> "PROMPT_TUNING"
-        | HuggingFacePrefix _ -> "PREFIX_TUNING"
-        | HuggingFaceVera _ -> "VERA"
-        | HuggingFaceAdaLora _ -> "ADALORA"
-
-    let private target (target: ModuleTarget) : JsonElement =
-        match target with
-        | AllLinear -> element "all-linear"
-        | ModulePattern pattern -> element pattern
-        | ModuleNames names -> element (List.toArray names)
-
-    let private targeting (hasExclusion: bool) (hasLayers: bool) (where: Targeting) =
+    /// Keys of all methods that describe the training or the file and leave the function as it is.
+    let private commonNotes =
         [
-            "target_modules", target where.Targets
-            match where.Excluded with
-            | Some excluded when hasExclusion -> "exclude_modules", target excluded
-            | _ -> ()
-            if hasLayers && not where.Layers.IsEmpty then
-                "layers_to_transform", element (List.toArray where.Layers)
-            match where.LayersPatterns with
-            | [] -> ()
-            | [ one ] when hasLayers -> "layers_pattern", element one
-            | several when hasLayers -> "layers_pattern", element (List.toArray several)
-            | _ -> ()
+            "auto_mapping"
+            "base_model_name_or_path"
+            "inference_mode"
+            "peft_version"
+            "revision"
+            "task_type"
         ]
 
-    let private pairs (values: (string * 'a) list) : JsonElement =
-        let table = Dictionary<string, 'a>()
+    let private notes (reading: HuggingFaceReading) = set (commonNotes @ reading.Notes)
 
-        for name, value in values do
-            table[name] <- value
+    let private parse (json: string) : Map<string, JsonElement> =
+        use document = JsonDocument.Parse json
+        Json.checkTexts document.RootElement
 
-        element table
-
-    let private settings (method': HuggingFaceMethod) : (string * JsonElement) list =
-        match method' with
-        | HuggingFaceLora lora ->
+        Map.ofList
             [
-                "r", element lora.Rank
-                "lora_alpha", element lora.Alpha
-                "lora_dropout", element lora.Dropout
-                "use_rslora", element lora.IsRankStabilised
-                "use_dora", element lora.IsDora
-                "rank_pattern", pairs lora.RankPattern
-                "alpha_pattern", pairs lora.AlphaPattern
-                if lora.IsPissa then
-                    "init_lora_weights", element "pissa"
-                yield! targeting true true lora.Where
-            ]
-        | HuggingFaceIa3 ia3 ->
-            ("feedforward_modules", target ia3.FeedForward)
-            :: targeting true false ia3.Where
-        | HuggingFacePrompt(tokens, submodules) ->
-            [
-                "num_virtual_tokens", element tokens
-                "num_transformer_submodules", element submodules
-            ]
-        | HuggingFacePrefix tokens ->
-            [
-                "num_virtual_tokens", element tokens
-                "num_transformer_submodules", element 2
-            ]
-        | HuggingFaceVera vera ->
-            [
-                "r", element vera.Rank
-                "projection_prng_key", element vera.Key
-                "d_initial", element vera.Start
-                "vera_dropout", element vera.Dropout
-                "save_projection", element vera.HoldsBasis
-                yield! targeting false true vera.Where
-            ]
-        | HuggingFaceAdaLora adaLora ->
-            [
-                "target_r", element adaLora.Settings.TargetRank
-                "init_r", element adaLora.Settings.InitialRank
-                "lora_alpha", element adaLora.Settings.Alpha
-                "lora_dropout", element adaLora.Settings.Dropout
-                "orth_reg_weight", element adaLora.Settings.Orthogonality
-                if not adaLora.Kept.IsEmpty then
-                    "rank_pattern",
-                    adaLora.Kept
-                    |> List.map (fun (name, kept) -> name + HuggingFaceKeys.adaLoraSuffix, kept)
-                    |> pairs
-                yield! targeting true true adaLora.Where
+                for item in document.RootElement.EnumerateObject() -> item.Name, item.Value.Clone()
             ]
 
-    /// What peft HuggingFaceKeys.notes of the base for soft prompts.
-    let private promptNotes (method': HuggingFaceMethod) (shape: Shape) : (string * JsonElement) list =
-        let common width layers =
-            [
-                "token_dim", element (width: int)
-                "num_attention_heads", element shape.Heads
-                "num_layers", element (layers: int)
-            ]
+    // Reading.
 
-        match method' with
-        | HuggingFacePrompt _ ->
-            match Shape.blocks shape Encoder with
-            | 0 -> common shape.Width (Shape.blocks shape Decoder)
-            | layers -> common shape.Width layers
-        | HuggingFacePrefix _ ->
-            ("encoder_hidden_size", element shape.Width)
-            :: common (shape.Heads * shape.HeadWidth) (Shape.blocks shape Decoder)
-        | _ -> []
+    let private isOff (value: JsonElement) =
+        match value.ValueKind with
+        | JsonValueKind.Null
+        | JsonValueKind.False -> true
+        | JsonValueKind.Array -> value.GetArrayLength() = 0
+        | JsonValueKind.Object -> Seq.isEmpty (value.EnumerateObject())
+        | _ -> false
+
+    /// Checks the keys that were not read: each must be noted, or be off, or be peft's default.
+    let private check
+        (file: string)
+        (understood: Set<string>)
+        (standard: Map<string, JsonElement>)
+        (given: Map<string, JsonElement>)
+        =
+        for KeyValue(key, value) in given do
+            let isStandard =
+                match Map.tryFind key standard with
+                | Some usual -> value.GetRawText() = usual.GetRawText()
+                | None -> false
+
+            let isUnderstood = understood.Contains key && standard.ContainsKey key
+
+            if not (isUnderstood || isStandard || isOff value) then
+                let raw = Regex.Replace(value.GetRawText(), @"\s+", " ")
+
+                if standard.ContainsKey key then
+                    userError
+                        $"{file}: {key} is {raw}, which changes the adapter's function in a way that is not supported."
+                else
+                    userError $"{file}: the key {key} ({raw}) is unknown, and may change the adapter's function."
+
+        match Map.tryFind "task_type" given with
+        | Some task when task.ValueKind = JsonValueKind.String && Json.text task <> "SEQ_2_SEQ_LM" ->
+            userError $"{file}: task_type is {task.GetRawText()}; an adapter of a T5 has SEQ_2_SEQ_LM."
+        | _ -> ()
+
+    /// Reads an `adapter_config.json`; `file` is for messages.
+    let ofJson (file: string) (json: string) : HuggingFaceConfig =
+        let given =
+            try
+                parse json
+            with
+            | :? JsonException
+            | :? InvalidOperationException
+            | :? ArgumentException -> userError $"{file} is not a readable adapter configuration."
+
+        let type' =
+            match Map.tryFind "peft_type" given with
+            | Some value when value.ValueKind = JsonValueKind.String -> Json.text value
+            | _ -> userError $"{file} has no peft_type: it is not a configuration of Hugging Face's peft."
+
+        let reading =
+            match readings |> List.tryFind (fun reading -> reading.Type = type') with
+            | Some reading -> reading
+            | None ->
+                let names = readings |> List.map _.Type |> String.concat ", "
+                userError $"{file}: the peft_type '{type'}' is not supported: {names} are."
+
+        let standard = parse (defaults reading)
+
+        let values =
+            HuggingFaceValues(file, given |> Map.fold (fun all key value -> Map.add key value all) standard)
+
+        let technique = reading.Read values
+        let modules = values.Texts "modules_to_save"
+        check file (values.Read + notes reading + set [ "peft_type" ]) standard given
+
+        {
+            Technique = technique
+            Form = technique.HuggingFace.Value
+            ModulesToSave = modules
+            Notes = given |> Map.filter (fun key _ -> (notes reading).Contains key)
+            SpareRows = None
+        }
+
+    /// Reads the `adapter_config.json` of a folder.
+    let load (folder: string) : HuggingFaceConfig =
+        let file = Path.Combine(folder, "adapter_config.json")
+
+        if not (File.Exists file) then
+            userError $"{folder} is no adapter folder of Hugging Face's peft: it holds no adapter_config.json."
+
+        ofJson file (Files.readText Files.mostDescription file)
+
+    // Writing.
+
+    /// peft's name of the method.
+    let peftType (config: HuggingFaceConfig) : string = config.Form.Type
 
     /// The text of `adapter_config.json` as peft writes it for this adapter of a model of this shape: every key, in order.
-    let toJson (model: Shape) (config: HuggingFaceConfig) : string =
+    let toJson (shape: Shape) (config: HuggingFaceConfig) : string =
+        let reading = readings |> List.find (fun reading -> reading.Type = config.Form.Type)
+
         let merged =
             [
-                yield!
-                    HuggingFaceKeys.parse (HuggingFaceKeys.defaults (peftType config.Method))
-                    |> Map.toList
-                yield! promptNotes config.Method model
+                yield! Map.toList (parse (defaults reading))
+                yield! config.Form.Notes shape
                 yield! Map.toList config.Notes
-                yield! settings config.Method
+                yield! config.Form.Keys
                 if not config.ModulesToSave.IsEmpty then
-                    "modules_to_save", element (List.toArray config.ModulesToSave)
+                    "modules_to_save", HuggingFaceValue.element (List.toArray config.ModulesToSave)
             ]
 
         let table = SortedDictionary<string, JsonElement>(StringComparer.Ordinal)
@@ -147,168 +171,39 @@ module HuggingFaceConfig =
 
         JsonSerializer.Serialize(table, Json.options)
 
-    let private plain (method': HuggingFaceMethod) : HuggingFaceConfig =
-        {
-            Method = method'
-            ModulesToSave = []
-            Notes = Map.empty
-            SpareRows = None
-        }
-
     /// peft's configuration of a technique; none where peft has nothing of the kind (T-Few's forms, BitFit, bottleneck
-    /// adapters). A prompt gets both halves that peft makes for an encoder-decoder.
-    let rec ofTechnique (technique: Technique) : HuggingFaceConfig option =
-        match technique with
-        | LoraWith lora ->
-            HuggingFaceLora
-                {
-                    Rank = lora.Rank
-                    Alpha = lora.Alpha
-                    Dropout = lora.Dropout
-                    IsRankStabilised = lora.IsRankStabilised
-                    IsDora = lora.IsDora
-                    IsPissa = lora.IsPissa
-                    RankPattern = []
-                    AlphaPattern = []
-                    Where = Targeting.ofNames lora.Targets
-                }
-            |> plain
-            |> Some
-        | Ia3HuggingFace ->
-            Some(
-                plain (
-                    HuggingFaceIa3
-                        {
-                            Where = Targeting.ofNames [ "k"; "v"; "wo" ]
-                            FeedForward = ModuleNames [ "wo" ]
-                        }
-                )
-            )
-        | Ia3Published ->
-            Some(
-                plain (
-                    HuggingFaceIa3
-                        {
-                            Where = Targeting.ofNames [ "k"; "v"; "wi_1"; "wi" ]
-                            FeedForward = ModuleNames []
-                        }
-                )
-            )
-        | PromptTuning tokens
-        | PromptTuningFrom(tokens, _) -> Some(plain (HuggingFacePrompt(tokens, 2)))
-        | PrefixTuning tokens -> Some(plain (HuggingFacePrefix tokens))
-        | Vera(rank, key) ->
-            HuggingFaceVera
-                {
-                    Rank = rank
-                    Key = key
-                    Start = 0.1
-                    Dropout = 0.0
-                    HoldsBasis = true
-                    Where = Targeting.ofNames [ "q"; "v" ]
-                }
-            |> plain
-            |> Some
-        | AdaLora settings ->
-            Some(
-                plain (
-                    HuggingFaceAdaLora
-                        {
-                            Settings = settings
-                            Kept = []
-                            Where = Targeting.ofNames [ "q"; "v" ]
-                        }
-                )
-            )
-        | Chain [ first; ExtraModules names ] ->
-            ofTechnique first
-            |> Option.map (fun config -> { config with ModulesToSave = names })
-        | FullFineTuning
-        | Lora _
-        | Ia3
-        | BitFit
-        | BottleneckAdapter _
-        | LayerNormTuning
-        | ExtraModules _
-        | Chain _ -> None
+    /// adapters).
+    let ofTechnique (technique: Technique) : HuggingFaceConfig option =
+        technique.HuggingFace
+        |> Option.map (fun form ->
+            {
+                Technique = technique.Parts |> List.tryHead |> Option.defaultValue technique
+                Form = form
+                ModulesToSave =
+                    if technique.Parts.IsEmpty then
+                        []
+                    else
+                        technique.SavedModules
+                Notes = Map.empty
+                SpareRows = None
+            })
 
     /// The same on exactly these modules, given by their whole names: how peft's configuration says a placement.
     let onModules (names: string list) (config: HuggingFaceConfig) : HuggingFaceConfig =
-        let where = Targeting.ofNames names
+        match config.Form.Where with
+        | None -> config
+        | Some _ ->
+            let technique = config.Form.OnModules names
 
-        let method =
-            match config.Method with
-            | HuggingFaceLora lora -> HuggingFaceLora { lora with Where = where }
-            | HuggingFaceIa3 ia3 ->
-                HuggingFaceIa3
-                    {
-                        Where = where
-                        FeedForward = names |> List.filter (Targeting.covers ia3.FeedForward) |> ModuleNames
-                    }
-            | HuggingFaceVera vera -> HuggingFaceVera { vera with Where = where }
-            | HuggingFaceAdaLora adaLora -> HuggingFaceAdaLora { adaLora with Where = where }
-            | other -> other
-
-        { config with Method = method }
-
-    let private namesOf (where: Targeting) =
-        match where with
-        | {
-              Targets = ModuleNames names
-              Excluded = None
-              Layers = []
-          } -> Some names
-        | _ -> None
+            { config with
+                Technique = technique
+                Form = technique.HuggingFace.Value
+            }
 
     /// This project's words for a configuration of peft; none where they do not say it (patterns, single layers, other
     /// places).
     let technique (config: HuggingFaceConfig) : Technique option =
-        let isOn (names: string list) where =
-            namesOf where |> Option.exists (fun found -> set found = set names)
-
-        let main =
-            match config.Method with
-            | HuggingFaceLora lora when lora.RankPattern.IsEmpty && lora.AlphaPattern.IsEmpty ->
-                namesOf lora.Where
-                |> Option.bind (fun names ->
-                    let technique =
-                        LoraWith
-                            {
-                                Rank = lora.Rank
-                                Alpha = lora.Alpha
-                                Dropout = lora.Dropout
-                                IsRankStabilised = lora.IsRankStabilised
-                                IsDora = lora.IsDora
-                                IsPissa = lora.IsPissa
-                                RateRatio = 1.0
-                                Targets = List.sort names
-                            }
-
-                    // Names that the words do not know (a longer path, a pattern) stay with peft's format.
-                    try
-                        Some(Technique.parse (Technique.text technique))
-                    with UserError _ ->
-                        None)
-            | HuggingFaceIa3 {
-                                 Where = where
-                                 FeedForward = ModuleNames [ "wo" ]
-                             } when isOn [ "k"; "v"; "wo" ] where -> Some Ia3HuggingFace
-            | HuggingFaceIa3 {
-                                 Where = where
-                                 FeedForward = ModuleNames []
-                             } when isOn [ "k"; "v"; "wi_1" ] where || isOn [ "k"; "v"; "wi_1"; "wi" ] where ->
-                Some Ia3Published
-            | HuggingFacePrompt(tokens, _) -> Some(PromptTuning tokens)
-            | HuggingFacePrefix tokens -> Some(PrefixTuning tokens)
-            | HuggingFaceVera vera when isOn [ "q"; "v" ] vera.Where && vera.Start = 0.1 && vera.Dropout = 0.0 ->
-                Some(Vera(vera.Rank, vera.Key))
-            | HuggingFaceAdaLora {
-                                     Settings = settings
-                                     Kept = []
-                                     Where = where
-                                 } when isOn [ "q"; "v" ] where -> Some(AdaLora settings)
-            | _ -> None
-
-        match config.ModulesToSave with
-        | [] -> main
-        | names -> main |> Option.map (fun main -> Chain [ main; ExtraModules names ])
+        match config.Technique, config.ModulesToSave with
+        | technique, _ when not technique.IsSaid -> None
+        | technique, [] -> Some technique
+        | technique, names -> Some(Chain.technique [ technique; ExtraModules.technique names ])

@@ -15,31 +15,81 @@ module HuggingFace =
     let isAdapter (folder: string) : bool =
         File.Exists(Path.Combine(folder, "adapter_config.json"))
 
-    let private basisOf (model: Model) : Basis option =
-        Model.projections model
-        |> List.tryPick (fun (_, projection) ->
-            match projection with
-            | SharedBasis(basis = basis) -> Some basis
-            | _ -> None)
-
-    /// Whether two models have the same random matrices (VeRA) or both none. A platform's uniform numbers agree to the
-    /// last bits, which is all that is asked.
-    let hasSameBasis (left: Model) (right: Model) : bool =
-        match basisOf left, basisOf right with
-        | None, None -> true
-        | Some left, Some right ->
-            let isSame (one: torch.Tensor) (other: torch.Tensor) =
+    /// Whether two models have the same random matrices where the technique has some. A platform's uniform numbers agree to
+    /// the last bits, which is all that is asked.
+    let hasSameBuffers (config: HuggingFaceConfig) (left: Model) (right: Model) : bool =
+        match config.Form.Buffers with
+        | None -> true
+        | Some buffers ->
+            let isSame (one: torch.Tensor, other: torch.Tensor) =
                 one.shape = other.shape && one.allclose (other, 1e-5, 1e-6)
 
-            isSame left.A right.A && isSame left.B right.B
-        | _ -> false
+            let left, right = buffers.Of left, buffers.Of right
+            left.Length = right.Length && List.forall isSame (List.zip left right)
 
     /// Where the fingerprint of the base stands in the tensor file. peft reads past it.
     let fingerprintKey = "base_fingerprint"
 
+    /// Modules that peft could adapt and this project cannot: a target that means one of them is refused.
+    let private notLinear =
+        [ "shared"; "lm_head"; "encoder.embed_tokens"; "decoder.embed_tokens" ]
+
+    let private selector (where: Targeting) : Selector =
+        match where.Targets with
+        | AllLinear -> ()
+        | _ ->
+            match notLinear |> List.tryFind (Targeting.includes where) with
+            | Some name ->
+                userError
+                    $"target_modules means {name} too; only the linear maps of attention and feed-forward can be adapted."
+            | None -> ()
+
+        Targeting.selector where
+
+    /// peft saves a module of this name and T5 goes on reading the original.
+    let private checkSaved (names: string list) =
+        for name in names do
+            if
+                "shared".EndsWith(name, StringComparison.Ordinal)
+                || name.EndsWith("embed_tokens", StringComparison.Ordinal)
+            then
+                userError $"modules_to_save names {name}: peft trains a copy of the embedding that T5 does not read."
+
+    let private chosen (where: Selector) (model: Model) =
+        Model.projections model |> List.filter (fst >> where) |> List.map fst
+
+    let private checkChosen (where: Targeting) (model: Model) : Selector =
+        let where' = selector where
+
+        if (chosen where' model).IsEmpty then
+            userError "target_modules means no linear map of this model."
+
+        where'
+
+    /// The adapter, started as peft starts it, around the random matrices where the file holds some.
+    let private around (buffers: torch.Tensor list) (config: HuggingFaceConfig) (seed: int) : Adapter =
+        fun model ->
+            checkSaved config.ModulesToSave
+
+            let where =
+                match config.Form.Where with
+                | Some where -> checkChosen where model
+                | None -> Selector.everywhere
+
+            let main =
+                match config.Form.Buffers, buffers with
+                | Some found, _ :: _ -> found.Around buffers where
+                | _ -> config.Technique.Apply where seed
+
+            let extra =
+                match config.ModulesToSave with
+                | [] -> id
+                | names -> ExtraModules.adapter names
+
+            model |> main |> extra
+
     /// A configuration of peft as a function, started as peft starts it: what random there is follows from `seed`.
-    let adapter (config: HuggingFaceConfig) (seed: int) : Adapter =
-        HuggingFaceAdapter.around None config seed
+    let adapter (config: HuggingFaceConfig) (seed: int) : Adapter = around [] config seed
 
     let private ending (suffix: string) (replacement: string) (name: string) =
         if name.EndsWith(suffix, StringComparison.Ordinal) then
@@ -48,39 +98,14 @@ module HuggingFace =
             None
 
     /// peft's name for a trained tensor of `Model.trained`; none where peft has no such tensor.
-    let tensorName (method': HuggingFaceMethod) (name: string) : string option =
-        let suffixes =
-            match method' with
-            | HuggingFaceLora _ ->
-                [
-                    ".lora_a", ".lora_A.weight"
-                    ".lora_b", ".lora_B.weight"
-                    ".lora_magnitude_vector", ".lora_magnitude_vector"
-                ]
-            | HuggingFaceAdaLora _ -> [ ".lora_a", ".lora_A"; ".lora_e", ".lora_E"; ".lora_b", ".lora_B" ]
-            | HuggingFaceIa3 _ -> [ ".multi_lora_a", ".ia3_l"; ".multi_lora_b", ".ia3_l" ]
-            | HuggingFaceVera _ -> [ ".vera_lambda_b", ".vera_lambda_b"; ".vera_lambda_d", ".vera_lambda_d" ]
-            | HuggingFacePrompt _
-            | HuggingFacePrefix _ -> []
-
-        match method', name with
-        | HuggingFacePrompt _, "prompt_embeddings"
-        | HuggingFacePrefix _, "prefix_embeddings" -> Some "prompt_embeddings"
-        | _ ->
-            suffixes @ [ ".weight", ".weight" ]
+    let tensorName (config: HuggingFaceConfig) (name: string) : string option =
+        match config.Form.Names |> List.tryFind (fst >> (=) name) with
+        | Some(_, theirs) -> Some theirs
+        | None ->
+            config.Form.Names @ [ ".weight", ".weight" ]
+            |> List.filter (fun (ours, _) -> ours.StartsWith '.')
             |> List.tryPick (fun (ours, theirs) -> ending ours theirs name)
             |> Option.map (fun found -> $"base_model.model.{found}")
-
-    /// peft's shape of a trained tensor: (IA)3's vectors are a column for an output and a row for an input; a prompt has
-    /// its rows once for each submodule.
-    let private tensorShape (method': HuggingFaceMethod) (name: string) (own: int64 list) : int64 list =
-        match method', own with
-        | HuggingFaceIa3 _, [ length ] when name.EndsWith(".multi_lora_a", StringComparison.Ordinal) -> [ 1L; length ]
-        | HuggingFaceIa3 _, [ length ] when name.EndsWith(".multi_lora_b", StringComparison.Ordinal) -> [ length; 1L ]
-        | HuggingFacePrompt(tokens, submodules), [ _; width ] -> [ int64 (tokens * submodules); width ]
-        | _ -> own
-
-    let private basisNames = [ "base_model.vera_A"; "base_model.vera_B" ]
 
     let private readTensors (folder: string) : string * IReadOnlyDictionary<string, torch.Tensor> =
         let file = Path.Combine(folder, tensorFile)
@@ -93,15 +118,15 @@ module HuggingFace =
     /// Puts the tensors of `values`, under peft's names, into the trained parameters of `model`, after all were checked.
     let private restore
         (file: string)
-        (method': HuggingFaceMethod)
+        (config: HuggingFaceConfig)
         (values: IReadOnlyDictionary<string, torch.Tensor>)
         model
         =
         let parameters =
             Model.trained model
             |> List.map (fun (name, parameter) ->
-                match tensorName method' name with
-                | Some theirs -> theirs, tensorShape method' name (List.ofArray parameter.shape), parameter
+                match tensorName config name with
+                | Some theirs -> theirs, config.Form.FileShape name (List.ofArray parameter.shape), parameter
                 | None -> invalidOp $"{name} has no name in peft")
 
         let expected = parameters |> List.map (fun (name, _, _) -> name) |> set
@@ -128,9 +153,10 @@ module HuggingFace =
             let value = values[name]
 
             let used =
-                match method' with
-                | HuggingFacePrompt(tokens, _) when name = "prompt_embeddings" -> value.narrow (0L, 0L, int64 tokens)
-                | _ -> value.view parameter.shape
+                if value.numel () = parameter.numel () then
+                    value.view parameter.shape
+                else
+                    value.narrow (0L, 0L, parameter.size 0)
 
             parameter.copy_ used |> ignore
 
@@ -146,94 +172,68 @@ module HuggingFace =
             userError $"{folder} was trained on the base {written}, and this base is {fingerprint}."
         | _ -> ()
 
-        let isBasis (name: string) = List.contains name basisNames
+        let held, names =
+            match config.Form.Buffers with
+            | Some buffers when buffers.IsHeld ->
+                let wide (name: string) =
+                    match values.TryGetValue name with
+                    | true, tensor -> Some(tensor.``to``(torch.float32).``to``(Model.device baseModel))
+                    | false, _ -> None
 
-        let basis =
-            match config.Method, basisNames |> List.map values.TryGetValue with
-            | HuggingFaceVera { HoldsBasis = true }, [ (true, a); (true, b) ] ->
-                let device = baseModel.Embedding.Value.device
-
-                let wide (tensor: torch.Tensor) =
-                    tensor.``to``(torch.float32).``to`` device
-
-                Some { A = wide a; B = wide b }
-            | HuggingFaceVera { HoldsBasis = true }, _ ->
-                userError
-                    $"{file}: tensor base_model.vera_A or base_model.vera_B is missing, and save_projection is true."
-            | _ -> None
+                match List.map wide buffers.Names with
+                | found when List.forall Option.isSome found -> List.choose id found, set buffers.Names
+                | _ ->
+                    let missing = String.concat " or " buffers.Names
+                    userError $"{file}: tensor {missing} is missing, and save_projection is true."
+            | _ -> [], Set.empty
 
         let own =
             values
-            |> Seq.filter (fun pair -> basis.IsNone || not (isBasis pair.Key))
+            |> Seq.filter (fun pair -> not (names.Contains pair.Key))
             |> Seq.map (fun pair -> KeyValuePair(pair.Key, pair.Value))
             |> Dictionary
 
-        let model = HuggingFaceAdapter.around basis config 0 baseModel
-        restore file config.Method own model
+        let model = around held config 0 baseModel
+        restore file config own model
 
         let spare =
-            match config.Method with
-            | HuggingFacePrompt(tokens, submodules) when submodules > 1 ->
-                let rows = own["prompt_embeddings"]
-                Some(rows.narrow(0L, int64 tokens, rows.size 0 - int64 tokens).clone())
+            match own.TryGetValue "prompt_embeddings" with
+            | true, rows when config.Form.Copies > 1 ->
+                let tokens = rows.size 0 / int64 config.Form.Copies
+                Some(rows.narrow(0L, tokens, rows.size 0 - tokens).clone())
             | _ -> None
 
         { config with SpareRows = spare }, model
-
-    /// AdaLoRA's tensors without the directions that were taken away: peft writes the rest.
-    let private keptOnly (adaLora: HuggingFaceAdaLora) (name: string) (tensor: torch.Tensor) : torch.Tensor =
-        let kept =
-            adaLora.Kept
-            |> List.tryFind (fun (site, _) -> name.StartsWith($"{site}.lora_", StringComparison.Ordinal))
-
-        let dimension =
-            if name.EndsWith(".lora_b", StringComparison.Ordinal) then
-                1L
-            else
-                0L
-
-        match kept with
-        | Some(_, flags) when tensor.shape[int dimension] = int64 flags.Length ->
-            let places =
-                [|
-                    for place in 0 .. flags.Length - 1 do
-                        if flags[place] then
-                            int64 place
-                |]
-
-            tensor.index_select (dimension, torch.tensor (places, device = tensor.device))
-        | _ -> tensor
 
     /// The tensors that peft would write for this adapter, with peft's names and shapes. For a prompt of an
     /// encoder-decoder peft writes twice the rows and reads the first half: the second is written as it was read, or as a copy
     /// of the first.
     let tensors (config: HuggingFaceConfig) (model: Model) : (string * torch.Tensor) list =
         let theirs (name: string, parameter: torch.Tensor) =
-            match tensorName config.Method name with
+            match tensorName config name with
             | None ->
-                let kind = HuggingFaceConfig.peftType config.Method
+                let kind = HuggingFaceConfig.peftType config
                 userError $"{name} has no place in a {kind} adapter of Hugging Face's peft."
             | Some renamed ->
-                let shape =
-                    tensorShape config.Method name (List.ofArray parameter.shape) |> List.toArray
-
                 let value =
-                    match config.Method with
-                    | HuggingFacePrompt(_, submodules) when renamed = "prompt_embeddings" ->
-                        match config.SpareRows with
-                        | Some spare -> torch.cat ([| parameter; spare.``to`` parameter.dtype |], 0L)
-                        | None -> parameter.repeat [| int64 submodules; 1L |]
-                    | HuggingFaceAdaLora adaLora -> keptOnly adaLora name parameter
-                    | _ -> parameter.view shape
+                    match config.SpareRows with
+                    | Some spare when renamed = "prompt_embeddings" ->
+                        torch.cat ([| parameter; spare.``to`` parameter.dtype |], 0L)
+                    | _ when renamed = "prompt_embeddings" && config.Form.Copies > 1 ->
+                        parameter.repeat [| int64 config.Form.Copies; 1L |]
+                    | _ when config.Form.HasFixedShapes ->
+                        let shape = config.Form.FileShape name (List.ofArray parameter.shape)
+                        (config.Form.Stored name parameter).view(List.toArray shape)
+                    | _ -> config.Form.Stored name parameter
 
                 renamed, value
 
-        let basis =
-            match config.Method with
-            | HuggingFaceVera { HoldsBasis = true } ->
-                basisOf model
-                |> Option.map (fun basis -> List.zip basisNames [ basis.A; basis.B ])
-                |> Option.defaultValue []
+        let buffers =
+            match config.Form.Buffers with
+            | Some buffers when buffers.IsHeld ->
+                match buffers.Of model with
+                | [] -> []
+                | found -> List.zip buffers.Names found
             | _ -> []
 
         let own =
@@ -242,7 +242,7 @@ module HuggingFace =
 
         match own |> List.countBy fst |> List.tryFind (fun (_, count) -> count > 1) with
         | Some(name, _) -> userError $"two tensors of this adapter would be called {name}: peft has no such adapter."
-        | None -> own @ basis
+        | None -> own @ buffers
 
     /// That the configuration describes `model`: the same tensors as its own adapter on the bare model has.
     let private checkDescribes (config: HuggingFaceConfig) (model: Model) =
@@ -250,10 +250,10 @@ module HuggingFace =
         use _ = torch.no_grad ()
 
         let unpruned =
-            match config.Method with
-            // Directions may have been masked or already taken away: the ranks are the model's business.
-            | HuggingFaceAdaLora _ -> None
-            | _ -> Some(adapter config 0 (Model.freeze (Model.strip model)))
+            if config.Form.HasFixedShapes then
+                Some(adapter config 0 (Model.freeze (Model.strip model)))
+            else
+                None
 
         let shapes model =
             Model.trained model
@@ -289,4 +289,4 @@ module HuggingFace =
 
         Files.writeAtomically
             (Path.Combine(folder, "adapter_config.json"))
-            (HuggingFaceConfig.toJson model.Shape config)
+            (HuggingFaceConfig.toJson (Model.shape model) config)

@@ -27,7 +27,7 @@ module BenchPlan =
             Kind = kind
             Size = settings.Size
             Model = settings.Model
-            Technique = Lora Technique.paperRank
+            Technique = PaperLora.standard
             Placement = Placement.everywhere
             Dtype = dtype
             Batch = settings.Batch
@@ -48,14 +48,14 @@ module BenchPlan =
                 Technique = technique
             }
 
-        let lora = Lora Technique.paperRank
+        let lora = PaperLora.standard
 
         [
             for technique in settings.Techniques do
                 yield step technique
 
             if settings.Dropout > 0.0 then
-                for technique in [ FullFineTuning; lora ] do
+                for technique in [ Full.technique; lora ] do
                     if List.contains technique settings.Techniques then
                         yield { step technique with Dropout = 0.0 }
 

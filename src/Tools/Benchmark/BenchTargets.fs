@@ -27,7 +27,7 @@ type BenchTarget =
 /// The targets, computed from a benchmark's lines.
 [<RequireQualifiedAccess>]
 module BenchTargets =
-    let private lora = Lora Technique.paperRank
+    let private lora = PaperLora.standard
 
     let private find (lines: BenchLine list) (isWanted: BenchRow -> bool) : BenchLine option =
         lines |> List.tryFind (fun line -> isWanted line.Row)
@@ -65,7 +65,7 @@ module BenchTargets =
         let time technique dtype hasDropout =
             step lines technique dtype hasDropout |> seconds
 
-        let names = [ FullFineTuning, "full"; lora, "LoRA" ]
+        let names = [ Full.technique, "full"; lora, "LoRA" ]
 
         [
             for technique, name in names do
@@ -89,7 +89,7 @@ module BenchTargets =
             target
                 "LoRA step, bfloat16, over our full step, float32"
                 (AtMost 0.4)
-                (ratio (time lora half true) (time FullFineTuning full true))
+                (ratio (time lora half true) (time Full.technique full true))
         ]
 
     /// The loss after the last step, bfloat16 from float32.
@@ -132,11 +132,11 @@ module BenchTargets =
                         $"{text} at {Placement.text row.Placement}, {row.Dtype}: time saved as operations are (1 is exactly)"
                         (AtMost 1.1)
                         (ratio (ratio (seconds (Some line)) (seconds whole)) operations)
-                elif row.Technique <> FullFineTuning then
+                elif row.Technique <> Full.technique then
                     target
                         $"{text} step over the full step, {row.Dtype}"
                         (AtMost 0.68)
-                        (ratio (seconds (Some line)) (step lines FullFineTuning row.Dtype true |> seconds))
+                        (ratio (seconds (Some line)) (step lines Full.technique row.Dtype true |> seconds))
         ]
 
     let private decoding (lines: BenchLine list) : BenchTarget list =

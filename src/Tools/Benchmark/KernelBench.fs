@@ -37,7 +37,7 @@ module KernelBench =
         | Kernel.CrossEntropy
         | Kernel.AdamW -> isStep
         | Kernel.Dropout -> isStep && row.Dropout > 0.0
-        | Kernel.Adapted -> isStep && row.Technique <> FullFineTuning
+        | Kernel.Adapted -> isStep && row.Technique <> Full.technique
         | Kernel.Packing
         | Kernel.StepAttention
         | Kernel.Scores -> not isStep
@@ -50,7 +50,7 @@ module KernelBench =
             | BenchKind.Step ->
                 row.Placement = Placement.everywhere
                 && row.Accumulation = 1
-                && (row.Technique = FullFineTuning || row.Technique = Lora Technique.paperRank)
+                && (row.Technique = Full.technique || row.Technique = PaperLora.standard)
             | BenchKind.Decoding -> row.Beams = 1
             | _ -> false)
 

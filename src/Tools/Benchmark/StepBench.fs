@@ -31,7 +31,7 @@ module StepBench =
 
     let private optimizerOf (row: BenchRow) parameters =
         parameters
-        |> Optimizer.grouped (Technique.rateMultiplier row.Technique) (Optimizer.adamW 0.9 0.999 1e-8 0.01)
+        |> Optimizer.grouped row.Technique.RateMultiplier (Optimizer.adamW 0.9 0.999 1e-8 0.01)
 
     /// A model, what trains it, and the micro-batches of a step, as a run has them.
     [<ReferenceEquality>]

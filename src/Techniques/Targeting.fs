@@ -1,9 +1,7 @@
 namespace Peft
 
 open System
-open System.Text.Json
 open System.Text.RegularExpressions
-open TorchSharp
 
 /// Which modules a configuration of peft means.
 type ModuleTarget =
@@ -25,74 +23,9 @@ type Targeting =
         LayersPatterns: string list
     }
 
-/// peft's LORA.
-type HuggingFaceLora =
-    {
-        Rank: int
-        Alpha: float
-        Dropout: float
-        IsRankStabilised: bool
-        IsDora: bool
-        IsPissa: bool
-        /// Other ranks for the sites whose name ends in, or matches to its end, a pattern; the first that does counts.
-        RankPattern: (string * int) list
-        AlphaPattern: (string * float) list
-        Where: Targeting
-    }
-
-/// peft's IA3: `FeedForward` are those targets whose input is rescaled instead of their output.
-type HuggingFaceIa3 =
-    {
-        Where: Targeting
-        FeedForward: ModuleTarget
-    }
-
-/// peft's VERA.
-type HuggingFaceVera =
-    {
-        Rank: int
-        Key: int
-        Start: float
-        Dropout: float
-        /// Whether A and B are in the file; otherwise they are drawn from the key.
-        HoldsBasis: bool
-        Where: Targeting
-    }
-
-/// peft's ADALORA.
-type HuggingFaceAdaLora =
-    {
-        Settings: AdaLoraSettings
-        /// Which directions of each site were kept; empty before an allocation.
-        Kept: (string * bool[]) list
-        Where: Targeting
-    }
-
-/// The methods of peft that this project reads and writes.
-type HuggingFaceMethod =
-    | HuggingFaceLora of HuggingFaceLora
-    | HuggingFaceIa3 of HuggingFaceIa3
-    /// The rows of the file are `tokens` for each of the `submodules`; only the first `tokens` are used.
-    | HuggingFacePrompt of tokens: int * submodules: int
-    | HuggingFacePrefix of tokens: int
-    | HuggingFaceVera of HuggingFaceVera
-    | HuggingFaceAdaLora of HuggingFaceAdaLora
-
-/// What an `adapter_config.json` says.
-[<ReferenceEquality>]
-type HuggingFaceConfig =
-    {
-        Method: HuggingFaceMethod
-        /// Modules trained whole beside the adapter.
-        ModulesToSave: string list
-        /// The keys that do not change the function, as the file has them: kept, and written again.
-        Notes: Map<string, JsonElement>
-        /// The rows of a prompt's file beyond those that T5 reads: kept, and written again.
-        SpareRows: torch.Tensor option
-    }
-
 [<RequireQualifiedAccess>]
 module Targeting =
+    /// Modules by their names or the ends of them.
     let ofNames (names: string list) : Targeting =
         {
             Targets = ModuleNames names
@@ -158,3 +91,22 @@ module Targeting =
     /// The linear maps as a selector.
     let selector (where: Targeting) : Selector =
         fun site -> includes where (Site.name site)
+
+    /// The names, where names are all that it says.
+    let names (where: Targeting) : string list option =
+        match where with
+        | {
+              Targets = ModuleNames names
+              Excluded = None
+              Layers = []
+          } -> Some names
+        | _ -> None
+
+    /// With names in order, which they mean in any.
+    let sorted (where: Targeting) : Targeting =
+        match where.Targets with
+        | ModuleNames names ->
+            { where with
+                Targets = ModuleNames(List.sort names)
+            }
+        | _ -> where

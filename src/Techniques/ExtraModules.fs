@@ -1,0 +1,52 @@
+namespace Peft
+
+open System
+
+/// Whole modules, trained as copies beside an adapter (peft's `modules_to_save`).
+[<RequireQualifiedAccess>]
+module ExtraModules =
+    let private isOf (name: string) (leaf: string) =
+        leaf.EndsWith($"{name}.weight", StringComparison.Ordinal)
+
+    /// `lm_head`, `final_layer_norm`, `wo`: a name means every module that ends in it, as in peft; `UserError` where there is
+    /// none.
+    let adapter (names: string list) : Adapter =
+        fun model ->
+            let known = Model.leaves model |> List.map fst
+
+            for name in names do
+                if not (known |> List.exists (isOf name)) then
+                    userError
+                        $"no module of this model ends in '{name}': lm_head, shared, final_layer_norm, layer_norm, q, k, v, o, wi_0, wi_1 and wo are usual ones."
+
+            model
+            |> Start.trainWhere (fun leaf -> names |> List.exists (fun name -> isOf name leaf))
+
+    /// `modules(names=lm_head+final_layer_norm)`.
+    let technique (names: string list) : Technique =
+        let named = String.concat ", " names
+
+        let form =
+            Form.own $"every tensor of {named}" (fun outline ->
+                names |> List.exists (fun name -> isOf name outline.Name))
+
+        { Make.technique "modules" [ "names=" + String.concat "+" names ] form (fun _ _ -> adapter names) with
+            SavedModules = names
+        }
+
+    /// What the name means.
+    let spec: Spec =
+        {
+            Name = "modules"
+            Usage = "modules(names=lm_head)"
+            Source = "Hugging Face peft, modules_to_save"
+            Summary = "Whole modules, trained as they are; usually beside another technique."
+            First = "number"
+            Read =
+                fun words ->
+                    match words.Names "names" with
+                    | Some names -> technique names
+                    | None -> refuse "modules needs names=lm_head, or several joined by '+'"
+            Examples = [ "modules(names=final_layer_norm+wo)" ]
+            HuggingFace = None
+        }

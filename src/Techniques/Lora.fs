@@ -1,0 +1,344 @@
+namespace Peft
+
+open System.Text.Json
+open System.Text.RegularExpressions
+open TorchSharp
+
+/// LoRA and its variants: `lora(rank=8,alpha=16,rs,dora,dropout=0.1)`.
+type LoraSettings =
+    {
+        Rank: int
+        /// The update counts alpha / rank, or alpha / sqrt(rank) where it is rank-stabilised.
+        Alpha: float
+        /// Dropout of the update's input, in training.
+        Dropout: float
+        /// rsLoRA (Kalajdzievski 2023): alpha / sqrt(rank).
+        IsRankStabilised: bool
+        /// DoRA (Liu et al. 2024): the direction of each row is adapted, its length is trained apart.
+        IsDora: bool
+        /// PiSSA (Meng et al. 2024): A and B start at the weight's largest singular directions.
+        IsPissa: bool
+        /// LoRA+ (Hayou et al. 2024): B learns this many times as fast as A; 1 is LoRA.
+        RateRatio: float
+        Where: Targeting
+        /// Other ranks for the sites whose name ends in, or matches to its end, a pattern; the first that does counts.
+        RankPattern: (string * int) list
+        AlphaPattern: (string * float) list
+    }
+
+    /// Hugging Face's targets for T5, q and v, with alpha = rank and everything else off.
+    static member OfRank(rank: int) : LoraSettings =
+        {
+            Rank = rank
+            Alpha = float rank
+            Dropout = 0.0
+            IsRankStabilised = false
+            IsDora = false
+            IsPissa = false
+            RateRatio = 1.0
+            Where = Targeting.ofNames [ "q"; "v" ]
+            RankPattern = []
+            AlphaPattern = []
+        }
+
+    /// What an update of this rank and alpha counts.
+    member settings.ScaleOf(rank: int, alpha: float) : float =
+        alpha
+        / (if settings.IsRankStabilised then
+               sqrt (float rank)
+           else
+               float rank)
+
+    /// What the update counts.
+    member settings.Scale: float = settings.ScaleOf(settings.Rank, settings.Alpha)
+
+/// LoRA (Hu et al. 2021) as Hugging Face's peft has it, with its variants.
+[<RequireQualifiedAccess>]
+module Lora =
+    /// W x + scale · B A dropout(x), where `update` gives each site its rank and
+    /// scale. A starts at U(-1/sqrt(in), 1/sqrt(in)), B at zero, so training starts at the model given.
+    let adapter (update: Site -> int * float) (dropout: float) (seed: int) (where: Selector) : Adapter =
+        fun model ->
+            use generator = new torch.Generator(uint64 seed, torch.CPU)
+
+            model
+            |> Start.wrap where (fun site inner ->
+                let rank, scale = update site
+                Start.checkRank rank site inner
+                let fanIn, fanOut, device = Start.shape inner
+
+                let a =
+                    Start.uniform generator (1.0 / sqrt (float fanIn)) [ int64 rank; fanIn ] device
+
+                LowRank(
+                    inner,
+                    Leaf.trained a,
+                    Leaf.trained (Start.zeros [ fanOut; int64 rank ] device),
+                    scale,
+                    dropout
+                ))
+
+    /// A, B and what remains of a weight without its largest singular directions.
+    let private principal
+        (rank: int)
+        (scale: float)
+        (weight: torch.Tensor)
+        : torch.Tensor * torch.Tensor * torch.Tensor =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+        let wide = weight.``to`` torch.float32
+        let struct (u, s, vh) = torch.linalg.svd (wide, fullMatrices = false)
+        let roots = s.narrow(0L, 0L, int64 rank).div(scale.ToScalar()).sqrt()
+        let a = vh.narrow(0L, 0L, int64 rank).mul(roots.unsqueeze 1L)
+        let b = u.narrow(1L, 0L, int64 rank).mul roots
+        let rest = wide.sub(b.mm(a).mul(scale.ToScalar())).``to`` weight.dtype
+        a.MoveToOuterDisposeScope(), b.MoveToOuterDisposeScope(), rest.MoveToOuterDisposeScope()
+
+    /// PiSSA (Meng et al. 2024, eq. 2-4): W = U S Vᵀ; A and B start at the `rank` largest singular directions, scale · B A =
+    /// U_r S_r V_rᵀ, and the frozen weight is what remains of W. A fresh adapter computes what the base computes but for
+    /// rounding; the base given keeps its weights.
+    let pissa (update: Site -> int * float) (dropout: float) (where: Selector) : Adapter =
+        Start.wrap where (fun site inner ->
+            let rank, scale = update site
+            Start.checkRank rank site inner
+
+            match inner with
+            | Dense weight ->
+                let a, b, rest = principal rank scale weight.Value
+                LowRank(Dense(Frozen rest), Leaf.trained a, Leaf.trained b, scale, dropout)
+            | _ ->
+                userError $"{Site.name site} is adapted already: PiSSA must be the first of a chain to change a map.")
+
+    /// DoRA (Liu et al. 2024, eq. 5) around the maps that `where` selects, which an adapter before it (LoRA) has changed:
+    /// y = (m / ‖W'‖) ∘ W' x, with m trained from the norms of W's rows. In training, dropout touches the update only.
+    let dora (where: Selector) : Adapter =
+        Start.wrap where (fun site inner ->
+            if not (Projection.isLinear inner) then
+                userError
+                    $"{Site.name site} is not linear, so its rows have no norm: put DoRA before the serial adapter."
+
+            Directed(inner, Leaf.trained (Projection.rowNorms inner)))
+
+    /// The rank and the scale of the update at a site.
+    let private update (settings: LoraSettings) (site: Site) : int * float =
+        let rank = Targeting.lookUp settings.RankPattern settings.Rank site.Name
+        let alpha = Targeting.lookUp settings.AlphaPattern settings.Alpha site.Name
+
+        rank, settings.ScaleOf(rank, alpha)
+
+    let private apply (settings: LoraSettings) (where: Selector) (seed: int) : Adapter =
+        let updated =
+            if settings.IsPissa then
+                pissa (update settings) settings.Dropout where
+            else
+                adapter (update settings) settings.Dropout seed where
+
+        if settings.IsDora then updated >> dora where else updated
+
+    let private paths (settings: LoraSettings) (site: Site) : Branch list =
+        let rank = int64 (fst (update settings site))
+
+        [
+            Branch.Beside [ Step.Matrix("lora_a", rank, site.In); Step.Matrix("lora_b", site.Out, rank) ]
+            if settings.IsDora then
+                Branch.Behind [ Step.Vector("lora_magnitude_vector", [ site.Out ]) ]
+                // The norms of the rows of W + scale · B A, in every pass.
+                Branch.Once(2.0 * float (rank * site.In * site.Out), 0.0)
+        ]
+
+    /// The modules that words can name.
+    let private moduleNames = set [ "q"; "k"; "v"; "o"; "wi"; "wi_0"; "wi_1"; "wo" ]
+
+    let private saidNames (settings: LoraSettings) : string list option =
+        match Targeting.names settings.Where with
+        | Some names when
+            settings.RankPattern.IsEmpty
+            && settings.AlphaPattern.IsEmpty
+            && List.forall moduleNames.Contains names
+            ->
+            Some names
+        | _ -> None
+
+    let private peftKeys (settings: LoraSettings) : (string * JsonElement) list =
+        [
+            "r", HuggingFaceValue.element settings.Rank
+            "lora_alpha", HuggingFaceValue.element settings.Alpha
+            "lora_dropout", HuggingFaceValue.element settings.Dropout
+            "use_rslora", HuggingFaceValue.element settings.IsRankStabilised
+            "use_dora", HuggingFaceValue.element settings.IsDora
+            "rank_pattern", HuggingFaceValue.pairs settings.RankPattern
+            "alpha_pattern", HuggingFaceValue.pairs settings.AlphaPattern
+            if settings.IsPissa then
+                "init_lora_weights", HuggingFaceValue.element "pissa"
+            yield! HuggingFaceValue.targeting true true settings.Where
+        ]
+
+    let private words (settings: LoraSettings) : string list =
+        [
+            $"rank={settings.Rank}"
+            $"alpha={WordsReader.number settings.Alpha}"
+            if settings.IsRankStabilised then
+                "rs"
+            if settings.IsDora then
+                "dora"
+            if settings.IsPissa then
+                "pissa"
+            if settings.Dropout <> 0.0 then
+                $"dropout={WordsReader.number settings.Dropout}"
+            if settings.RateRatio <> 1.0 then
+                $"plus={WordsReader.number settings.RateRatio}"
+            match saidNames settings with
+            | Some [ "q"; "v" ] -> ()
+            | Some names -> "on=" + String.concat "+" names
+            | None -> $"peft={HuggingFaceValue.text (peftKeys settings)}"
+        ]
+
+    let rec private peft (settings: LoraSettings) : HuggingFaceForm =
+        let names =
+            [
+                ".lora_a", ".lora_A.weight"
+                ".lora_b", ".lora_B.weight"
+                ".lora_magnitude_vector", ".lora_magnitude_vector"
+            ]
+
+        { Make.huggingFace "LORA" (peftKeys settings) names with
+            Where = Some settings.Where
+            OnModules =
+                fun names ->
+                    technique
+                        { settings with
+                            Where = Targeting.ofNames names
+                        }
+        }
+
+    /// LoRA with these settings.
+    and technique (settings: LoraSettings) : Technique =
+        let on =
+            match Targeting.names settings.Where with
+            | Some names -> String.concat ", " names
+            | None -> "the modules named"
+
+        let sites =
+            match saidNames settings with
+            | Some [ "q"; "v" ] -> Selector.attention [ Q; V ]
+            | _ -> Targeting.selector settings.Where
+
+        let magnitude = if settings.IsDora then " + out" else ""
+
+        let form = Form.atSites sites $"rank·(in + out){magnitude} on {on}" (paths settings)
+
+        let multiplier (parameter: string) =
+            if Regex.IsMatch(parameter, @"\.lora_b(\.\d+)?$") then
+                settings.RateRatio
+            else
+                1.0
+
+        { Make.technique "lora" (words settings) form (apply settings) with
+            IsSaid = (saidNames settings).IsSome
+            Others = [ Convention.HuggingFace, form ]
+            Rank = Some settings.Rank
+            Rates = { Make.rates with SmallPeak = 3e-2 }
+            RateMultiplier = multiplier
+            // PiSSA is equal but for rounding.
+            StartsAtBase = not settings.IsPissa
+            HuggingFace = Some(peft settings)
+        }
+
+    let private read (words: Words) : Technique =
+        let rank = words.Count("rank", Some PaperLora.rank)
+        let plain = LoraSettings.OfRank rank
+        let targets = words.Names "on" |> Option.defaultValue [ "q"; "v" ]
+
+        match targets |> List.filter (moduleNames.Contains >> not) with
+        | [] -> ()
+        | unknown :: _ -> refuse $"lora cannot be on '{unknown}', only on q, k, v, o, wi, wi_0, wi_1 and wo"
+
+        technique
+            { plain with
+                Alpha = words.Number("alpha", plain.Alpha)
+                Dropout = words.Share "dropout"
+                IsRankStabilised = words.Flag "rs"
+                IsDora = words.Flag "dora"
+                IsPissa = words.Flag "pissa"
+                RateRatio = words.Number("plus", 1.0)
+                Where = Targeting.ofNames targets
+            }
+
+    let private readPeft (values: HuggingFaceValues) : Technique =
+        let isPissa =
+            match values.Item("init_lora_weights").ValueKind with
+            | JsonValueKind.True
+            | JsonValueKind.False
+            | JsonValueKind.Null -> false
+            | JsonValueKind.String ->
+                match (Json.text (values.Item "init_lora_weights")).ToLowerInvariant() with
+                | "gaussian"
+                | "orthogonal"
+                | "eva" -> false
+                | "pissa" -> true
+                // The others change the frozen weight in ways that the adapter's file does not tell.
+                | _ -> values.Wrong("init_lora_weights", "true, false, gaussian, orthogonal, eva or pissa")
+            | _ -> values.Wrong("init_lora_weights", "true, false or a name")
+
+        technique
+            {
+                Rank = values.Count "r"
+                Alpha = values.Number "lora_alpha"
+                Dropout = values.Share "lora_dropout"
+                IsRankStabilised = values.Flag "use_rslora"
+                IsDora = values.Flag "use_dora"
+                IsPissa = isPissa
+                RateRatio = 1.0
+                Where = values.Targeting [ "q"; "v" ] |> Targeting.sorted
+                RankPattern = values.Pairs("rank_pattern", HuggingFaceValue.rank, "ranks of at least 1 by name")
+                AlphaPattern = values.Pairs("alpha_pattern", HuggingFaceValue.real, "numbers by name")
+            }
+
+    /// The keys that every kind of LoRA has.
+    let internal peftDefaults =
+        """ "alora_invocation_tokens": null, "alpha_pattern": {}, "arrow_config": null, "bias": "none", "corda_config": null,
+            "ensure_weight_tying": false, "eva_config": null, "exclude_modules": null, "fan_in_fan_out": false,
+            "init_lora_weights": true, "kasa_config": null, "layer_replication": null, "loftq_config": {},
+            "lora_alpha": 8, "lora_bias": false, "lora_dropout": 0.0, "lora_ga_config": null, "megatron_config": null,
+            "megatron_core": "megatron.core", "monteclora_config": null, "qalora_group_size": 16, "r": 8,
+            "rank_pattern": {}, "target_parameters": null, "trainable_token_indices": null, "use_bdlora": null,
+            "use_dora": false, "use_qalora": false, "use_rslora": false, "velora_config": null,
+            "layers_pattern": null, "layers_to_transform": null, "target_modules": null """
+
+    /// Keys of LoRA's that leave the function as it is.
+    let internal peftNotes = [ "megatron_core"; "qalora_group_size"; "loftq_config" ]
+
+    /// What `lora` means.
+    let spec: Spec =
+        {
+            Name = "lora"
+            Usage = "lora(rank=8,alpha=16,rs,dora,pissa,dropout=0.1,plus=16,on=q+v)"
+            Source = "Hu et al. 2021"
+            Summary = "Adds a trained product of two small matrices, alpha / rank times, to q and v or other maps."
+            First = "rank"
+            Read =
+                fun words ->
+                    // With a rank alone it is the paper's.
+                    if words.Left |> List.forall ((=) "rank") then
+                        PaperLora.ofRank (words.Count("rank", Some PaperLora.rank))
+                    else
+                        read words
+            Examples =
+                [
+                    "lora(rank=2)"
+                    "lora(rank=3,alpha=6)"
+                    "lora(rank=3,alpha=6,on=q+k+v+o+wo)"
+                    "lora(rank=3,alpha=6,rs)"
+                    "lora(rank=3,alpha=6,dora)"
+                    "lora(rank=3,alpha=6,pissa)"
+                    "lora(rank=3,alpha=6,dora,pissa,dropout=0.25,plus=4)"
+                ]
+            HuggingFace =
+                Some
+                    {
+                        Type = "LORA"
+                        Defaults = peftDefaults
+                        Notes = peftNotes
+                        Read = readPeft
+                    }
+        }
