@@ -155,8 +155,17 @@ let private references =
                 let norms = (49L + 73L) * 2048L
                 // 24 blocks: an attention and a feed-forward of 3 maps, with another attention in the decoder.
                 let attention, hidden = 2L * (2048L + 2048L) * 4L, 2L * (2048L + 5120L) * 3L
-                Expect.equal (count (PaperLora.ofRank 2)).Trainable (24L * (3L * attention + 2L * hidden) + norms) "lora and norms"
-                Expect.equal (count BitFit.technique).Trainable (24L * (12L * 2048L + 4L * 5120L) + norms) "no bias on wo"
+
+                Expect.equal
+                    (count (PaperLora.ofRank 2)).Trainable
+                    (24L * (3L * attention + 2L * hidden) + norms)
+                    "lora and norms"
+
+                Expect.equal
+                    (count BitFit.technique).Trainable
+                    (24L * (12L * 2048L + 4L * 5120L) + norms)
+                    "no bias on wo"
+
                 Expect.equal (count BitFit.technique).Sites (24 * (12 + 4)) "sites"
                 Expect.equal (count (Prompt.ofTokens 100)).Trainable 409600L "rows for both stacks"
         ]
@@ -220,7 +229,15 @@ let private live =
     testList
         "closed form, live model and optimiser agree"
         [
-            for technique in [ Full.technique; PaperLora.ofRank 1; PaperLora.ofRank 3; Ia3.paper; BitFit.technique; Prompt.ofTokens 7 ] do
+            for technique in
+                [
+                    Full.technique
+                    PaperLora.ofRank 1
+                    PaperLora.ofRank 3
+                    Ia3.paper
+                    BitFit.technique
+                    Prompt.ofTokens 7
+                ] do
                 testCase $"for {Technique.text technique} under every placement, gated and not"
                 <| fun () ->
                     use _ = torch.NewDisposeScope()
@@ -309,7 +326,10 @@ let private rest =
 
                 let tables =
                     [
-                        Accounting.table config paper [ PaperLora.ofRank 2, Placement.everywhere; Ia3.paper, Placement.late ]
+                        Accounting.table
+                            config
+                            paper
+                            [ PaperLora.ofRank 2, Placement.everywhere; Ia3.paper, Placement.late ]
                         Accounting.conventionTable config Technique.paper
                         Accounting.sizeTable ()
                         Accounting.paperTable ()

@@ -26,10 +26,19 @@ let private words =
                         Dropout = 0.1
                     }
 
-                Expect.equal (Technique.text (Lora.technique settings)) "lora(rank=8,alpha=16,rs,dora,dropout=0.1)" "lora"
+                Expect.equal
+                    (Technique.text (Lora.technique settings))
+                    "lora(rank=8,alpha=16,rs,dora,dropout=0.1)"
+                    "lora"
+
                 Expect.equal (Technique.text (Vera.technique (4, 0))) "vera(rank=4)" "vera"
                 Expect.equal (Technique.text (Prefix.ofTokens 20)) "prefix(tokens=20)" "prefix"
-                Expect.equal (Technique.text (BottleneckAdapter.technique (64, BottleneckPlace.Behind))) "adapter(width=64)" "adapter"
+
+                Expect.equal
+                    (Technique.text (BottleneckAdapter.technique (64, BottleneckPlace.Behind)))
+                    "adapter(width=64)"
+                    "adapter"
+
                 Expect.equal (Technique.text LayerNorm.technique) "layernorm" "layernorm"
 
                 Expect.equal
@@ -93,7 +102,8 @@ let private forms =
                         Ia3.published, attentions * 2L * inner + layers * hidden
                         Prompt.technique (5, Vocabulary), 5L * width
                         Prefix.ofTokens 3, 3L * 2L * 3L * inner
-                        BottleneckAdapter.technique (4, BottleneckPlace.Behind), (attentions + layers) * (2L * 4L * width + 4L + width)
+                        BottleneckAdapter.technique (4, BottleneckPlace.Behind),
+                        (attentions + layers) * (2L * 4L * width + 4L + width)
                         BottleneckAdapter.technique (4, BottleneckPlace.Beside), layers * (2L * 4L * width + 4L + width)
                         LayerNorm.technique, (attentions + layers + 2L) * width
                         Vera.technique (3, 0), attentions * 2L * (3L + inner)
@@ -218,7 +228,7 @@ let private forms =
                 for technique in
                     [
                         PaperLora.ofRank 13
-                        Lora.technique(LoraSettings.OfRank 13)
+                        Lora.technique (LoraSettings.OfRank 13)
                         AdaLora.technique
                             { AdaLora.standard with
                                 InitialRank = 13
@@ -235,7 +245,8 @@ let private forms =
 
                 let message =
                     userErrorOf (fun () ->
-                        Adapter.ofTechnique (ExtraModules.technique [ "classifier" ]) 0 (Tiny.model 1) |> ignore)
+                        Adapter.ofTechnique (ExtraModules.technique [ "classifier" ]) 0 (Tiny.model 1)
+                        |> ignore)
 
                 Expect.stringContains message "classifier" "names it"
 
@@ -276,10 +287,7 @@ let private forms =
                     |> dict
 
                 let optimizer =
-                    Optimizer.grouped
-                        technique.RateMultiplier
-                        (Optimizer.adamW 0.9 0.999 1e-12 0.0)
-                        parameters
+                    Optimizer.grouped technique.RateMultiplier (Optimizer.adamW 0.9 0.999 1e-12 0.0) parameters
 
                 (Model.loss Pass.Evaluation model (Tiny.batch 1 3)).backward()
                 optimizer.Step 1e-3
@@ -385,7 +393,10 @@ let private adaLora =
                     }
 
                 let baseModel, batch = Tiny.model 1, Tiny.batch 1 3
-                let model = Adapter.ofTechnique (AdaLora.technique settings) 1 baseModel |> Tiny.shake 3 0.4
+
+                let model =
+                    Adapter.ofTechnique (AdaLora.technique settings) 1 baseModel |> Tiny.shake 3 0.4
+
                 (Model.loss Pass.Evaluation model batch).backward()
                 let known = RankAllocation.senseAll Map.empty model
                 let scores = RankAllocation.scoreAll known model
@@ -413,7 +424,8 @@ let private adaLora =
                     }
 
                 let model =
-                    Adapter.ofTechnique (AdaLora.technique settings) 1 (Tiny.model 1) |> Tiny.shake 3 0.1
+                    Adapter.ofTechnique (AdaLora.technique settings) 1 (Tiny.model 1)
+                    |> Tiny.shake 3 0.1
 
                 let parameters = Model.trained model
                 let optimizer = Optimizer.adamW 0.9 0.999 1e-8 0.0 parameters
@@ -461,7 +473,8 @@ let private adaLora =
 
                 let begin' () =
                     let model =
-                        Adapter.ofTechnique (AdaLora.technique settings) 1 (Tiny.model 1) |> Tiny.shake 3 0.1
+                        Adapter.ofTechnique (AdaLora.technique settings) 1 (Tiny.model 1)
+                        |> Tiny.shake 3 0.1
 
                     let parameters = Model.trained model
 

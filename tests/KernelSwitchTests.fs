@@ -73,8 +73,7 @@ let private batch () : Batch =
 let private trained (technique: Technique) : torch.Tensor * torch.Tensor * torch.Tensor =
     torch.manual_seed 7L |> ignore
 
-    let model =
-        randomT5 config 3 |> Placement.adapter technique Placement.everywhere 1
+    let model = randomT5 config 3 |> Placement.adapter technique Placement.everywhere 1
 
     let parameters = Model.trained model
     let loss = Model.loss (Pass.Training 0.0) model (batch ())

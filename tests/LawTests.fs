@@ -82,6 +82,21 @@ let private single =
                 Expect.isEmpty (Model.trained merged) "nothing is left to train"
                 close tolerance (Tiny.logits merged batch) (Tiny.logits model batch) "logits")
 
+            lawOfEach "what merges leaves a plain model, and nothing else does" (fun seed technique ->
+                let isPlain =
+                    try
+                        Merge.merged (moved technique seed (Tiny.model seed)) |> ignore
+                        true
+                    with UserError _ ->
+                        false
+
+                Expect.equal technique.Merges isPlain "what it claims")
+
+            lawOfEach "a gradient reaches every trained tensor" (fun seed technique ->
+                let model = moved technique seed (Tiny.model seed)
+                (Model.loss Pass.Evaluation model (Tiny.batch seed 4)).backward()
+                Expect.equal (Accounting.withoutGradient model) ([], []) "without, or all zero")
+
             lawOfEach "every tensor has its own name, and the count is theirs" (fun seed technique ->
                 let model = adapted technique seed (Tiny.model seed)
                 let leaves = Model.leaves model
@@ -186,10 +201,7 @@ let private single =
                         parameters |> List.map (fun (_, parameter) -> parameter.detach().clone())
 
                     let optimizer =
-                        Optimizer.grouped
-                            technique.RateMultiplier
-                            (Optimizer.adamW 0.9 0.999 1e-8 0.0)
-                            parameters
+                        Optimizer.grouped technique.RateMultiplier (Optimizer.adamW 0.9 0.999 1e-8 0.0) parameters
 
                     for number in 1..2 do
                         step optimizer parameters model [ Tiny.batch (seed + number) 3 ]

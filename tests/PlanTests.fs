@@ -76,7 +76,11 @@ let private operations =
                 let own = map 12.0 1.0 (2.0 * 28.0)
                 near lora.Forward (linearMaps + allPairs + own) "A and B"
                 near lora.Trained own "their gradients"
-                near lora.Through (head + hidden 12.0 + map 12.0 12.0 16.0 + own) "the last layer, o itself, A and B"
+                // What A reads owes no gradient: nothing below it is trained.
+                near
+                    lora.Through
+                    (head + hidden 12.0 + map 12.0 12.0 16.0 + map 12.0 2.0 16.0)
+                    "the last layer, o itself, B"
 
             testCase "with the decoder trained alone the encoder is not differentiated"
             <| fun () ->
@@ -199,7 +203,8 @@ let private bytes =
             testCase "activations grow with rows and tokens, and shrink in bfloat16"
             <| fun () ->
                 let activations workload =
-                    (Plan.create (Checkpoint.shape "base") (PaperLora.ofRank 2) Placement.everywhere workload).Memory.Activations
+                    (Plan.create (Checkpoint.shape "base") (PaperLora.ofRank 2) Placement.everywhere workload)
+                        .Memory.Activations
 
                 let one = activations workload
                 Expect.equal (activations { workload with Batch = 4 }) (2L * one) "twice the rows"
@@ -234,7 +239,9 @@ let private texts =
 
             testCase "the plan says what, where, how much"
             <| fun () ->
-                let text = plan (Checkpoint.shape "base") (PaperLora.ofRank 2) "late" |> Plan.text (Some 100.0)
+                let text =
+                    plan (Checkpoint.shape "base") (PaperLora.ofRank 2) "late"
+                    |> Plan.text (Some 100.0)
 
                 for part in
                     [

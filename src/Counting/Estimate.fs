@@ -65,12 +65,9 @@ module Workload =
             if value < 1 then
                 userError $"the {what} is {value}, the least is 1."
 
-    /// The soft tokens that a technique puts before every input.
-    let promptTokens (technique: Technique) : int = technique.Form.Prompt
-
 /// What a training step takes, estimated. Every row is taken as long as the workload says. Counted are:
 ///
-/// - **Operations.** A linear map of n tokens takes 2·n·in·out forward and as much for each gradient it owes: that of its
+/// - **Operations.** What an adapter computes is what `Form.Branches` says. A linear map of n tokens takes 2·n·in·out forward and as much for each gradient it owes: that of its
 ///   weight if the weight is trained, that of its input if something at or below the input is trained. Attention takes
 ///   2·queries·keys·heads·d_kv for the scores and again for their mixture, forward and for each operand's gradient.
 ///   A frozen weight owes no gradient; below the lowest trained tensor nothing is differentiated; the encoder is not
@@ -82,30 +79,6 @@ module Workload =
 ///   and the loss's log-probabilities and two gradients. Peaks measured on FLAN-T5-small's shape were 1.0 to 1.15 of it.
 [<RequireQualifiedAccess>]
 module Estimate =
-    // What the technique has at a site, from its closed form.
-    type private Adapted =
-        {
-            /// Elements of the trained matrices there.
-            Matrices: int64
-            /// Numbers computed for each token beside the map's own output.
-            Outputs: int64
-            /// Whether something trained stands before the map.
-            TrainsInput: bool
-        }
-
-    let private adapted (form: Form) (site: Site) : Adapted =
-        let tensors = Form.tensorsAt form site
-        let matrices = tensors |> List.filter (fun tensor -> tensor.Shape.Length = 2)
-
-        {
-            Matrices = Outline.elements matrices
-            // A matrix and a vector give as many numbers as they have rows; adding a low-rank update gives `out` more.
-            Outputs =
-                (tensors |> List.sumBy (fun tensor -> tensor.Shape.Head))
-                + (if matrices.IsEmpty then 0L else site.Out)
-            TrainsInput = tensors |> List.exists _.Name.EndsWith("multi_lora_a")
-        }
-
     /// Everything that the costs of a micro-batch depend on.
     [<NoComparison; NoEquality>]
     type private Setting =
@@ -114,7 +87,8 @@ module Estimate =
             At: Stack * int * LayerKind * Part -> Site option
             Form: Form
             Touches: Selector
-            TrainsAll: bool
+            /// Which of the model's own tensors are trained, by name and by what they are.
+            Owns: Owned
             Rows: float
             /// Bytes of an activation.
             Size: float
@@ -125,37 +99,98 @@ module Estimate =
 
     let private hasDropout (setting: Setting) = setting.Shape.Dropout > 0.0
 
-    /// `flows`: whether the input owes a gradient.
+    /// What steps on so many tokens cost; `flows`: whether their input owes a gradient.
+    let private stepsOf (setting: Setting) (tokens: float) (flows: bool) (steps: Step list) : Cost =
+        let one ((operations, bytes, flows): Cost) (step: Step) : Cost =
+            let product isTrained (fanOut: int64) (fanIn: int64) =
+                let product = 2.0 * tokens * float fanOut * float fanIn
+
+                operations
+                + {
+                      Forward = product
+                      Through = if flows then product else 0.0
+                      Trained = if isTrained then product else 0.0
+                  },
+                bytes + tokens * float fanOut * setting.Size,
+                flows || isTrained
+
+            match step with
+            | Step.Matrix(_, fanOut, fanIn) -> product true fanOut fanIn
+            | Step.Fixed(fanOut, fanIn) -> product false fanOut fanIn
+            | Step.Vector(_, shape) -> operations, bytes + tokens * float shape.Head * setting.Size, true
+
+        List.fold one (Operations.Zero, 0.0, flows) steps
+
+    /// Whether steps end in the sum that joins them to what they stand beside.
+    let private joins (steps: Step list) =
+        steps
+        |> List.exists (fun step ->
+            match step with
+            | Step.Matrix _
+            | Step.Fixed _ -> true
+            | Step.Vector _ -> false)
+
+    /// A map with what stands around it; `flows`: whether the input owes a gradient.
     let private linear (setting: Setting) (tokens: float) (flows: bool) (site: Site) : Cost =
-        let fanIn, fanOut = site.In, site.Out
-        let product = 2.0 * tokens * float fanIn * float fanOut
+        let product = 2.0 * tokens * float site.In * float site.Out
+        let isTrained = setting.Owns.Names.Contains $"{site.Name}.weight"
 
-        if setting.TrainsAll then
+        let branches =
+            if setting.Touches site then
+                setting.Form.Branches site
+            else
+                []
+
+        // From the outside in: what each branch reads, and at last the map.
+        let read, mapFlows =
+            List.foldBack
+                (fun branch (found, flows) ->
+                    let inner =
+                        match branch with
+                        | Branch.Before _ -> true
+                        | _ -> flows
+
+                    (branch, flows) :: found, inner)
+                branches
+                ([], flows)
+
+        let join steps (operations, bytes, flows) (more, moreBytes, moreFlows) : Cost =
+            let sum =
+                if joins steps then
+                    tokens * float site.Out * setting.Size
+                else
+                    0.0
+
+            operations + more, bytes + moreBytes + sum, flows || moreFlows
+
+        // From the inside out: what each costs.
+        let around ((_, _, given) as cost: Cost) (branch: Branch, flows: bool) : Cost =
+            match branch with
+            | Branch.Before steps -> join [] cost (stepsOf setting tokens flows steps)
+            | Branch.Beside steps -> join steps cost (stepsOf setting tokens flows steps)
+            | Branch.Behind steps -> join steps cost (stepsOf setting tokens given steps)
+            | Branch.BesideLayer _ -> cost
+            | Branch.Once(forward, trained) ->
+                let operations, bytes, given = cost
+
+                operations
+                + { Operations.Zero with
+                      Forward = forward
+                      Trained = trained
+                  },
+                bytes,
+                given
+
+        let own: Cost =
             {
                 Forward = product
-                Through = product
-                Trained = product
+                Through = if mapFlows then product else 0.0
+                Trained = if isTrained then product else 0.0
             },
-            tokens * float fanOut * setting.Size,
-            true
-        elif setting.Touches site then
-            let adapter = adapted setting.Form site
-            let own = 2.0 * tokens * float adapter.Matrices
+            tokens * float site.Out * setting.Size,
+            mapFlows || isTrained
 
-            {
-                Forward = product + own
-                Through = (if flows || adapter.TrainsInput then product else 0.0) + own
-                Trained = own
-            },
-            tokens * float (fanOut + adapter.Outputs) * setting.Size,
-            true
-        else
-            { Operations.Zero with
-                Forward = product
-                Through = if flows then product else 0.0
-            },
-            tokens * float fanOut * setting.Size,
-            flows
+        List.fold around own read
 
     let private norm (setting: Setting) (tokens: float) =
         let bytes = if setting.Size < 4.0 then 16.0 else 12.0
@@ -179,31 +214,49 @@ module Estimate =
         let rows, inner, width =
             setting.Rows, float (shape.Heads * shape.HeadWidth), float shape.Width
 
+        let isSelf = kind = LayerKind.SelfAttention
+        let q0 = (setting.At(stack, block, kind, Q)).Value
+        // A trained norm makes what the maps read owe a gradient.
+        let flowsNormed = flowsQuery || setting.Owns.Norm q0
+
         let map part tokens flows =
             linear setting (rows * tokens) flows (setting.At(stack, block, kind, part)).Value
 
-        let q, qBytes, qFlows = map Q queries flowsQuery
-        let k, kBytes, kFlows = map K keys flowsSource
-        let v, vBytes, vFlows = map V keys flowsSource
-        let mixFlows = qFlows || kFlows || vFlows
+        let source = if isSelf then flowsNormed else flowsSource
+        let q, qBytes, qFlows = map Q queries flowsNormed
+        let k, kBytes, kFlows = map K keys source
+        let v, vBytes, vFlows = map V keys source
+
+        // Prefix tuning puts keys and values before those of the decoder's self-attentions.
+        let prefix =
+            if stack = Decoder && isSelf then
+                float setting.Form.Prefix
+            else
+                0.0
+
+        let kFlows, vFlows = kFlows || prefix > 0.0, vFlows || prefix > 0.0
+        let seen = keys + prefix
+        let biasFlows = isSelf && setting.Owns.Position stack
+        let scoresFlow = qFlows || kFlows || biasFlows
+        let mixFlows = scoresFlow || vFlows
         let o, oBytes, oFlows = map O queries mixFlows
-        let product = 2.0 * rows * queries * keys * inner
+        let product = 2.0 * rows * queries * seen * inner
         let owed flows = if flows then product else 0.0
 
         let scores =
             {
                 Forward = 2.0 * product
-                Through = owed qFlows + owed kFlows + owed (qFlows || kFlows) + owed vFlows
+                Through = owed qFlows + owed kFlows + owed scoresFlow + owed vFlows
                 Trained = 0.0
             }
 
-        let cells = rows * queries * keys * float shape.Heads
+        let cells = rows * queries * seen * float shape.Heads
         let casts = if setting.Size < 4.0 then 4.0 + setting.Size else 0.0
 
         let cellBytes =
             cells * (setting.Size + 4.0 + casts) + dropped setting cells mixFlows
         // Queries, keys and values by heads, the mixture, and the mixture with its heads joined.
-        let byHeads = rows * (3.0 * queries + 2.0 * keys) * inner * setting.Size
+        let byHeads = rows * (3.0 * queries + 2.0 * seen) * inner * setting.Size
         let residual = rows * queries * width
 
         q + k + v + scores + o,
@@ -225,25 +278,44 @@ module Estimate =
             setting.At(stack, block, LayerKind.FeedForward, part)
 
         let down = (at Down).Value
+        let flowsNormed = flows || setting.Owns.Norm down
 
         let hidden, width = tokens * float down.In, tokens * float setting.Shape.Width
 
-        let inner = List.choose at [ Gate; Up ] |> List.map (linear setting tokens flows)
+        let inner =
+            List.choose at [ Gate; Up ] |> List.map (linear setting tokens flowsNormed)
 
         let innerFlows = inner |> List.exists (fun (_, _, flows) -> flows)
         let output, outputBytes, outputFlows = linear setting tokens innerFlows down
         // The activation, and the product with the gate.
         let between = float inner.Length * hidden * setting.Size
 
-        (inner |> List.sumBy (fun (operations, _, _) -> operations)) + output,
+        let beside, besideBytes, besideFlows =
+            (if setting.Touches down then
+                 setting.Form.Branches down
+             else
+                 [])
+            |> List.fold
+                (fun (operations, bytes, flows) branch ->
+                    match branch with
+                    | Branch.BesideLayer steps ->
+                        let more, moreBytes, moreFlows = stepsOf setting tokens flowsNormed steps
+                        operations + more, bytes + moreBytes + width * setting.Size, flows || moreFlows
+                    | _ -> operations, bytes, flows)
+                (Operations.Zero, 0.0, false)
+
+        let layerFlows = outputFlows || besideFlows
+
+        (inner |> List.sumBy (fun (operations, _, _) -> operations)) + output + beside,
         norm setting tokens
         + (inner |> List.sumBy (fun (_, bytes, _) -> bytes))
         + between
         + dropped setting hidden innerFlows
         + outputBytes
-        + dropped setting width outputFlows
+        + besideBytes
+        + dropped setting width layerFlows
         + width * setting.Size,
-        outputFlows || flows
+        layerFlows || flows
 
     /// A stack over embedded input; `source` is the encoder's length and whether it owes a gradient.
     let private stack (setting: Setting) (stack: Stack) (length: float) (source: (float * bool) option) flows : Cost =
@@ -278,8 +350,23 @@ module Estimate =
             + norm setting tokens
             + 4.0 * tokens * length * float setting.Shape.Heads
 
-        [ 0 .. Shape.blocks setting.Shape stack - 1 ]
-        |> List.fold block (Operations.Zero, edges, flows)
+        let operations, bytes, flows =
+            [ 0 .. Shape.blocks setting.Shape stack - 1 ]
+            |> List.fold block (Operations.Zero, edges, flows)
+
+        operations, bytes, flows || setting.Owns.FinalNorm stack
+
+    let private address (shape: Shape) : Stack * int * LayerKind * Part -> Site option =
+        let sites =
+            dict
+                [
+                    for site in shape.Sites -> (site.Stack, site.Block, site.Layer, site.Part), site
+                ]
+
+        fun address ->
+            match sites.TryGetValue address with
+            | true, site -> Some site
+            | false, _ -> None
 
     /// The operations of a micro-batch and the bytes of its intermediate results.
     let microBatch
@@ -294,50 +381,41 @@ module Estimate =
         let setting =
             {
                 Shape = shape
-                At =
-                    let sites =
-                        dict
-                            [
-                                for site in shape.Sites -> (site.Stack, site.Block, site.Layer, site.Part), site
-                            ]
-
-                    fun address ->
-                        match sites.TryGetValue address with
-                        | true, site -> Some site
-                        | false, _ -> None
+                At = address shape
                 Form = technique.Form
                 Touches = touched.Contains
-                TrainsAll = (technique = Full.technique)
+                Owns = Owned.of' shape technique.Form
                 Rows = float workload.Batch
                 Size = float (snd (Workload.precision workload))
             }
 
-        let soft = Workload.promptTokens technique
+        let soft = technique.Form.Prompt
 
         let inputLength, targetLength =
             float (workload.InputLength + soft), float workload.TargetLength
 
-        let promptFlows = setting.TrainsAll || soft > 0
+        let tokensFlow = setting.Owns.Embedding
+        let inputFlows = tokensFlow || soft > 0
 
         let (encoder, encoderBytes, _), (decoder, decoderBytes, decoderFlows) =
             if Shape.blocks shape Encoder > 0 then
                 let (_, _, encoderFlows) as encoder =
-                    stack setting Encoder inputLength None promptFlows
+                    stack setting Encoder inputLength None inputFlows
 
-                encoder, stack setting Decoder targetLength (Some(inputLength, encoderFlows)) setting.TrainsAll
+                encoder, stack setting Decoder targetLength (Some(inputLength, encoderFlows)) tokensFlow
             else
                 // A decoder-only model reads input and target as one sequence.
-                (Operations.Zero, 0.0, false), stack setting Decoder (inputLength + targetLength) None promptFlows
+                (Operations.Zero, 0.0, false), stack setting Decoder (inputLength + targetLength) None inputFlows
 
         let tokens = setting.Rows * targetLength
-        let words = float setting.Shape.Vocabulary
-        let product = 2.0 * tokens * float setting.Shape.Width * words
+        let words = float shape.Vocabulary
+        let product = 2.0 * tokens * float shape.Width * words
 
         let head =
             {
                 Forward = product
                 Through = if decoderFlows then product else 0.0
-                Trained = if setting.TrainsAll then product else 0.0
+                Trained = if setting.Owns.Head then product else 0.0
             }
 
         let wordBytes = setting.Size + 12.0 + (if setting.Size < 4.0 then 4.0 else 0.0)

@@ -5,6 +5,27 @@ open TorchSharp
 /// Matrix products with a backward pass.
 [<RequireQualifiedAccess>]
 module internal Product =
+    let mutable private watch: (torch.Tensor -> torch.Tensor -> torch.Tensor -> unit) option =
+        None
+
+    /// Runs `work`, and tells `see` both operands and the result of every product of a forward pass.
+    let watched (see: torch.Tensor -> torch.Tensor -> torch.Tensor -> unit) (work: unit -> unit) : unit =
+        try
+            watch <- Some see
+            work ()
+        finally
+            watch <- None
+
+    let private seen (left: torch.Tensor) (right: torch.Tensor) (product: torch.Tensor) =
+        match watch with
+        | Some see -> see left right product
+        | None -> ()
+
+        product
+
+    /// left · right.
+    let matmul (left: torch.Tensor) (right: torch.Tensor) : torch.Tensor = left.matmul right |> seen left right
+
     let private flat (x: torch.Tensor) = x.reshape (-1L, x.size -1)
 
     /// Gradients of x Wᵀ for the inputs that want one.
@@ -34,7 +55,7 @@ module internal Product =
     /// everything else is `torch.nn.functional.linear`.
     let linear (weight: torch.Tensor) (x: torch.Tensor) : torch.Tensor =
         if not (fits x weight) then
-            torch.nn.functional.linear (x, weight)
+            torch.nn.functional.linear (x, weight) |> seen x weight
         elif not (Node.isRecording [ x; weight ]) then
             Libtorch.product x weight
         else

@@ -63,7 +63,7 @@ type Form =
         /// The technique's own sites; none where it stands at no linear map.
         Sites: Selector option
         /// What it computes at one site, from the inside out.
-        Paths: Site -> Branch list
+        Branches: Site -> Branch list
         /// Soft tokens before the model's input.
         Prompt: int
         /// Keys and values before those of the decoder's self-attentions.
@@ -80,7 +80,7 @@ module Form =
     let nothing: Form =
         {
             Sites = None
-            Paths = fun _ -> []
+            Branches = fun _ -> []
             Prompt = 0
             Prefix = 0
             Own = fun _ -> false
@@ -91,7 +91,7 @@ module Form =
     let atSites (sites: Selector) (formula: string) (paths: Site -> Branch list) : Form =
         { nothing with
             Sites = Some sites
-            Paths = paths
+            Branches = paths
             Formula = formula
         }
 
@@ -124,7 +124,11 @@ module Form =
                 match List.choose _.Sites forms with
                 | [] -> None
                 | several -> Some(List.reduce Selector.either several)
-            Paths = fun site -> forms |> List.filter (isOn site) |> List.collect (fun form -> form.Paths site)
+            Branches =
+                fun site ->
+                    forms
+                    |> List.filter (isOn site)
+                    |> List.collect (fun form -> form.Branches site)
             Prompt = last _.Prompt
             Prefix = last _.Prefix
             Own = fun outline -> forms |> List.exists (fun form -> form.Own outline)
@@ -149,7 +153,7 @@ module Form =
             Seq.append [ name ] (Seq.initInfinite (fun index -> $"{name}.{index + 2}"))
             |> Seq.find used.Add
 
-        form.Paths site
+        form.Branches site
         |> List.collect steps
         |> List.choose (fun step ->
             match step with

@@ -94,7 +94,7 @@ module Projection =
         match projection with
         | Dense weight
         | Packed(weight = weight) -> wide weight, None
-        | LowRank(inner, a, b, scale, _) -> plus inner scale ((wide b).mm(wide a))
+        | LowRank(inner, a, b, scale, _) -> plus inner scale (Product.matmul (wide b) (wide a))
         | Singular(inner, a, e, b, scale, _, _) -> plus inner scale ((wide b).mm((wide a).mul(wide e)))
         | SharedBasis(inner, basis, d, b, _) ->
             let weight = (weight inner).Value
@@ -251,8 +251,8 @@ module Projection =
         | Singular(inner, a, _, b, _, _, penalty) ->
             let a, b = a.Value, b.Value
 
-            (penalty, distance (a.mm (a.t ())))
-            :: (penalty, distance (b.t().mm b))
+            (penalty, distance (Product.matmul a (a.t ())))
+            :: (penalty, distance (Product.matmul (b.t ()) b))
             :: orthogonality inner
         | LowRank(inner = inner)
         | Rescaled(inner = inner)

@@ -43,14 +43,14 @@ module Layer =
         if FusedAttention.serves bias q k v && (not pass.IsTraining || pass.Dropout < 1.0) then
             FusedAttention.apply (Drop.key pass) bias q k v
         else
-            let scores = q.matmul(k.transpose (2L, 3L)).``to`` torch.float32
+            let scores = (Product.matmul q (k.transpose (2L, 3L))).``to`` torch.float32
 
             let biased =
                 match bias with
                 | Some bias -> scores.add_ bias
                 | None -> scores
 
-            (biased.softmax(-1L).``to`` q.dtype |> drop pass).matmul v
+            Product.matmul (biased.softmax(-1L).``to`` q.dtype |> drop pass) v
 
     /// dropout(act(gate) ∘ input).
     let private gated (pass: Pass) (activation: Activation) (gate: torch.Tensor) (input: torch.Tensor) =
