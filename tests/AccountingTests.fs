@@ -159,7 +159,7 @@ let private references =
                 Expect.equal
                     (count (PaperLora.ofRank 2)).Trainable
                     (24L * (3L * attention + 2L * hidden) + norms)
-                    "lora and norms"
+                    "paper-lora and norms"
 
                 Expect.equal
                     (count BitFit.technique).Trainable
@@ -190,8 +190,8 @@ let private placements (technique: Technique) : string list =
         ]
 
     match technique.Name with
-    | "lora" -> common @ [ "not(self)"; "not(q,o)"; "cross & k,v" ]
-    | "ia3" -> common @ [ "not(ffn)"; "not(attention)"; "k" ]
+    | "paper-lora" -> common @ [ "not(self)"; "not(q,o)"; "cross & k,v" ]
+    | "paper-ia3" -> common @ [ "not(ffn)"; "not(attention)"; "k" ]
     | "bitfit" -> common @ [ "not(self)"; "not(ffn)"; "o"; "blocks(0) | blocks(2) & ffn" ]
     // The wider family's forms are compared in FamilyTests.
     | _ -> [ "all" ]
@@ -341,7 +341,7 @@ let private rest =
 
                 Expect.stringContains
                     tables[0]
-                    "lora(rank=2)  all          144    663,552  248,241,408  0.2673"
+                    "paper-lora(rank=2)  all          144    663,552  248,241,408  0.2673"
                     "a line"
 
                 Expect.stringContains tables[2] "11,135,332,352" "xxl"

@@ -270,7 +270,7 @@ let private protocol =
             <| fun () ->
                 let chosen words = BenchPlan.select words rows
                 Expect.isTrue (chosen [ "step" ] |> List.forall (fun row -> row.Kind = BenchKind.Step)) "a kind"
-                Expect.equal (chosen [ "lora(rank=2), xl" ]).Length 1 "words"
+                Expect.equal (chosen [ "paper-lora(rank=2), xl" ]).Length 1 "words"
                 Expect.equal (chosen []) rows "no words: all"
                 Expect.stringContains (userErrorOf (fun () -> chosen [ "nothing" ] |> ignore)) "nothing" "none"
         ]
@@ -334,7 +334,7 @@ let private reports =
                 Expect.equal (found "LoRA step, bfloat16, over") (Some 0.4, Some true) "0.5 s over 1.25 s"
 
                 Expect.equal
-                    (found "lora(rank=2) step over the full step, float32")
+                    (found "paper-lora(rank=2) step over the full step, float32")
                     (Some 0.6, Some true)
                     "0.75 over 1.25"
 

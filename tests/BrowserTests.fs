@@ -116,8 +116,8 @@ let tests =
             <| fun () ->
                 inBrowser (fun page ->
                     run page "document.querySelector('#table-runs .filter').focus()"
-                    page.Type "lora medium"
-                    Expect.equal (column page "runs" 2 |> List.distinct) [ "lora" ] "technique"
+                    page.Type "paper-lora medium"
+                    Expect.equal (column page "runs" 2 |> List.distinct) [ "paper-lora" ] "technique"
                     Expect.equal (column page "runs" 3 |> List.distinct) [ "medium" ] "level"
 
                     Expect.equal

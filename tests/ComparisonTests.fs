@@ -10,7 +10,7 @@ open Peft.Tests.SampleRuns
 
 let private topic = TaskDefinition.topic
 let private dialogue = TaskDefinition.dialogue
-let private lora, ia3, full = tuned "lora", tuned "ia3", tuned "full"
+let private lora, ia3, full = tuned "paper-lora", tuned "paper-ia3", tuned "full"
 
 let private cellOf (frame: Frame<RowKey, string>) (row: RowKey) (column: string) : Cell option =
     frame.GetRow<Cell>(row).TryGet column |> OptionalValue.asOption
@@ -48,8 +48,8 @@ let private comparisons =
                     let marks =
                         comparison.Standings |> Array.map (fun mark -> mark.Name, mark.IsTied) |> dict
 
-                    Expect.isTrue marks["lora"] "lora"
-                    Expect.isFalse marks["ia3"] "ia3"
+                    Expect.isTrue marks["paper-lora"] "paper-lora"
+                    Expect.isFalse marks["paper-ia3"] "paper-ia3"
                     Expect.stringContains (ComparisonText.describe comparison) "tied" "text"
 
                     Expect.equal
@@ -79,27 +79,27 @@ let private comparisons =
                         | Some cell -> Comparison.marks comparisons (name, level) column cell
                         | None -> failtest $"{name} is missing"
 
-                    Expect.equal (mark ("lora", "low") "Topic (accuracy)") "*" "lora"
-                    Expect.equal (mark ("ia3", "low") "Topic (accuracy)") "" "ia3"
-                    Expect.equal (mark ("lora", "medium") "Topic (accuracy)") "" "another level"
-                    Expect.equal (mark ("lora", "low") "Topic (MCC)") "" "another metric"
+                    Expect.equal (mark ("paper-lora", "low") "Topic (accuracy)") "*" "paper-lora"
+                    Expect.equal (mark ("paper-ia3", "low") "Topic (accuracy)") "" "paper-ia3"
+                    Expect.equal (mark ("paper-lora", "medium") "Topic (accuracy)") "" "another level"
+                    Expect.equal (mark ("paper-lora", "low") "Topic (MCC)") "" "another metric"
 
                     let stars =
                         ComparisonText.table1 comparisons runs |> Seq.filter ((=) '*') |> Seq.length
 
-                    Expect.equal stars 3 "lora, full and the legend")
+                    Expect.equal stars 3 "paper-lora, full and the legend")
 
             testCase "a technique that lacks a seed is left out and named; the others keep all their seeds"
             <| fun () ->
                 withPredictions (fun folder runs ->
                     let comparison = Comparison.ofRuns folder runs.Tail
                     Expect.equal (comparison.Seeds, comparison.LeftOut) ([ 1; 2; 3 ], []) "seeds"
-                    Expect.equal comparison.Methods [| "full"; "ia3" |] "techniques"
+                    Expect.equal comparison.Methods [| "full"; "paper-ia3" |] "techniques"
 
                     Expect.equal
                         comparison.Dropped
                         [
-                            "lora is left out: it has no run to compare with seed 1, which the others have."
+                            "paper-lora is left out: it has no run to compare with seed 1, which the others have."
                         ]
                         "named")
 
@@ -136,12 +136,12 @@ let private comparisons =
                         spoil ()
                         let found, problems = Comparison.all folder runs
                         Expect.equal found.Length 1 cause
-                        Expect.equal found.Head.Methods [| "full"; "ia3" |] cause
+                        Expect.equal found.Head.Methods [| "full"; "paper-ia3" |] cause
                         Expect.equal found.Head.Seeds [ 1; 2; 3 ] cause
                         Expect.equal problems.Length 2 "the run and its technique"
                         Expect.stringContains problems.Head cause "the cause"
-                        Expect.stringContains problems.Head "Topic, low: lora, low, seed 1 is left out" "the run"
-                        Expect.stringContains problems[1] "Topic, low: lora is left out" "the technique"
+                        Expect.stringContains problems.Head "Topic, low: paper-lora, low, seed 1 is left out" "the run"
+                        Expect.stringContains problems[1] "Topic, low: paper-lora is left out" "the technique"
 
                     for run in runs do
                         File.Delete(Run.predictionsPath folder run.Experiment)
@@ -167,10 +167,10 @@ let private comparisons =
                         }
 
                     let both = Comparison.ofRuns folder (other :: runs)
-                    Expect.equal both.Methods [| "full [1]"; "ia3 [1]"; "lora [1]" |] "one version"
+                    Expect.equal both.Methods [| "full [1]"; "paper-ia3 [1]"; "paper-lora [1]" |] "one version"
                     Expect.equal both.Runs whole.Runs "of the same runs"
                     Expect.hasLength both.Dropped 1 "the other is left out"
-                    Expect.stringContains both.Dropped.Head "lora, low, seed 1 is left out" "by name")
+                    Expect.stringContains both.Dropped.Head "paper-lora, low, seed 1 is left out" "by name")
 
             testCase "a mean over other seeds than those compared has no mark"
             <| fun () ->
@@ -180,9 +180,9 @@ let private comparisons =
                         Comparison.ofRuns folder (runs |> List.filter (fun run -> run.Experiment.Seed = 1))
 
                     let mark runs =
-                        match cellOf (Tables.table1 runs) ("lora", "low") "Topic (accuracy)" with
-                        | Some cell -> Comparison.marks [ comparison ] ("lora", "low") "Topic (accuracy)" cell
-                        | None -> failtest "lora is missing"
+                        match cellOf (Tables.table1 runs) ("paper-lora", "low") "Topic (accuracy)" with
+                        | Some cell -> Comparison.marks [ comparison ] ("paper-lora", "low") "Topic (accuracy)" cell
+                        | None -> failtest "paper-lora is missing"
 
                     Expect.equal (mark runs) "" "three seeds"
                     Expect.equal (mark (runs |> List.filter (fun run -> run.Experiment.Seed = 1))) "*" "the same seed")

@@ -63,7 +63,7 @@ let private more =
         "modules(names=decoder.final_layer_norm)"
         "modules(names=encoder.final_layer_norm)"
         "modules(names=decoder.block.1.layer.2.layer_norm)"
-        "prompt(tokens=3) >> lora"
+        "prompt(tokens=3) >> paper-lora"
         "layernorm >> prefix(tokens=2)"
         "adapter(width=3,parallel) >> bitfit"
         "vera(rank=2) >> modules(names=wo)"

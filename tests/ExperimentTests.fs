@@ -125,7 +125,7 @@ let private laws =
                    |> Seq.forall (fun letter -> Char.IsAsciiLetterOrDigit letter || letter = '-'))
 
         testCase "the id of a fixed experiment stays what it is"
-        <| fun () -> Expect.equal (Experiment.name fixed') "topic-lora-low-s1-1bab8c618ccc" "pinned"
+        <| fun () -> Expect.equal (Experiment.name fixed') "topic-paper-lora-low-s1-05829b432aa4" "pinned"
 
         testCase "every field counts for the id"
         <| fun () ->
@@ -240,10 +240,24 @@ let private files =
                     node.AsObject().Remove field |> ignore
                     refusedFile (node.ToJsonString())
 
+        testCase "a result of schema 1 is read with the meaning that its words had"
+        <| fun () ->
+            let whole = JsonSerializer.Serialize(runOf fixed', Experiment.json)
+
+            let old =
+                whole.Replace("\"Schema\": 2", "\"Schema\": 1").Replace("paper-lora(rank=2)", "lora(rank=2)")
+
+            Expect.notEqual old whole "it is an older one"
+
+            inTemporaryFolder (fun folder ->
+                let file = Path.Combine(folder, "old.json")
+                File.WriteAllText(file, old)
+                Expect.equal (Run.read file).Experiment fixed' "the paper's LoRA")
+
         testCase "an unknown technique, level or status in a result file: one line"
         <| fun () ->
             let whole = JsonSerializer.Serialize(runOf fixed', Experiment.json)
-            refusedFile (whole.Replace("lora(rank=2)", "lora(rank=none)"))
+            refusedFile (whole.Replace("paper-lora(rank=2)", "paper-lora(rank=none)"))
             refusedFile (whole.Replace("\"low\"", "\"tiny\""))
             refusedFile (whole.Replace("\"finished\"", "\"half\""))
     ]

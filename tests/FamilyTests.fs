@@ -51,6 +51,26 @@ let private words =
                     (Chain.technique [ LayerNorm.technique; Prompt.ofTokens 5 ])
                     "one after the other"
 
+            testCase "one word means one method, and older words still mean what they meant"
+            <| fun () ->
+                for words, today in
+                    [
+                        "lora", "paper-lora(rank=2)"
+                        "lora(8)", "paper-lora(rank=8)"
+                        "lora(rank=8)", "paper-lora(rank=8)"
+                        "lora(rank=8,alpha=16,dora)", "lora(rank=8,alpha=16,dora)"
+                        "lora(alpha=16)", "lora(rank=2,alpha=16)"
+                        "ia3", "paper-ia3"
+                        "ia3(hf)", "ia3"
+                        "ia3(published)", "ia3(published)"
+                        "bitfit >> lora(rank=2)", "bitfit >> paper-lora(rank=2)"
+                        "prompt(tokens=5)", "prompt(tokens=5)"
+                    ] do
+                    Expect.equal (Technique.parseLegacy words).Words today words
+
+                Expect.equal (Technique.parse "lora") (Technique.parse "lora(rank=8,alpha=8)") "peft's defaults"
+                Expect.equal (Technique.parse "lora(rank=4)") (Technique.parse "lora(rank=4,alpha=4)") "counts once"
+
             testCase "what cannot be meant is refused in one line"
             <| fun () ->
                 let wrong =
@@ -69,7 +89,7 @@ let private words =
                         "prompt(5,init=text)"
                         "prompt(5,ids=x)"
                         "layernorm(3)"
-                        "ia3(hf=1)"
+                        "ia3(hf)"
                         "lora(rank=8,,)"
                         "lora >>"
                         "adalora(rank=-1)"

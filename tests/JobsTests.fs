@@ -41,7 +41,7 @@ let private options folder (results: string) (rest: string list) =
         "topic"
         "--techniques"
         "full"
-        "lora"
+        "paper-lora"
         "prompt(tokens=5)"
         "--seeds"
         "1"
@@ -333,7 +333,7 @@ let private processes =
                     let given results =
                         options folder results []
                         |> List.filter (fun word ->
-                            not (List.contains word [ "--seeds"; "1"; "2"; "--epochs"; "3"; "full"; "lora" ]))
+                            not (List.contains word [ "--seeds"; "1"; "2"; "--epochs"; "3"; "full"; "paper-lora" ]))
                         |> fun few -> few @ more
 
                     let worker = startWorker (given shared) DateTime.UtcNow

@@ -337,7 +337,7 @@ let private several =
                 let kinds: (string * (Selector -> Adapter)) list =
                     [
                         "lora", Lora.adapter (fun _ -> 2, 1.0) 0.0 seed
-                        "ia3", Adapter.ia3
+                        "ia3", Adapter.paperIa3
                         "bitfit", Adapter.bitFit
                         "vera", Vera.adapter 2 0
                         "adapter", BottleneckAdapter.behind 3 seed

@@ -152,7 +152,7 @@ let private folders =
                         [ "a"; "b" ]
                         "two"
 
-                    Expect.equal (found |> List.map _.Technique) [ "ia3"; "lora(rank=2,alpha=4)" ] "their words"
+                    Expect.equal (found |> List.map _.Technique) [ "paper-ia3"; "lora(rank=2,alpha=4)" ] "their words"
                     Expect.equal (found |> List.map _.Base) [ "abc"; "xyz" ] "their bases"
                     Expect.equal found[1].Elements 2048L "peft's count"
                     Expect.equal found[1].Bytes 8192L "four bytes each")
@@ -203,6 +203,33 @@ let private folders =
                 values[first] <- values[first].t().contiguous()
                 let message = userErrorOf (fun () -> AdapterFile.restore "file" values model)
                 Expect.stringContains message first "names it"
+
+            testCase "an adapter folder of format 1 is read with the meaning that its words had"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                let model, batch = Tiny.model 2, Tiny.batch 2 3
+
+                for technique, words in
+                    [
+                        PaperLora.ofRank 2, "lora(rank=2)"
+                        Ia3.paper, "ia3"
+                        Ia3.huggingFace, "ia3(hf)"
+                    ] do
+                    inTemporaryFolder (fun folder ->
+                        let adapted = trained technique model
+                        save folder technique adapted
+                        let file = Path.Combine(folder, "adapter.json")
+                        let text = File.ReadAllText file
+
+                        File.WriteAllText(
+                            file,
+                            text
+                                .Replace(AdapterFile.format, "peft-adapter-1")
+                                .Replace($"\"{technique.Words}\"", $"\"{words}\"")
+                        )
+
+                        let loaded = AdapterFolders.load folder "abc" model
+                        identical (Tiny.logits loaded batch) (Tiny.logits adapted batch) words)
 
             testCase "to peft's format and back, an adapter computes the same"
             <| fun () ->

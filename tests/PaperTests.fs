@@ -50,13 +50,18 @@ let private transcription =
             <| fun () ->
                 Expect.equal (printed (Paper.score "full" Low "cola")) "0.699" "Table 1"
                 Expect.equal (printed (Paper.score "prompt" Low "samsum")) "0.00472" "Table 1"
-                Expect.equal (printed (Paper.score "ia3" High "samsum")) "0.43998" "Table 1"
-                Expect.equal (printed (Paper.ablation "ia3" "early layers" "agnews")) "0.60" "Table 2"
-                Expect.equal (printed (Paper.ablation "lora" "all layers" "cola")) "0.814176" "Table 2"
-                Expect.equal (printed (Paper.ablation "ia3" "without dense activation" "e2e")) "0.481544" "Table 2"
+                Expect.equal (printed (Paper.score "paper-ia3" High "samsum")) "0.43998" "Table 1"
+                Expect.equal (printed (Paper.ablation "paper-ia3" "early layers" "agnews")) "0.60" "Table 2"
+                Expect.equal (printed (Paper.ablation "paper-lora" "all layers" "cola")) "0.814176" "Table 2"
+
+                Expect.equal
+                    (printed (Paper.ablation "paper-ia3" "without dense activation" "e2e"))
+                    "0.481544"
+                    "Table 2"
+
                 Expect.equal (printed (Paper.parameters "full" "all layers")) "2849757184" "Table 3"
-                Expect.equal (printed (Paper.parameters "lora" "without query/output")) "1769472" "Table 3"
-                Expect.equal (printed (Paper.seconds "lora" Low "e2e")) "9897" "Table 4"
+                Expect.equal (printed (Paper.parameters "paper-lora" "without query/output")) "1769472" "Table 3"
+                Expect.equal (printed (Paper.seconds "paper-lora" Low "e2e")) "9897" "Table 4"
                 Expect.equal (printed (Paper.seconds "bitfit" Medium "cola")) "507" "Table 4"
 
                 let text (figures: Figure list) technique level task =
@@ -67,7 +72,7 @@ let private transcription =
 
                 Expect.equal (text Paper.table5 "full" Low "agnews") "3.01E-05" "Table 5"
                 Expect.equal (text Paper.table5 "bitfit" Medium "samsum") "0.0363" "Table 5"
-                Expect.equal (text Paper.table6 "lora" Low "cola") "0.0583" "Table 6"
+                Expect.equal (text Paper.table6 "paper-lora" Low "cola") "0.0583" "Table 6"
                 Expect.equal (text Paper.speedUps "" Medium "samsum") "64" "§3.2"
 
             testCase "the last digit tells how exact a figure is"
@@ -124,7 +129,7 @@ let private tables =
                 Expect.equal (Tables.table2 Paper.ablations).RowCount 13 "Table 2's rows"
                 let counts = Tables.table3 (Placed.ofRuns Paper.runs @ Paper.ablations)
                 Expect.equal counts.RowCount 16 "Table 3 and A.4, full fine-tuning being the total"
-                Expect.equal (meanOf counts ("ia3, without attention", "") "parameters") 344064.0 "a variant"
+                Expect.equal (meanOf counts ("paper-ia3, without attention", "") "parameters") 344064.0 "a variant"
                 let times = Tables.table4 Paper.runs
                 Expect.equal (meanOf times ("prompt", "medium") "SAMSum (s)") 2681.0 "seconds"
                 Expect.equal (meanOf times ("prompt", "medium") "SAMSum (epoch)") 2.0 "epoch"
@@ -133,11 +138,11 @@ let private tables =
 
             testCase "Tables 5 and 6, Figure 1 and the speed-ups, by hand"
             <| fun () ->
-                near 0.0717431 1e-7 (meanOf (Tables.table5 Paper.runs) ("ia3", "low") "AG News")
+                near 0.0717431 1e-7 (meanOf (Tables.table5 Paper.runs) ("paper-ia3", "low") "AG News")
                 near 3.01359e-5 1e-9 (meanOf (Tables.table5 Paper.runs) ("full", "low") "AG News")
                 near 0.0412554 1e-7 (meanOf (Tables.table6 Paper.runs) ("full", "low") "AG News")
                 near 0.0931787 1e-7 (meanOf (Tables.table6 Paper.runs) ("bitfit", "medium") "CoLA")
-                near (725.0 / 89.0) 1e-12 (meanOf (SpeedUps.figure1 Paper.runs) ("ia3", "low") "CoLA")
+                near (725.0 / 89.0) 1e-12 (meanOf (SpeedUps.figure1 Paper.runs) ("paper-ia3", "low") "CoLA")
                 let speedUps = SpeedUps.speedUps Paper.runs
                 near 0.734411 1e-6 (meanOf speedUps ("full fine-tuning's speed-up", "low") "AG News")
                 near 0.497927 1e-6 (meanOf speedUps ("full fine-tuning's speed-up", "medium") "SAMSum")
@@ -189,7 +194,7 @@ let private audit =
                         let figure = cell.Figure
 
                         (figure.Quantity, figure.Technique, figure.Level, figure.Task) =
-                            (Quantity.PerMinute, "lora", Some Low, "cola"))
+                            (Quantity.PerMinute, "paper-lora", Some Low, "cola"))
 
                 Expect.equal cell.Hints [ "it fits if Table 4's 687 reads 787" ] "hint"
 
@@ -214,7 +219,7 @@ let private audit =
 
                 Expect.equal
                     (best.Technique, best.Tied)
-                    ("lora", [ "full"; "ia3"; "bitfit"; "prompt" ])
+                    ("paper-lora", [ "full"; "paper-ia3"; "bitfit"; "prompt" ])
                     "CoLA at high tells nothing apart"
 
             testCase "each statement has its verdict"

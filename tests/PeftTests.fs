@@ -48,13 +48,13 @@ let private paperCases =
         {
             Folder = [ "paper-lora" ]
             Inputs = first
-            Adapter = Adapter.lora 2 0 Selector.paperLora
+            Adapter = Adapter.paperLora 2 0 Selector.paperLora
             Fixed = none
         }
         {
             Folder = [ "paper-ia3" ]
             Inputs = first
-            Adapter = Adapter.ia3 Selector.paperIa3
+            Adapter = Adapter.paperIa3 Selector.paperIa3
             Fixed = none
         }
         {
@@ -66,19 +66,19 @@ let private paperCases =
         {
             Folder = [ "extended"; "paper-lora-late" ]
             Inputs = second
-            Adapter = Adapter.lora 2 0 (Selector.both Selector.paperLora (inDecoderOrEncoderBlocks 1))
+            Adapter = Adapter.paperLora 2 0 (Selector.both Selector.paperLora (inDecoderOrEncoderBlocks 1))
             Fixed = none
         }
         {
             Folder = [ "extended"; "paper-lora-no-self-attention" ]
             Inputs = second
-            Adapter = Adapter.lora 2 0 (Selector.both Selector.paperLora notSelfAttention)
+            Adapter = Adapter.paperLora 2 0 (Selector.both Selector.paperLora notSelfAttention)
             Fixed = none
         }
         {
             Folder = [ "extended"; "paper-ia3-no-attention" ]
             Inputs = second
-            Adapter = Adapter.ia3 (Selector.feedForward [ Up ])
+            Adapter = Adapter.paperIa3 (Selector.feedForward [ Up ])
             Fixed = none
         }
         {
@@ -171,7 +171,7 @@ let private techniqueNames =
             testCase "short forms take the paper's settings"
             <| fun () ->
                 Expect.equal (List.map (Technique.name >> Technique.parse) Technique.paper) Technique.paper "all five"
-                Expect.equal (Technique.parse " LoRA( 8 ) ") (PaperLora.ofRank 8) "blanks and case do not matter"
+                Expect.equal (Technique.parse " Paper-LoRA( 8 ) ") (PaperLora.ofRank 8) "blanks and case do not matter"
 
             testCase "what is no technique is told with what there is"
             <| fun () ->

@@ -245,7 +245,7 @@ let private texts =
 
                 for part in
                     [
-                        "lora(rank=2) at late"
+                        "paper-lora(rank=2) at late"
                         "the later half of each stack's blocks: 72 sites"
                         "331,776 of 247,909,632 elements"
                         "3 x 2 rows of 10 + 6 tokens, float32"

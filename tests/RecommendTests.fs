@@ -27,12 +27,12 @@ let private fromThePaper =
             <| fun () ->
                 for question, expected in
                     [
-                        classification 100, "lora"
-                        classification 1_000, "lora"
-                        classification 10_000, "lora"
+                        classification 100, "paper-lora"
+                        classification 1_000, "paper-lora"
+                        classification 10_000, "paper-lora"
                         generation 100, "bitfit"
-                        generation 1_000, "ia3"
-                        generation 10_000, "ia3"
+                        generation 1_000, "paper-ia3"
+                        generation 10_000, "paper-ia3"
                     ] do
                     Expect.equal (ranking question []).Head expected $"{question.Kind}, {question.Rows}"
 
@@ -89,7 +89,12 @@ let private fromThePaper =
                     }
 
                 let answer = Recommend.answer question []
-                Expect.equal (names answer.Ranking |> List.truncate 2 |> Set.ofList) (Set [ "ia3"; "prompt" ]) "within"
+
+                Expect.equal
+                    (names answer.Ranking |> List.truncate 2 |> Set.ofList)
+                    (Set [ "paper-ia3"; "prompt" ])
+                    "within"
+
                 Expect.all (List.skip 2 answer.Ranking) (fun candidate -> not candidate.Breaks.IsEmpty) "beyond"
                 Expect.exists answer.Warnings (fun line -> line.Contains "No run tells the MiB") "unknown"
 
@@ -108,7 +113,7 @@ let private fromThePaper =
                 let answer = Recommend.answer question []
                 Expect.equal (names answer.Ranking).Head "bitfit" "bitfit"
                 let poor = answer.Ranking |> List.filter _.IsBelowFloor |> names
-                Expect.equal (Set.ofList poor) (Set [ "ia3"; "prompt" ]) "below 90 % of the best"
+                Expect.equal (Set.ofList poor) (Set [ "paper-ia3"; "prompt" ]) "below 90 % of the best"
 
             testCase "numbers of rows outside of those measured are marked"
             <| fun () ->
@@ -153,7 +158,7 @@ let private fromThePaper =
 
                 for words in
                     [
-                        "Take lora: classification, 100 training rows, quality first."
+                        "Take paper-lora: classification, 100 training rows, quality first."
                         "AG News 0.8612 at 100 rows (arXiv 2304.14999, Table 1)"
                         "§3.2: Quality first, low or medium data: (IA)3, LoRA or BitFit."
                         "What would change this:"
@@ -169,8 +174,8 @@ let private topic = TaskDefinition.topic
 let private own =
     [
         for seed in 1..3 do
-            run topic (tuned "ia3") (Some Low) seed 0.95 30.0
-            run topic (tuned "lora") (Some Low) seed (0.80 + 0.01 * float seed) 60.0
+            run topic (tuned "paper-ia3") (Some Low) seed 0.95 30.0
+            run topic (tuned "paper-lora") (Some Low) seed (0.80 + 0.01 * float seed) 60.0
             run topic ZeroShot None seed 0.99 1.0
     ]
 
@@ -181,12 +186,12 @@ let private fromRuns =
             testCase "two techniques are enough; what the paper alone has is shown apart"
             <| fun () ->
                 let answer = Recommend.answer (classification 100) own
-                Expect.equal (names answer.Ranking) [ "ia3"; "lora" ] "ranking"
+                Expect.equal (names answer.Ranking) [ "paper-ia3"; "paper-lora" ] "ranking"
                 Expect.equal (Set.ofList (names answer.Elsewhere)) (Set [ "full"; "bitfit"; "prompt" ]) "elsewhere"
 
                 Expect.exists
                     answer.Warnings
-                    (fun line -> line = "Your runs put ia3 first, the paper's figures lora.")
+                    (fun line -> line = "Your runs put paper-ia3 first, the paper's figures paper-lora.")
                     "disagreement"
 
                 Expect.all answer.Ranking (fun candidate -> candidate.Evidence.Length = 3) "three seeds each"
@@ -197,17 +202,17 @@ let private fromRuns =
                 let failed = own |> List.map (fun run -> { run with Status = "failed" })
                 Expect.equal (ranking (classification 100) failed) (ranking (classification 100) []) "failed"
                 Expect.equal (ranking (generation 100) own) (ranking (generation 100) []) "other kind"
-                let one = own |> List.filter (fun run -> run.Experiment.Method = tuned "ia3")
+                let one = own |> List.filter (fun run -> run.Experiment.Method = tuned "paper-ia3")
                 let answer = Recommend.answer (classification 100) one
                 Expect.equal (names answer.Ranking).Length 5 "the paper's"
-                Expect.equal (names answer.Elsewhere) [ "ia3" ] "beside it"
+                Expect.equal (names answer.Elsewhere) [ "paper-ia3" ] "beside it"
 
             testCase "measured memory ranks by memory"
             <| fun () ->
                 let runs =
                     own
                     |> List.map (fun run ->
-                        if run.Experiment.Method = tuned "lora" then
+                        if run.Experiment.Method = tuned "paper-lora" then
                             { run with PeakMemoryMiB = 100.0 }
                         else
                             run)
@@ -218,11 +223,11 @@ let private fromRuns =
                         Floor = 0.5
                     }
 
-                Expect.equal (ranking question runs) [ "lora"; "ia3" ] "smaller first"
+                Expect.equal (ranking question runs) [ "paper-lora"; "paper-ia3" ] "smaller first"
 
             testCase "runs of another setting or training are left out, never averaged in"
             <| fun () ->
-                let other = run topic (tuned "lora") (Some Low) 9 0.1 1.0
+                let other = run topic (tuned "paper-lora") (Some Low) 9 0.1 1.0
 
                 for stray in
                     [
@@ -245,7 +250,8 @@ let private fromRuns =
                     let answer = Recommend.answer (classification 100) (stray :: own)
 
                     let lora =
-                        answer.Ranking |> List.find (fun candidate -> candidate.Method = tuned "lora")
+                        answer.Ranking
+                        |> List.find (fun candidate -> candidate.Method = tuned "paper-lora")
 
                     Expect.floatClose Accuracy.high lora.Score 0.82 "untouched"
 
@@ -258,9 +264,9 @@ let private fromRuns =
             <| fun () ->
                 let runs =
                     [
-                        run topic (tuned "ia3") (Some Low) 1 0.9 500.0
-                        run topic (tuned "lora") (Some Low) 1 0.9 600.0
-                        { run topic (tuned "lora") (Some Low) 2 0.8 20.0 with
+                        run topic (tuned "paper-ia3") (Some Low) 1 0.9 500.0
+                        run topic (tuned "paper-lora") (Some Low) 1 0.9 600.0
+                        { run topic (tuned "paper-lora") (Some Low) 2 0.8 20.0 with
                             Device = "cuda"
                         }
                     ]
@@ -268,7 +274,8 @@ let private fromRuns =
                 let answer = Recommend.answer (classification 100) runs
 
                 let lora =
-                    answer.Ranking |> List.find (fun candidate -> candidate.Method = tuned "lora")
+                    answer.Ranking
+                    |> List.find (fun candidate -> candidate.Method = tuned "paper-lora")
 
                 Expect.equal (lora.Seconds, lora.Score) (600.0, 0.9) "the seed on the CPU alone"
 
@@ -292,10 +299,10 @@ let private fromRuns =
 
                 let runs =
                     [
-                        run topic (tuned "ia3") (Some Low) 1 0.9 30.0
-                        run topic (tuned "lora") (Some Low) 1 0.9 30.0
+                        run topic (tuned "paper-ia3") (Some Low) 1 0.9 30.0
+                        run topic (tuned "paper-lora") (Some Low) 1 0.9 30.0
                         for seed in 1..3 do
-                            short (run topic (tuned "lora") (Some Low) seed 0.5 1.0)
+                            short (run topic (tuned "paper-lora") (Some Low) seed 0.5 1.0)
                     ]
 
                 let answer = Recommend.answer (classification 100) runs
@@ -305,7 +312,7 @@ let private fromRuns =
             testCase "another version of the rows with as many test rows is left out"
             <| fun () ->
                 let stray =
-                    let first = run topic (tuned "lora") (Some Low) 1 0.1 1.0
+                    let first = run topic (tuned "paper-lora") (Some Low) 1 0.1 1.0
 
                     { first with
                         Id = "stray"
@@ -316,7 +323,8 @@ let private fromRuns =
                 let answer = Recommend.answer (classification 100) (stray :: own)
 
                 let lora =
-                    answer.Ranking |> List.find (fun candidate -> candidate.Method = tuned "lora")
+                    answer.Ranking
+                    |> List.find (fun candidate -> candidate.Method = tuned "paper-lora")
 
                 Expect.floatClose Accuracy.high lora.Score 0.82 "untouched"
 
@@ -334,7 +342,7 @@ let private fromRuns =
 
                     answer.Warnings,
                     answer.Ranking
-                    |> List.find (fun candidate -> candidate.Method = tuned "lora")
+                    |> List.find (fun candidate -> candidate.Method = tuned "paper-lora")
                     |> _.Interval
 
                 let warnings, found = interval one
@@ -356,8 +364,8 @@ let private fromRuns =
                 let apart =
                     [
                         for seed, score in [ 1, 0.5; 2, 0.7; 3, 0.9 ] do
-                            run topic (tuned "ia3") (Some Low) seed 0.6 30.0
-                            run topic (tuned "lora") (Some Low) seed score 30.0
+                            run topic (tuned "paper-ia3") (Some Low) seed 0.6 30.0
+                            run topic (tuned "paper-lora") (Some Low) seed score 30.0
                     ]
 
                 let warnings, found = interval apart
@@ -386,10 +394,10 @@ let private fromRuns =
                 let fewer =
                     answer
                         [
-                            on topic "ia3"
-                            on topic "lora"
+                            on topic "paper-ia3"
+                            on topic "paper-lora"
                             on topic "bitfit"
-                            on TaskDefinition.agnews "lora"
+                            on TaskDefinition.agnews "paper-lora"
                         ]
 
                 Expect.equal fewer.Ranking.Length 3 "all three on Topic"
@@ -398,13 +406,13 @@ let private fromRuns =
                 let chain =
                     answer
                         [
-                            on topic "ia3"
-                            on topic "lora"
-                            on TaskDefinition.agnews "lora"
+                            on topic "paper-ia3"
+                            on topic "paper-lora"
+                            on TaskDefinition.agnews "paper-lora"
                             on TaskDefinition.agnews "bitfit"
                         ]
 
-                Expect.equal (names chain.Ranking) [ "lora" ] "only LoRA has both"
+                Expect.equal (names chain.Ranking) [ "paper-lora" ] "only LoRA has both"
                 Expect.exists chain.Warnings (fun line -> line.StartsWith "2 techniques are left out") "the others"
 
             testProperty "the order of runs changes nothing"

@@ -57,7 +57,7 @@ let writeSweep (folder: string) : unit =
             add folder next task ZeroShot None seed 0.2 1.0
 
             for level in [ Low; Medium ] do
-                for name, share, seconds in [ "full", 0.8, 60.0; "lora", 0.85, 30.0; "ia3", 0.5, 20.0 ] do
+                for name, share, seconds in [ "full", 0.8, 60.0; "paper-lora", 0.85, 30.0; "paper-ia3", 0.5, 20.0 ] do
                     add folder next task (tuned name) (Some level) seed share (seconds + float seed)
 
     Run.write folder failed
@@ -138,7 +138,7 @@ let private tables =
             <| fun () ->
                 inTemporaryFolder (fun folder ->
                     for level in [ Low; Medium ] do
-                        run TaskDefinition.topic (tuned "lora") (Some level) 1 0.5 10.0
+                        run TaskDefinition.topic (tuned "paper-lora") (Some level) 1 0.5 10.0
                         |> Run.write folder
 
                     run TaskDefinition.topic ZeroShot None 1 0.6 10.0 |> Run.write folder
@@ -154,7 +154,7 @@ let private tables =
             testCase "a partial sweep gives partial tables: what is missing or failed is marked"
             <| fun () ->
                 inSweep (fun folder ->
-                    for file in Directory.GetFiles(folder, "dialogue-ia3-low-s2-*") do
+                    for file in Directory.GetFiles(folder, "dialogue-paper-ia3-low-s2-*") do
                         File.Delete file
 
                     let content = content folder
@@ -163,21 +163,21 @@ let private tables =
                     let row name level =
                         coverage |> List.find (fun row -> row[0].Text = name && row[1].Text = level)
 
-                    Expect.equal (texts (row "ia3" "low")) [ "ia3"; "low"; "2 of 2"; "1 of 2" ] "one seed"
-                    Expect.isTrue (row "ia3" "low").[3].IsMissing "marked"
+                    Expect.equal (texts (row "paper-ia3" "low")) [ "paper-ia3"; "low"; "2 of 2"; "1 of 2" ] "one seed"
+                    Expect.isTrue (row "paper-ia3" "low").[3].IsMissing "marked"
                     Expect.equal (texts (row "bitfit" "low")) [ "bitfit"; "low"; "0 of 2"; "–" ] "failed"
                     Expect.equal (sheet "failed" content).Rows.Length 1 "the failed run"
                     Expect.stringContains (Page.toHtml content) "no run gives this" "the page says so"
 
                     Expect.exists
                         (Summary.problems content.Findings)
-                        _.Contains("ia3 is left out: it has no run to compare with seed 2")
+                        _.Contains("paper-ia3 is left out: it has no run to compare with seed 2")
                         "the comparison says so")
 
             testCase "runs of different models have tables of their own, and nothing is averaged over them"
             <| fun () ->
                 inSweep (fun folder ->
-                    let run = run TaskDefinition.topic (tuned "lora") (Some Low) 1 0.11 10.0
+                    let run = run TaskDefinition.topic (tuned "paper-lora") (Some Low) 1 0.11 10.0
 
                     let experiment =
                         { run.Experiment with
@@ -232,7 +232,7 @@ let private inTwoSettings (body: string -> unit) =
 
         for task in [ TaskDefinition.topic; TaskDefinition.dialogue ] do
             for seed in 1..2 do
-                for name in [ "full"; "lora" ] do
+                for name in [ "full"; "paper-lora" ] do
                     let usual = run task (tuned name) (Some Low) seed 0.5 40.0
 
                     let experiment =
@@ -328,15 +328,15 @@ let private settings =
                         let name, id = string (run.GetProperty "technique"), string (run.GetProperty "id")
                         Expect.isTrue (isNamed name [ id ]) $"the viewer: {name}"
 
-                    Expect.stringContains (sheet "table1" content |> Sheet.toLatex) "lora {[}2{]} & low" "LaTeX"
+                    Expect.stringContains (sheet "table1" content |> Sheet.toLatex) "paper-lora {[}2{]} & low" "LaTeX"
 
                     // `\\ [1]` and `\midrule [1]` would take the number for a length.
                     for sheet in content.Sheets do
                         for line in (Sheet.toLatex sheet).Split '\n' do
                             Expect.isFalse (line.TrimStart().StartsWith '[') $"{sheet.Name}: {line}"
 
-                    Expect.stringContains (sheet "table1" content |> Sheet.toCsv) "lora [2],low" "CSV"
-                    Expect.stringContains (Report.toMarkdown content) "| lora [2] | low |" "Markdown")
+                    Expect.stringContains (sheet "table1" content |> Sheet.toCsv) "paper-lora [2],low" "CSV"
+                    Expect.stringContains (Report.toMarkdown content) "| paper-lora [2] | low |" "Markdown")
 
             testCase "with one setting nothing has a number"
             <| fun () ->
@@ -358,7 +358,7 @@ let private settings =
             <| fun () ->
                 inTemporaryFolder (fun folder ->
                     let next = uniform 23UL
-                    add folder next TaskDefinition.topic (tuned "lora") (Some Low) 1 0.5 1.0
+                    add folder next TaskDefinition.topic (tuned "paper-lora") (Some Low) 1 0.5 1.0
                     add folder next TaskDefinition.dialogue ZeroShot None 1 0.5 1.0
                     let problems = (content folder).Findings |> Summary.problems |> List.map string
 
@@ -366,7 +366,7 @@ let private settings =
                         (problems |> List.sort)
                         [
                             "Not compared row by row: Dialogue: no technique was trained, only zero-shot ran."
-                            "Not compared row by row: Topic, low: lora is the only technique; a comparison takes two."
+                            "Not compared row by row: Topic, low: paper-lora is the only technique; a comparison takes two."
                         ]
                         "both")
         ]
@@ -395,7 +395,7 @@ let private axes =
             <| fun () ->
                 inTemporaryFolder (fun folder ->
                     for level in [ Low; Medium ] do
-                        for name in [ "full"; "lora"; "ia3" ] do
+                        for name in [ "full"; "paper-lora"; "paper-ia3" ] do
                             for seed in 1..2 do
                                 // The same answers, seconds and memory for all.
                                 add folder (fun () -> 0.5) TaskDefinition.topic (tuned name) (Some level) seed 0.8 33.3
@@ -636,7 +636,7 @@ let private command =
 
                     let damaged = Path.Combine(folder, "damaged.json")
                     File.WriteAllText(damaged, "{ \"Schema\": ")
-                    let predictions = Directory.GetFiles(folder, "topic-lora-low-s1-*.jsonl")[0]
+                    let predictions = Directory.GetFiles(folder, "topic-paper-lora-low-s1-*.jsonl")[0]
                     File.AppendAllText(predictions, "no JSON\n")
                     let code, _, error = report ()
                     Expect.equal code 1 "exit code"
@@ -656,7 +656,7 @@ let private command =
 
                 for change in [ missing; damaged; empty ] do
                     // A baseline's stand behind both levels.
-                    for run in [ "topic-zero-shot-s1-*.jsonl"; "topic-lora-low-s1-*.jsonl" ] do
+                    for run in [ "topic-zero-shot-s1-*.jsonl"; "topic-paper-lora-low-s1-*.jsonl" ] do
                         inSweep (fun folder ->
                             let path = Directory.GetFiles(folder, run)[0]
                             change path
@@ -689,7 +689,7 @@ let private command =
                 inSweep (fun folder ->
                     let next = uniform 25UL
 
-                    for name in [ "lora"; "ia3" ] do
+                    for name in [ "paper-lora"; "paper-ia3" ] do
                         let usual = run TaskDefinition.topic (tuned name) (Some Low) 1 0.5 40.0
 
                         let experiment =
@@ -723,7 +723,7 @@ let private command =
             testCase "a copied result file is named, counts once and gives 1"
             <| fun () ->
                 inSweep (fun folder ->
-                    let original = Directory.GetFiles(folder, "topic-lora-low-s1-*.json")[0]
+                    let original = Directory.GetFiles(folder, "topic-paper-lora-low-s1-*.json")[0]
                     let copy = Path.Combine(folder, "copy.json")
                     File.Copy(original, copy)
                     let before = (content folder |> sheet "table1").Rows |> List.map texts

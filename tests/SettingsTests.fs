@@ -9,7 +9,7 @@ open Peft.Tests.Support
 open Peft.Tests.SampleRuns
 
 let private topic, dialogue = TaskDefinition.topic, TaskDefinition.dialogue
-let private lora, ia3, full = tuned "lora", tuned "ia3", tuned "full"
+let private lora, ia3, full = tuned "paper-lora", tuned "paper-ia3", tuned "full"
 
 /// A run with another experiment, and the id that belongs to it.
 let private withExperiment (change: Experiment -> Experiment) (run: Run) : Run =
@@ -36,7 +36,7 @@ let private withData (data: string) (hour: int) (run: Run) : Run =
 let private sweep (preset: float -> Technique -> Level -> Training) (change: Training -> Training) : Run list =
     [
         for level in [ Low; Medium ] do
-            for name in [ "full"; "lora"; "ia3"; "prompt" ] do
+            for name in [ "full"; "paper-lora"; "paper-ia3"; "prompt" ] do
                 for seed in 1..2 do
                     let technique = Technique.parse name
 
@@ -175,8 +175,8 @@ let tests =
 
                 let mean row = meanOf table row "Topic (accuracy)"
 
-                Expect.floatClose Accuracy.high (mean "lora [1]") 0.15 "old"
-                Expect.floatClose Accuracy.high (mean "lora [2]") 0.7 "new"
+                Expect.floatClose Accuracy.high (mean "paper-lora [1]") 0.15 "old"
+                Expect.floatClose Accuracy.high (mean "paper-lora [2]") 0.7 "new"
 
             testCase "digests tell versions apart where no seed ran on both, and whatever the hours"
             <| fun () ->
@@ -280,7 +280,7 @@ let tests =
                     Expect.equal
                         (setting.Comparisons
                          |> List.map (fun comparison -> List.ofArray comparison.Methods))
-                        [ [ "ia3 [1]"; "lora [1]" ]; [ "ia3 [2]"; "lora [2]" ] ]
+                        [ [ "paper-ia3 [1]"; "paper-lora [1]" ]; [ "paper-ia3 [2]"; "paper-lora [2]" ] ]
                         "two comparisons"
 
                     for names in
@@ -308,7 +308,7 @@ let tests =
 
                 let mean table row = meanOf table row "Topic"
 
-                Expect.equal (mean table "lora [1]", mean table "lora [2]") (0.5, 1.5) "Figure 1"
+                Expect.equal (mean table "paper-lora [1]", mean table "paper-lora [2]") (0.5, 1.5) "Figure 1"
                 let name = "full fine-tuning's speed-up"
                 Expect.floatClose Accuracy.high (mean speed $"{name} [1]") (1.0 - 100.0 / 50.0) "first"
                 Expect.floatClose Accuracy.high (mean speed $"{name} [2]") (1.0 - 20.0 / 30.0) "second"
@@ -331,10 +331,10 @@ let tests =
                     |> OptionalValue.asOption
                     |> Option.map _.Mean
 
-                Expect.equal (tryMean table "lora [1]") (Some 0.5) "its own"
-                Expect.isNone (tryMean table "ia3 [2]") "another's"
+                Expect.equal (tryMean table "paper-lora [1]") (Some 0.5) "its own"
+                Expect.isNone (tryMean table "paper-ia3 [2]") "another's"
                 let name = "full fine-tuning's speed-up"
-                Expect.equal (tryMean speed $"{name} [1]") (Some -1.0) "over lora alone"
+                Expect.equal (tryMean speed $"{name} [1]") (Some -1.0) "over paper-lora alone"
                 Expect.isNone (tryMean speed $"{name} [2]") "none to divide"
 
             testCase "all tables of the same runs name a technique alike"
@@ -352,7 +352,7 @@ let tests =
                 let settings = Settings.ofRuns runs
                 let nameIn = Tables.nameIn settings runs
                 let names = runs |> List.map nameIn |> set
-                Expect.contains names "lora [1]" "marked"
+                Expect.contains names "paper-lora [1]" "marked"
 
                 for name, _, _, make in AllTables.all do
                     if name <> "table3" && name <> "speedups" then
@@ -401,7 +401,11 @@ let tests =
                         | [ _, number ] -> number
                         | numbers -> failtest $"{name} has {numbers}"
 
-                    Expect.equal (numberOf "lora [1]") (numberOf "lora") "lora in both models"
-                    Expect.equal (numberOf "ia3 [1]") (numberOf "ia3") "ia3 in both models"
-                    Expect.notEqual (numberOf "lora [2]") (numberOf "lora [1]") "two settings in one figure")
+                    Expect.equal (numberOf "paper-lora [1]") (numberOf "paper-lora") "paper-lora in both models"
+                    Expect.equal (numberOf "paper-ia3 [1]") (numberOf "paper-ia3") "paper-ia3 in both models"
+
+                    Expect.notEqual
+                        (numberOf "paper-lora [2]")
+                        (numberOf "paper-lora [1]")
+                        "two settings in one figure")
         ]

@@ -10,7 +10,7 @@ open Peft.Tests.SampleRuns
 
 let private topic = TaskDefinition.topic
 let private dialogue = TaskDefinition.dialogue
-let private lora, ia3, full = tuned "lora", tuned "ia3", tuned "full"
+let private lora, ia3, full = tuned "paper-lora", tuned "paper-ia3", tuned "full"
 
 let private cellOf (frame: Frame<RowKey, string>) (row: RowKey) (column: string) : Cell option =
     frame.GetRow<Cell>(row).TryGet column |> OptionalValue.asOption
@@ -46,7 +46,7 @@ let private frames =
                 Expect.floatClose Accuracy.high cell.Value.Mean 0.82 "mean"
                 Expect.floatClose Accuracy.high cell.Value.Deviation 0.01 "deviation"
                 Expect.equal cell.Value.Seeds 3 "seeds"
-                Expect.isNone (cellOf table ("lora", "low") "Dialogue (ROUGE-L)") "missing"
+                Expect.isNone (cellOf table ("paper-lora", "low") "Dialogue (ROUGE-L)") "missing"
                 Expect.equal (Seq.head table.RowKeys) ("zero-shot", "") "baselines come first"
                 Expect.stringContains (Tables.toText table) "0.8200 ± 0.0100" "text"
 
@@ -87,19 +87,28 @@ let private frames =
 
             testCase "score per 100,000 parameters and per minute, relative time and speed-up"
             <| fun () ->
-                Expect.floatClose Accuracy.high (meanOf (Tables.table5 sweep) ("lora", "low") "Topic") 0.45 "0.9 / 2"
+                Expect.floatClose
+                    Accuracy.high
+                    (meanOf (Tables.table5 sweep) ("paper-lora", "low") "Topic")
+                    0.45
+                    "0.9 / 2"
 
                 Expect.floatClose
                     Accuracy.high
-                    (meanOf (Tables.table6 sweep) ("lora", "low") "Topic")
+                    (meanOf (Tables.table6 sweep) ("paper-lora", "low") "Topic")
                     0.45
                     "0.9 / 2 min"
 
-                Expect.floatClose Accuracy.high (meanOf (SpeedUps.figure1 sweep) ("ia3", "low") "Topic") 4.0 "240 / 60"
+                Expect.floatClose
+                    Accuracy.high
+                    (meanOf (SpeedUps.figure1 sweep) ("paper-ia3", "low") "Topic")
+                    4.0
+                    "240 / 60"
+
                 Expect.floatClose Accuracy.high (meanOf (SpeedUps.figure1 sweep) ("full", "low") "Topic") 1.0 "itself"
 
                 Expect.isNone
-                    (cellOf (SpeedUps.figure1 sweep) ("lora", "medium") "Topic")
+                    (cellOf (SpeedUps.figure1 sweep) ("paper-lora", "medium") "Topic")
                     "no full fine-tuning at medium"
 
                 let speedUps = SpeedUps.speedUps sweep
@@ -124,8 +133,8 @@ let private frames =
             testCase "parameters are one row a technique, whatever task, level and seed"
             <| fun () ->
                 let table = sweep |> Placed.ofRuns |> Tables.table3
-                Expect.equal (List.ofSeq table.RowKeys) [ "full", ""; "ia3", ""; "lora", "" ] "rows"
-                Expect.floatClose Accuracy.high (meanOf table ("lora", "") "% of total") 0.2 "share"
+                Expect.equal (List.ofSeq table.RowKeys) [ "full", ""; "paper-ia3", ""; "paper-lora", "" ] "rows"
+                Expect.floatClose Accuracy.high (meanOf table ("paper-lora", "") "% of total") 0.2 "share"
 
             testCase "placements have rows of their own in Table 2"
             <| fun () ->
@@ -139,8 +148,8 @@ let private frames =
                     ]
 
                 let table = Tables.table2 runs
-                Expect.equal (meanOf table ("lora, all layers", "medium") "Topic (accuracy)") 0.9 "all"
-                Expect.equal (meanOf table ("lora, later layers", "medium") "Topic (accuracy)") 0.8 "later"
+                Expect.equal (meanOf table ("paper-lora, all layers", "medium") "Topic (accuracy)") 0.9 "all"
+                Expect.equal (meanOf table ("paper-lora, later layers", "medium") "Topic (accuracy)") 0.8 "later"
 
             testCase
                 "runs of different training, test rows, files or device never share a cell, and the notes tell them apart"
@@ -178,7 +187,10 @@ let private frames =
                     let table = Tables.table1 runs
                     Expect.equal table.RowCount 2 "two rows"
 
-                    Expect.equal (cellOf table ("lora [1]", "low") "Topic (accuracy)").Value.Seeds 1 "one seed each"
+                    Expect.equal
+                        (cellOf table ("paper-lora [1]", "low") "Topic (accuracy)").Value.Seeds
+                        1
+                        "one seed each"
 
                     let notes = String.Join("\n", Tables.notes runs)
                     Expect.stringContains notes "[2]" "the notes describe it"
@@ -211,7 +223,7 @@ let private frames =
                     }
 
                 let same = [ at topic 1 10; at dialogue 1 10; at topic 2 10 ]
-                Expect.equal (List.ofSeq (Tables.table1 same).RowKeys) [ "lora", "low" ] "one row"
+                Expect.equal (List.ofSeq (Tables.table1 same).RowKeys) [ "paper-lora", "low" ] "one row"
 
                 for runs in
                     [
@@ -221,15 +233,20 @@ let private frames =
                     let table = Tables.table1 runs
                     Expect.equal table.RowCount 2 "two settings"
 
-                    Expect.isSome (cellOf table ("lora [1]", "low") "Dialogue (ROUGE-L)") "10 epochs on both"
-                    Expect.isNone (cellOf table ("lora [2]", "low") "Dialogue (ROUGE-L)") "3 epochs on Topic only"
+                    Expect.isSome (cellOf table ("paper-lora [1]", "low") "Dialogue (ROUGE-L)") "10 epochs on both"
+                    Expect.isNone (cellOf table ("paper-lora [2]", "low") "Dialogue (ROUGE-L)") "3 epochs on Topic only"
 
             testCase "learning curves go by the number of training rows, baselines at none"
             <| fun () ->
                 let curves = Tables.learningCurves sweep
                 Expect.equal (meanOf curves ("zero-shot", "0 rows") "Topic (accuracy)") 0.25 "zero-shot"
-                Expect.floatClose Accuracy.high (meanOf curves ("lora", "100 rows") "Topic (accuracy)") 0.9 "low"
-                Expect.floatClose Accuracy.high (meanOf curves ("lora", "1,000 rows") "Topic (accuracy)") 0.95 "medium"
+                Expect.floatClose Accuracy.high (meanOf curves ("paper-lora", "100 rows") "Topic (accuracy)") 0.9 "low"
+
+                Expect.floatClose
+                    Accuracy.high
+                    (meanOf curves ("paper-lora", "1,000 rows") "Topic (accuracy)")
+                    0.95
+                    "medium"
 
             testCase "no run, or failed runs only, give empty tables and words that say so"
             <| fun () ->

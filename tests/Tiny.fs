@@ -96,7 +96,7 @@ let wider: Technique list =
         "lora(rank=8,alpha=16,dora)"
         "lora(rank=8,alpha=16,pissa)"
         "lora(rank=8,alpha=16,plus=16)"
-        "ia3(hf)"
+        "ia3"
         "ia3(published)"
         "prompt(tokens=20,init=vocabulary)"
         "prefix(tokens=20)"

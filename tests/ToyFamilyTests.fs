@@ -10,9 +10,9 @@ open Peft.Tests.Support
 let private techniques =
     [
         "full"
-        "lora"
+        "paper-lora"
         "lora(rank=2,alpha=4)"
-        "ia3"
+        "paper-ia3"
         "bitfit"
         "prompt(tokens=3)"
         "prefix(tokens=2)"
@@ -145,7 +145,7 @@ let private generation =
                 Adapter.ofTechnique (Technique.parse text) 3 model |> Tiny.shake 5 0.1
 
             let members =
-                [ model; member' "lora"; member' "prompt(tokens=3)"; member' "bitfit" ]
+                [ model; member' "paper-lora"; member' "prompt(tokens=3)"; member' "bitfit" ]
 
             let routed, routes = Model.route members, [| 2; 0; 1; 3; 2 |]
             let rows = Tiny.rows 4 routes.Length
@@ -165,7 +165,7 @@ let private generation =
             use _ = torch.NewDisposeScope()
             let tokenizer = Tokenizer.Load TinySweep.vocabulary
             let model = ToyFamily.model tokenizer.VocabularySize 1
-            let technique = Technique.parse "lora"
+            let technique = Technique.parse "paper-lora"
             let adapted = Adapter.ofTechnique technique 3 model |> Tiny.shake 5 0.1
 
             let rows =

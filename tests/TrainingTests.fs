@@ -152,8 +152,8 @@ let private secondSet =
         full "full-wd"
         full "adafactor"
         adapter "hf-lora-qv" (huggingFaceLora [ "peft"; "lora-qv"; "adapter_config.json" ])
-        adapter "paper-lora" (Adapter.lora 2 0 Selector.paperLora)
-        adapter "paper-ia3" (Adapter.ia3 Selector.paperIa3)
+        adapter "paper-lora" (Adapter.paperLora 2 0 Selector.paperLora)
+        adapter "paper-ia3" (Adapter.paperIa3 Selector.paperIa3)
         adapter "bitfit" (Adapter.bitFit Selector.everywhere)
         adapter "prompt" (Adapter.prompt 5 0)
     ]
@@ -410,11 +410,11 @@ let private laws =
 
                 for technique, place, most, count in
                     [
-                        "lora", "decoder", 1L <<< 30, 4
+                        "paper-lora", "decoder", 1L <<< 30, 4
                         "prefix", "all", 1L <<< 30, 4
                         // No room for a second batch of 3 rows · at most 24 positions · 32 numbers.
-                        "lora", "decoder", 10_000L, 1
-                        "lora", "all", 1L <<< 30, 0
+                        "paper-lora", "decoder", 10_000L, 1
+                        "paper-lora", "all", 1L <<< 30, 0
                         "prompt", "all", 1L <<< 30, 0
                         "full", "all", 1L <<< 30, 0
                     ] do

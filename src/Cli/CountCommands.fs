@@ -19,7 +19,8 @@ type ParamsOption =
             match option with
             | Model _ ->
                 "Sizes of FLAN-T5 (small, base, large, xl, xxl), model folders or config.json files. base if not given."
-            | Techniques _ -> "Techniques, for example lora, 'lora(rank=8)', ia3. The paper's five if not given."
+            | Techniques _ ->
+                "Techniques, for example lora, 'lora(rank=8,alpha=16)', paper-lora, ia3. The paper's five if not given."
             | Placements _ ->
                 "Where the technique goes: all, early, late, 'random(seed=3)', 'not(self)', 'late & q,v', 'only(wo)', … all if not given."
             | Convention _ -> "Whose counting: paper, tfew or hf. paper if not given."

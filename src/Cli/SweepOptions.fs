@@ -51,7 +51,7 @@ type SweepOption =
             | Tasks _ ->
                 "Tasks to run: agnews, cola, e2e, samsum (published data), topic, acceptability, attributes, dialogue (embedded data). All of the data folder's kind if not given."
             | Techniques _ ->
-                "Techniques to compare, for example full, lora, 'lora(rank=8)', ia3, bitfit, prompt. The paper's five if not given."
+                "Techniques to compare, for example full, lora, 'lora(rank=8,alpha=16)', paper-lora, ia3, bitfit, prompt. The paper's five if not given."
             | Placements _ ->
                 "Where techniques go: all, early, late, 'random(seed=3)', 'not(self)', 'late & q,v', 'only(wo)', …. all if not given."
             | Levels _ -> "Amounts of training data: low (100 rows), medium (1,000), high (10,000). Low if not given."

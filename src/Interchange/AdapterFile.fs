@@ -10,7 +10,7 @@ type AdapterDescription =
     {
         /// The layout of the folder.
         Format: string
-        /// The technique in its canonical words, for example `lora(rank=2)`.
+        /// The technique in its canonical words, for example `lora(rank=8,alpha=8)`.
         Technique: string
         /// Where it goes, in the words of `Placement.text`: `all`, `late`.
         Placement: string
@@ -26,8 +26,11 @@ type AdapterDescription =
 /// `multi_lora_b` [out, 1], `bias` [out], `prompt_embeddings` [tokens, d_model].
 [<RequireQualifiedAccess>]
 module AdapterFile =
-    /// The layout that this version writes and reads.
-    let format = "peft-adapter-1"
+    /// The layout that this version writes.
+    let format = "peft-adapter-2"
+
+    /// The layout before, in which `lora(rank=2)` and `ia3` were the paper's.
+    let private formerFormat = "peft-adapter-1"
 
     let private descriptionPath folder = Path.Combine(folder, "adapter.json")
 
@@ -77,7 +80,7 @@ module AdapterFile =
     /// Whether a folder holds an adapter of this format.
     let isAdapter (folder: string) : bool = File.Exists(descriptionPath folder)
 
-    /// Reads an adapter folder's description.
+    /// Reads an adapter folder's description, its technique in today's words.
     let describe (folder: string) : AdapterDescription =
         let path = descriptionPath folder
 
@@ -86,10 +89,14 @@ module AdapterFile =
 
         let found = Json.read<AdapterDescription> Json.options path
 
-        if found.Format <> format then
-            userError $"{path} has the format '{found.Format}'; this version reads '{format}'."
-
-        found
+        if found.Format = formerFormat then
+            { found with
+                Technique = Technique.text (Technique.parseLegacy found.Technique)
+            }
+        elif found.Format = format then
+            found
+        else
+            userError $"{path} has the format '{found.Format}'; this version reads '{format}' and '{formerFormat}'."
 
     /// Applies the technique that an adapter folder names to `baseModel` and puts its tensors in. `baseFingerprint` must be
     /// the one it was trained on.

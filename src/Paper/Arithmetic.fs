@@ -193,15 +193,15 @@ module Arithmetic =
             Some(2.0 * tokens * width + attention + feedForward + norms + positions)
         | "prompt", _ -> Some(100.0 * width)
         | "bitfit", _ -> Some(attentions * 4.0 * width + feedForwards * (2.0 * inner + width))
-        | "lora", "without self-attention" -> Some(blocks * 4.0 * lora)
-        | "lora", "without encoder/decoder attention" -> Some(2.0 * blocks * 4.0 * lora)
-        | "lora", "without query/output" -> Some(attentions * 2.0 * lora)
-        | "lora", place when place = Placed.allLayers -> Some(attentions * 4.0 * lora)
-        | "lora", _ -> Some(attentions * 4.0 * lora / 2.0)
-        | "ia3", "without attention" -> Some(feedForwards * ia3Dense)
-        | "ia3", "without dense activation" -> Some(attentions * ia3Attention)
-        | "ia3", place when place = Placed.allLayers -> Some ia3
-        | "ia3", _ -> Some(ia3 / 2.0)
+        | "paper-lora", "without self-attention" -> Some(blocks * 4.0 * lora)
+        | "paper-lora", "without encoder/decoder attention" -> Some(2.0 * blocks * 4.0 * lora)
+        | "paper-lora", "without query/output" -> Some(attentions * 2.0 * lora)
+        | "paper-lora", place when place = Placed.allLayers -> Some(attentions * 4.0 * lora)
+        | "paper-lora", _ -> Some(attentions * 4.0 * lora / 2.0)
+        | "paper-ia3", "without attention" -> Some(feedForwards * ia3Dense)
+        | "paper-ia3", "without dense activation" -> Some(attentions * ia3Attention)
+        | "paper-ia3", place when place = Placed.allLayers -> Some ia3
+        | "paper-ia3", _ -> Some(ia3 / 2.0)
         | _ -> None
 
     let private counted () =

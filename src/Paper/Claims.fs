@@ -142,23 +142,24 @@ module Claims =
                 "§3.2"
                 "Where memory is short: BitFit and (IA)3 at low data."
                 $"{remark} Prompt tuning is left out, as in the paper."
-                (columns [ Low ] |> List.map (leads [ "bitfit"; "ia3" ] [ "full"; "lora" ]))
+                (columns [ Low ]
+                 |> List.map (leads [ "bitfit"; "paper-ia3" ] [ "full"; "paper-lora" ]))
             claim
                 "memory-medium-high"
                 "§3.2"
                 "Where memory is short: (IA)3 at medium and high data."
                 $"{remark} Prompt tuning is left out, as in the paper."
                 (columns [ Medium; High ]
-                 |> List.map (leads [ "ia3" ] [ "full"; "lora"; "bitfit" ]))
+                 |> List.map (leads [ "paper-ia3" ] [ "full"; "paper-lora"; "bitfit" ]))
             claim
                 "memory-with-prompt"
                 "§3.2, with prompt tuning"
                 "The same two recommendations, prompt tuning counted in."
                 "Prompt tuning has the fewest parameters of all: this measure rewards that whatever it scores."
                 ((columns [ Low ]
-                  |> List.map (leads [ "bitfit"; "ia3" ] [ "full"; "lora"; "prompt" ]))
+                  |> List.map (leads [ "bitfit"; "paper-ia3" ] [ "full"; "paper-lora"; "prompt" ]))
                  @ (columns [ Medium; High ]
-                    |> List.map (leads [ "ia3" ] [ "full"; "lora"; "bitfit"; "prompt" ])))
+                    |> List.map (leads [ "paper-ia3" ] [ "full"; "paper-lora"; "bitfit"; "prompt" ])))
             claim
                 "below-one-per-cent"
                 "A.2"
@@ -189,7 +190,7 @@ module Claims =
                 "Where quality counts: (IA)3, LoRA or BitFit at low and medium data."
                 "Whether the best of the three is above the better of full fine-tuning and prompt tuning."
                 (columns early
-                 |> List.map (bestIsOf [ "ia3"; "lora"; "bitfit" ] [ "full"; "prompt" ]))
+                 |> List.map (bestIsOf [ "paper-ia3"; "paper-lora"; "bitfit" ] [ "full"; "prompt" ]))
             claim
                 "quality-ia3"
                 "§3.2"
@@ -197,7 +198,7 @@ module Claims =
                 "Whether (IA)3 is above full fine-tuning."
                 [
                     for level, task in columns early ->
-                        above (at task level) task (scored level task "ia3") (scored level task "full")
+                        above (at task level) task (scored level task "paper-ia3") (scored level task "full")
                 ]
             claim
                 "quality-high"
@@ -211,7 +212,7 @@ module Claims =
                 "BitFit and LoRA perform best at low and medium data."
                 ""
                 (columns early
-                 |> List.map (bestIsOf [ "bitfit"; "lora" ] [ "full"; "ia3"; "prompt" ]))
+                 |> List.map (bestIsOf [ "bitfit"; "paper-lora" ] [ "full"; "paper-ia3"; "prompt" ]))
             claim
                 "full-gains-with-data"
                 "§3.2"
@@ -290,8 +291,8 @@ module Claims =
                 [
                     for technique, variants in
                         [
-                            "ia3", [ early; late; random; "without attention" ]
-                            "lora", [ early; late; random; noSelf; noQo ]
+                            "paper-ia3", [ early; late; random; "without attention" ]
+                            "paper-lora", [ early; late; random; noSelf; noQo ]
                         ] do
                         for task in tasks ->
                             let best =
@@ -309,7 +310,7 @@ module Claims =
                 [
                     for task in tasks do
                         for placement in [ late; random ] ->
-                            compare task (named "ia3" placement task) (named "ia3" early task)
+                            compare task (named "paper-ia3" placement task) (named "paper-ia3" early task)
                 ]
             claim
                 "lora-later-not-early"
@@ -319,7 +320,7 @@ module Claims =
                 [
                     for task in tasks do
                         for placement in [ late; random ] ->
-                            compare task (named "lora" placement task) (named "lora" early task)
+                            compare task (named "paper-lora" placement task) (named "paper-lora" early task)
                 ]
             claim
                 "attention-matters"
@@ -328,8 +329,8 @@ module Claims =
                 "(IA)3 loses all of its attention, LoRA one kind of it: no run takes the same away from both."
                 [
                     for task in tasks do
-                        let without = change "ia3" "without attention" task
-                        let lora = min (change "lora" noSelf task) (change "lora" noCross task)
+                        let without = change "paper-ia3" "without attention" task
+                        let lora = min (change "paper-lora" noSelf task) (change "paper-lora" noCross task)
                         fact $"{Tables.title task}: (IA)3 without attention {percent without}" (without < 0.0)
 
                         fact
@@ -344,7 +345,8 @@ module Claims =
                 [
                     for task in tasks do
                         for placement in [ early; late; random ] ->
-                            let lora, ia3 = change "lora" placement task, change "ia3" placement task
+                            let lora, ia3 =
+                                change "paper-lora" placement task, change "paper-ia3" placement task
 
                             fact
                                 $"{Tables.title task}, {placement}: LoRA {percent lora}, (IA)3 {percent ia3}"
@@ -358,7 +360,7 @@ module Claims =
                 [
                     for task in Arithmetic.classification do
                         for placement in [ noQo; noCross ] ->
-                            compare task (named "lora" placement task) (named "lora" noSelf task)
+                            compare task (named "paper-lora" placement task) (named "paper-lora" noSelf task)
                 ]
         ]
 

@@ -30,7 +30,7 @@ module Rule =
 
     /// Every rule of §3.2 and §3.3.
     let all: Rule list =
-        let peft = [ "ia3"; "lora"; "bitfit"; "prompt" ]
+        let peft = [ "paper-ia3"; "paper-lora"; "bitfit"; "prompt" ]
         let always (_: Question) = true
 
         [
@@ -44,19 +44,19 @@ module Rule =
             rule
                 "§3.2"
                 "Memory is short, low data: BitFit or (IA)3."
-                [ "bitfit"; "ia3" ]
+                [ "bitfit"; "paper-ia3" ]
                 "memory-low"
                 (whenever Priority.Memory [ Low ])
             rule
                 "§3.2"
                 "Memory is short, medium or high data: (IA)3."
-                [ "ia3" ]
+                [ "paper-ia3" ]
                 "memory-medium-high"
                 (whenever Priority.Memory [ Medium; High ])
             rule
                 "§3.2"
                 "Quality first, low or medium data: (IA)3, LoRA or BitFit."
-                [ "ia3"; "lora"; "bitfit" ]
+                [ "paper-ia3"; "paper-lora"; "bitfit" ]
                 "quality-low-medium"
                 (whenever Priority.Quality [ Low; Medium ])
             rule

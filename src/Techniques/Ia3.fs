@@ -124,7 +124,7 @@ module Ia3 =
     and ofSettings (settings: Ia3Settings) : Technique =
         match settings.FeedForward with
         | ModuleNames [ "wo" ] when isOn [ "k"; "v"; "wo" ] settings.Where ->
-            { Make.technique "ia3" [ "hf" ] usualForm (fun where _ -> mixed down where) with
+            { Make.technique "ia3" [] usualForm (fun where _ -> mixed down where) with
                 Others = [ Convention.HuggingFace, usualForm ]
                 HuggingFace = Some(peft settings)
             }
@@ -166,25 +166,35 @@ module Ia3 =
 
     /// (IA)3 as the paper counts it: both vectors trained, from one.
     let paper: Technique =
-        { Make.technique "ia3" [] paperForm (fun where _ -> rescaled 0.0 0 where) with
+        { Make.technique "paper-ia3" [] paperForm (fun where _ -> rescaled 0.0 0 where) with
             // ia3.json: trained ".*lora_b.*", so the input's vector stays at one.
             Others = [ Convention.TFew, publishedForm; Convention.HuggingFace, usualForm ]
+        }
+
+    /// What `paper-ia3` means.
+    let paperSpec: Spec =
+        {
+            Name = "paper-ia3"
+            Usage = "paper-ia3"
+            Source = "the paper, after Liu et al. 2022"
+            Summary = "The paper's (IA)3: inputs and outputs of k, v and wi_1 are rescaled by trained vectors."
+            First = "number"
+            Read = fun _ -> paper
+            Examples = [ "paper-ia3" ]
+            HuggingFace = None
         }
 
     /// What `ia3` means.
     let spec: Spec =
         {
             Name = "ia3"
-            Usage = "ia3(hf), ia3(published)"
+            Usage = "ia3, ia3(published)"
             Source = "Liu et al. 2022"
-            Summary = "Rescales keys, values and the inner activation by trained vectors."
+            Summary =
+                "Trained vectors rescale keys, values and the input of wo, as Hugging Face's peft has it, or, as published, the inner activation."
             First = "number"
-            Read =
-                fun words ->
-                    if words.Flag "hf" then huggingFace
-                    elif words.Flag "published" then published
-                    else paper
-            Examples = [ "ia3"; "ia3(hf)"; "ia3(published)" ]
+            Read = fun words -> if words.Flag "published" then published else huggingFace
+            Examples = [ "ia3"; "ia3(published)" ]
             HuggingFace =
                 Some
                     {

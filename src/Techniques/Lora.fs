@@ -146,6 +146,10 @@ module Lora =
                 Branch.Once(2.0 * float (rank * site.In * site.Out), 0.0)
         ]
 
+    /// peft's rank where none is given. Its alpha is 8 then; here alpha is the rank where none is given, so that the update counts
+    /// once whatever the rank is.
+    let rank = 8
+
     /// The modules that words can name.
     let private moduleNames = set [ "q"; "k"; "v"; "o"; "wi"; "wi_0"; "wi_1"; "wo" ]
 
@@ -245,7 +249,7 @@ module Lora =
         }
 
     let private read (words: Words) : Technique =
-        let rank = words.Count("rank", Some PaperLora.rank)
+        let rank = words.Count("rank", Some rank)
         let plain = LoraSettings.OfRank rank
         let targets = words.Names "on" |> Option.defaultValue [ "q"; "v" ]
 
@@ -316,16 +320,10 @@ module Lora =
             Source = "Hu et al. 2021"
             Summary = "Adds a trained product of two small matrices, alpha / rank times, to q and v or other maps."
             First = "rank"
-            Read =
-                fun words ->
-                    // With a rank alone it is the paper's.
-                    if words.Left |> List.forall ((=) "rank") then
-                        PaperLora.ofRank (words.Count("rank", Some PaperLora.rank))
-                    else
-                        read words
+            Read = read
             Examples =
                 [
-                    "lora(rank=2)"
+                    "lora"
                     "lora(rank=3,alpha=6)"
                     "lora(rank=3,alpha=6,on=q+k+v+o+wo)"
                     "lora(rank=3,alpha=6,rs)"

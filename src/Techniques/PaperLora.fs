@@ -36,7 +36,7 @@ module PaperLora =
                 Step.Matrix("lora_b", site.Out, int64 rank)
             ]
 
-    /// `lora(rank=2)`.
+    /// `paper-lora(rank=2)`.
     let ofRank (rank: int) : Technique =
         let form =
             Form.atSites Selector.paperLora "rank·(in + out) + in + out on q, k, v, o" (fun site ->
@@ -45,7 +45,7 @@ module PaperLora =
         let alone sites formula =
             Form.atSites sites formula (fun site -> [ update rank site ])
 
-        { Make.technique "lora" [ $"rank={rank}" ] form (fun where seed -> adapter rank seed where) with
+        { Make.technique "paper-lora" [ $"rank={rank}" ] form (fun where seed -> adapter rank seed where) with
             Others =
                 [
                     // lora.json: no scaling rank, layers "q|k|v|o|w.*", trained ".*layer_norm.*|.*lora_[ab].*".
@@ -62,3 +62,17 @@ module PaperLora =
 
     /// With the paper's rank.
     let standard: Technique = ofRank rank
+
+    /// What the name means.
+    let spec: Spec =
+        {
+            Name = "paper-lora"
+            Usage = "paper-lora(rank=2)"
+            Source = "the paper, after Liu et al. 2022"
+            Summary =
+                "The paper's LoRA: T-Few's LoRALinear, which is rank 2 with a rescaling of inputs and outputs on q, k, v, o."
+            First = "rank"
+            Read = fun words -> ofRank (words.Count("rank", Some rank))
+            Examples = [ "paper-lora(rank=2)" ]
+            HuggingFace = None
+        }

@@ -8,6 +8,8 @@ module Technique =
     let specs: Spec list =
         [
             Full.spec
+            PaperLora.spec
+            Ia3.paperSpec
             Lora.spec
             Ia3.spec
             BitFit.spec
@@ -30,10 +32,10 @@ module Technique =
             Prompt.ofTokens Prompt.paperTokens
         ]
 
-    /// The short name: `full`, `lora`, `lora+layernorm`.
+    /// The short name: `full`, `paper-lora`, `lora+layernorm`.
     let name (technique: Technique) : string = technique.Name
 
-    /// The canonical words, which `parse` reads back: `lora(rank=2)`, `prefix(tokens=20)`, `lora(rank=2) >> layernorm`.
+    /// The canonical words, which `parse` reads back: `paper-lora(rank=2)`, `prefix(tokens=20)`, `lora(rank=8,alpha=8) >> layernorm`.
     let text (technique: Technique) : string = technique.Words
 
     let private find (name: string) : Spec option =
@@ -63,6 +65,31 @@ module Technique =
         with Refused problem ->
             let usages = specs |> List.map _.Usage |> String.concat ", "
             userError $"{problem}: the techniques are {usages}; 'a >> b' applies both."
+
+    /// Words of before `lora` and `ia3` came to mean what they mean elsewhere, as today's: `lora(rank=2)` and `ia3` were the
+    /// paper's then, `ia3(hf)` Hugging Face's.
+    let private ofLegacyWords (text: string) : string =
+        let name, settings =
+            try
+                WordsReader.split first text
+            with Refused _ ->
+                "", []
+
+        match name, settings with
+        | "lora", given when given |> List.forall (fst >> (=) "rank") ->
+            match given with
+            | [ _, rank ] -> $"paper-lora(rank={rank})"
+            | _ -> PaperLora.standard.Words
+        // With other settings it was Hugging Face's already, but for the rank where none was given.
+        | "lora", given when not (List.exists (fst >> (=) "rank") given) ->
+            text.Replace("(", $"(rank={PaperLora.rank},")
+        | "ia3", [] -> Ia3.paper.Words
+        | "ia3", [ "hf", "" ] -> Ia3.huggingFace.Words
+        | _ -> text
+
+    /// Reads the words of result files of schema 1 and of adapter folders of format 1.
+    let parseLegacy (text: string) : Technique =
+        text.Split ">>" |> Array.map ofLegacyWords |> String.concat ">>" |> parse
 
     /// What it trains and computes under a convention; none where the convention has no such technique.
     let form (convention: Convention) (technique: Technique) : Form option =

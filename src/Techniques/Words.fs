@@ -29,9 +29,6 @@ type Words(technique: string, given: (string * string) list) =
         | Some "" -> true
         | Some value -> refuse $"{technique} takes '{key}' without the value '{value}'"
 
-    /// The keys that were given and are not read yet.
-    member _.Left: string list = List.map fst left
-
     /// The value as it is written.
     member _.Text(key: string) : string option = take key
 

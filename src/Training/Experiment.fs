@@ -157,13 +157,18 @@ module Method =
         | Tuned technique when List.contains technique Technique.paper -> Technique.name technique
         | other -> text other
 
-    /// Reads a baseline's or a technique's words; `UserError` where they are none.
-    let parse (words: string) : Method =
+    let private parseWith (technique: string -> Technique) (words: string) : Method =
         match words.Trim().ToLowerInvariant() with
         | "zero-shot" -> ZeroShot
         | "majority" -> Majority
         // Names of modules keep their capitals.
-        | _ -> Tuned(Technique.parse words)
+        | _ -> Tuned(technique words)
+
+    /// Reads a baseline's or a technique's words; `UserError` where they are none.
+    let parse (words: string) : Method = parseWith Technique.parse words
+
+    /// The same for the words of a result of schema 1.
+    let parseLegacy (words: string) : Method = parseWith Technique.parseLegacy words
 
 [<RequireQualifiedAccess>]
 module Training =
@@ -264,7 +269,7 @@ module Experiment =
     let private parseLevel (words: string) =
         if words = "none" then None else Some(Level.find words)
 
-    let private jsonOptions (isIndented: bool) =
+    let private jsonOptions (isIndented: bool) (parse: string -> Method) =
         let options =
             JsonSerializerOptions(
                 WriteIndented = isIndented,
@@ -273,15 +278,18 @@ module Experiment =
                 RespectRequiredConstructorParameters = true
             )
 
-        options.Converters.Add(WordsConverter<Method>(Method.text, Method.parse))
+        options.Converters.Add(WordsConverter<Method>(Method.text, parse))
         options.Converters.Add(WordsConverter<Placement>(Placement.text, Placement.parse))
         options.Converters.Add(WordsConverter<Level option>(levelText, parseLevel))
         options
 
     /// How experiments and runs are written as JSON.
-    let json: JsonSerializerOptions = jsonOptions true
+    let json: JsonSerializerOptions = jsonOptions true Method.parse
 
-    let private line = jsonOptions false
+    /// The same for results of schema 1, whose words for techniques meant something else.
+    let internal legacyJson: JsonSerializerOptions = jsonOptions true Method.parseLegacy
+
+    let private line = jsonOptions false Method.parse
 
     /// Twelve hexadecimal digits of the SHA-256 of the record's JSON: equal records, equal ids, on every machine.
     let id (experiment: Experiment) : string =
@@ -296,7 +304,7 @@ module Experiment =
         else
             $"{Method.name experiment.Method} at {Placement.text experiment.Placement}"
 
-    /// The row of Table 1 that the experiment belongs to: `lora, low`, `lora at late, low` or `majority`.
+    /// The row of Table 1 that the experiment belongs to: `lora, low`, `paper-lora at late, low` or `majority`.
     let rowName (experiment: Experiment) : string =
         match experiment.Level with
         | Some level -> $"{methodName experiment}, {Level.name level}"
@@ -319,7 +327,7 @@ module Experiment =
 [<RequireQualifiedAccess>]
 module Run =
     /// The version of the result file's layout. A file of another version is refused by name.
-    let schema = 1
+    let schema = 2
 
     /// Where a run's result lies.
     let path (results: string) (experiment: Experiment) : string =
@@ -342,8 +350,17 @@ module Run =
             use document = JsonDocument.Parse(Files.readText Files.mostDescription file)
 
             match document.RootElement.TryGetProperty "Schema" with
-            | true, version when version.ValueKind = JsonValueKind.Number && version.GetInt32() = schema ->
-                match document.RootElement.Deserialize<Run>(Experiment.json) with
+            | true, version when
+                version.ValueKind = JsonValueKind.Number
+                && (version.GetInt32() = schema || version.GetInt32() = 1)
+                ->
+                let options =
+                    if version.GetInt32() = 1 then
+                        Experiment.legacyJson
+                    else
+                        Experiment.json
+
+                match document.RootElement.Deserialize<Run>(options) with
                 | null -> refuse "is empty"
                 | run when run.Status <> "finished" && run.Status <> "failed" ->
                     refuse "has a status that is neither finished nor failed"
@@ -351,7 +368,7 @@ module Run =
                     refuse "is finished, but has no score"
                 | run -> run
             | true, version ->
-                refuse $"has result schema {version.GetRawText()}, and this version reads schema {schema}"
+                refuse $"has result schema {version.GetRawText()}, and this version reads schema 1 and {schema}"
             | false, _ -> refuse "is no result file: it states no Schema"
         with
         | :? JsonException as error ->
