@@ -117,35 +117,71 @@ module Native =
         |> List.map (fun folder -> Path.Combine(folder, name))
         |> List.tryFind File.Exists
 
+    /// Where a relaxed copy may be kept, the best place first. What lies in the temporary folder might be another user's: a
+    /// copy is only taken where it holds what would be written.
+    let private copyFolders () : string list =
+        let local =
+            Environment.GetFolderPath(
+                Environment.SpecialFolder.LocalApplicationData,
+                Environment.SpecialFolderOption.DoNotVerify
+            )
+
+        [
+            if local <> "" then
+                Path.Combine(local, "peft", "native")
+            Path.Combine(Path.GetTempPath(), $"peft-native-{Environment.UserName}")
+        ]
+
+    let private writeCopy (image: byte[]) (path: string) : unit =
+        Directory.CreateDirectory(string (Path.GetDirectoryName path)) |> ignore
+        let temporary = $"{path}.{Environment.ProcessId}.tmp"
+        File.WriteAllBytes(temporary, image)
+        File.Move(temporary, path, overwrite = true)
+
+    let private holds (image: byte[]) (path: string) : bool =
+        try
+            (FileInfo path).Exists
+            && File.ReadAllBytes(path).AsSpan().SequenceEqual(ReadOnlySpan image)
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException -> false
+
     /// Writes the relaxed shim once per content and returns its path. The name carries the hash of the original, so
     /// another TorchSharp version gets another file; the rename is atomic, so that two processes may race.
-    let private relaxedCopy (shim: string) : string =
+    let internal relaxedCopy (folders: string list) (shim: string) : string =
         let image = File.ReadAllBytes shim
 
         let hash =
             Convert.ToHexString(SHA256.HashData image).Substring(0, 16).ToLowerInvariant()
 
-        let folder =
-            Path.Combine(
-                Environment.GetFolderPath(
-                    Environment.SpecialFolder.LocalApplicationData,
-                    Environment.SpecialFolderOption.Create
-                ),
-                "peft",
-                "native",
-                hash
-            )
+        Elf.relaxVersion unneededVersion image |> ignore
 
-        let path = Path.Combine(folder, shimName)
+        let attempt (folder: string) =
+            let path = Path.Combine(folder, hash, shimName)
 
-        if not (File.Exists path) then
-            Directory.CreateDirectory folder |> ignore
-            Elf.relaxVersion unneededVersion image |> ignore
-            let temporary = $"{path}.{Environment.ProcessId}.tmp"
-            File.WriteAllBytes(temporary, image)
-            File.Move(temporary, path, overwrite = true)
+            if holds image path then
+                Ok path
+            else
+                try
+                    writeCopy image path
+                    Ok path
+                with
+                | :? IOException
+                | :? UnauthorizedAccessException as error -> Error error.Message
 
-        path
+        let rec first (causes: string list) (folders: string list) =
+            match folders with
+            | [] ->
+                let causes = causes |> List.rev |> String.concat "; "
+
+                userError
+                    $"a changed copy of {shimName} is needed here (libstdc++ is older than 3.4.32) and can be kept nowhere: {causes}. Let HOME, XDG_DATA_HOME or TMPDIR name a folder that can be written."
+            | folder :: others ->
+                match attempt folder with
+                | Ok path -> path
+                | Error cause -> first (cause.TrimEnd '.' :: causes) others
+
+        first [] folders
 
     let private explain (error: exn) =
         let missing =
@@ -166,7 +202,7 @@ module Native =
         if NativeLibrary.TryLoad(shim, &handle) then
             handle, AsShipped
         else
-            let copy = relaxedCopy shim
+            let copy = relaxedCopy (copyFolders ()) shim
             NativeLibrary.Load copy, Relaxed copy
 
     let private load () : NativeStatus =

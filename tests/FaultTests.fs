@@ -1,0 +1,101 @@
+/// Faults of the machine, tried on the program as it is started: full disks, closed folders, few handles.
+module Peft.Tests.FaultTests
+
+open System.Diagnostics
+open System.IO
+open Expecto
+open Peft
+open Peft.Tests.Support
+open Peft.Tests.TinySweep
+
+/// Runs a shell line; `$PEFT` stands for the command line. Gives the exit code and standard error.
+let private shell (line: string) : int * string =
+    if not (File.Exists "/bin/bash") then
+        skiptest "there is no bash here"
+
+    let program, first = BenchProcess.self ()
+    let peft = program :: first |> String.concat " "
+
+    let start =
+        ProcessStartInfo("/bin/bash", [ "-c"; line.Replace("$PEFT", peft) ], RedirectStandardError = true)
+
+    start.Environment["OMP_NUM_THREADS"] <- "1"
+
+    match Process.Start start with
+    | null -> failtest "bash does not start"
+    | started ->
+        use child = started
+        let error = child.StandardError.ReadToEnd()
+        child.WaitForExit()
+        child.ExitCode, error.Trim()
+
+let private sweepLine folder results =
+    $"$PEFT sweep --model {folder}/model --data {folder}/data --results {results} --tasks topic --techniques lora --epochs 2 --batch-size 4 --test-limit 7 --validation-limit 8 --input-limit 32 --jobs 2"
+
+let private isOneLine (error: string) =
+    Expect.isFalse (error.Contains '\n') $"one line: {error}"
+    Expect.isFalse (error.Contains "   at " || error.Contains "frame #") "no frames"
+
+[<Tests>]
+let tests =
+    testList
+        "Faults"
+        [
+            testCase "a log on a full disk stops no run; the code tells that something was lost"
+            <| fun () ->
+                if not (File.Exists "/dev/full") then
+                    skiptest "there is no /dev/full here"
+
+                inTinyFolder (fun folder _ ->
+                    let results = Path.Combine(folder, "results")
+                    let code, _ = shell $"{sweepLine folder results} > /dev/full 2> /dev/full"
+                    Expect.equal code 1 "not all is well"
+                    let runs = Results.readAll results
+                    Expect.equal (runs |> List.map _.Status) [ "finished"; "finished"; "finished" ] "every run is"
+
+                    let code, error = shell "$PEFT paper > /dev/full"
+                    Expect.equal code 1 "the answer is lost"
+                    isOneLine error
+                    Expect.stringContains error "standard output" "what is lost")
+
+            testCase "the command line starts where no home folder can be written"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    let line =
+                        $"env -u XDG_DATA_HOME HOME=/proc/none TMPDIR={folder} DOTNET_CLI_HOME={folder} $PEFT plan --model small > /dev/null"
+
+                    let code, error = shell line
+                    Expect.equal (code, error) (0, "") "it plans")
+
+            testCase "few file handles end in one line"
+            <| fun () ->
+                inTinyFolder (fun folder _ ->
+                    let results = Path.Combine(folder, "results")
+
+                    for handles in [ 80; 110 ] do
+                        let code, error =
+                            shell $"ulimit -n {handles}; {sweepLine folder results} > /dev/null"
+
+                        // Where they are enough, all is well.
+                        if code <> 0 then
+                            Expect.all
+                                (error.Split '\n')
+                                (fun line -> not (line.StartsWith "   at "))
+                                $"no frames: {error}")
+
+            testCase "a fault inside libtorch is told in one line, without its frames"
+            <| fun () ->
+                let fault =
+                    System.Runtime.InteropServices.ExternalException(
+                        "index 99999 is out of bounds\nException raised from check at File.cpp:1\nframe #0: x\nframe #1: y"
+                    )
+
+                let text = Guard.describe fault
+                Expect.stringContains text "index 99999" "the cause"
+                Expect.isFalse (text.Contains "frame #" || text.Contains "File.cpp") "no frames"
+
+                Expect.stringContains
+                    (Guard.describe (IOException "Too many open files : '/x'"))
+                    "ulimit"
+                    "few handles have their own advice"
+        ]
