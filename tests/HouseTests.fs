@@ -10,16 +10,14 @@ open Expecto
 open Microsoft.FSharp.Reflection
 open Peft.Tests.Support
 
-let private projects =
-    [
-        "src/Peft.fsproj"
-        "src/Report/Peft.Report.fsproj"
-        "src/Tools/Peft.Tools.fsproj"
-        "src/Cli/Peft.Cli.fsproj"
-    ]
-
 /// A file of the repository, named as from its root.
 let private at (path: string) = Path.Combine(root, path)
+
+/// The projects under src: the library, and one for each face.
+let private projects: string list =
+    Directory.GetFiles(at "src", "*.fsproj", SearchOption.AllDirectories)
+    |> Array.map (fun path -> Path.GetRelativePath(root, path).Replace('\\', '/'))
+    |> List.ofArray
 
 /// The files that a project compiles, in order, as the project names them.
 let private compiled (project: string) : string list =
@@ -217,7 +215,7 @@ let private needsSentence (field: PropertyInfo) =
 
     speaks field.PropertyType
 
-/// Public names of the library without documentation.
+/// Public names of the library without documentation. Cases of unions speak for themselves, or their type does.
 let private undocumented () : string list =
     let known = documented ()
 
@@ -236,7 +234,10 @@ let private undocumented () : string list =
                 | outer -> FSharpType.IsUnion outer
 
             if not (isCase || isGenerated type') then
-                if not (isKnown name) then
+                // The module of a type's functions is introduced by the type.
+                let isOfType = isModule && name.EndsWith "Module"
+
+                if not (isOfType || isKnown name) then
                     name
 
                 if FSharpType.IsRecord type' then

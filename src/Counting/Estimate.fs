@@ -19,6 +19,7 @@ type Workload =
 /// Floating-point operations; a multiplication and an addition are two.
 type Operations =
     {
+        /// Floating-point operations of the forward pass.
         Forward: float
         /// Of backward: gradients that only pass through, to what is trained further down.
         Through: float

@@ -7,6 +7,7 @@ open System
 exception UserError of message: string with
     override error.Message = error.message
 
+/// Raising what a user can put right.
 [<AutoOpen>]
 module UserErrors =
     let private most = 1200

@@ -16,6 +16,7 @@ type internal FileKind =
     | Special
     | Missing
 
+/// Reading and writing files so that a fault is one line and nothing is half written.
 [<RequireQualifiedAccess>]
 module Files =
     // The runtime's own call of stat, since .NET tells no pipe from a file: after flags of four bytes comes the mode.
@@ -175,6 +176,7 @@ module Files =
     let writeAtomically (path: string) (text: string) : unit =
         replace path (fun stream -> stream.Write(ReadOnlySpan(UTF8Encoding(false).GetBytes text)))
 
+/// How this project writes and reads JSON.
 [<RequireQualifiedAccess>]
 module Json =
     /// The one way this project writes JSON: stable order, indented, text kept readable.

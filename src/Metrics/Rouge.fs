@@ -8,8 +8,11 @@ open System.Text
 /// What one kind of ROUGE gives, from 0 to 1. `F` is the harmonic mean of the other two.
 type RougeScore =
     {
+        /// The share of the answer that is in the reference, from 0 to 1.
         Precision: float
+        /// The share of the reference that was found.
         Recall: float
+        /// Their harmonic mean.
         F: float
     }
 

@@ -15,6 +15,7 @@ type Verdict =
 type AuditedFigure =
     {
         Figure: Figure
+        /// What the printed inputs give.
         Recomputed: float
         /// What the rounding of the inputs leaves open.
         Range: Interval

@@ -13,6 +13,7 @@ type Check =
         IsWithinNoise: bool
     }
 
+/// What the numbers say of a claim.
 type ClaimVerdict =
     | Supported
     /// Some comparisons hold, some do not.

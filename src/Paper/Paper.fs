@@ -9,6 +9,7 @@ open System.IO
 type Printed =
     {
         Text: string
+        /// The number that the text stands for.
         Value: float
         /// What one step of the last printed digit is worth.
         Unit: float

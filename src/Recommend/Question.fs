@@ -1,5 +1,6 @@
 namespace Peft
 
+/// What a task asks for.
 [<RequireQualifiedAccess>]
 type TaskKind =
     | Classification
@@ -18,7 +19,9 @@ type Question =
         Kind: TaskKind
         Rows: int
         Priority: Priority
+        /// The most seconds that a run may take.
         MaxSeconds: float option
+        /// The most resident memory of a run.
         MaxMemoryMiB: float option
         MaxParameters: int64 option
         /// Techniques below this share of the best expected score come after the others, however fast or small they are.

@@ -11,13 +11,17 @@ type Evidence =
         Method: Method
         Rows: int
         Seed: int
+        /// The task's metric, from 0 to 1.
         Score: float
         /// Of the score, by the chance in its test rows: binomial, which for ROUGE-L is an upper bound.
         StandardError: float
         /// 0 where their number is not known.
         TestRows: int
+        /// Wall-clock seconds of a run.
         Seconds: float
+        /// Trained elements.
         Parameters: float
+        /// The largest resident memory.
         MemoryMiB: float
     }
 
@@ -34,8 +38,11 @@ type Candidate =
         Seeds: int
         /// From its worst to its best task.
         Tasks: Interval
+        /// Wall-clock seconds of a run.
         Seconds: float
+        /// Trained elements.
         Parameters: float
+        /// The largest resident memory.
         MemoryMiB: float
         /// The limits it breaks, in words.
         Breaks: string list

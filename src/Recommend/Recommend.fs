@@ -12,6 +12,7 @@ type AppliedRule =
         Agrees: bool option
     }
 
+/// An answer to a question, with what it rests on.
 [<NoComparison; NoEquality>]
 type Recommendation =
     {

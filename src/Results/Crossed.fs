@@ -15,6 +15,7 @@ type PairedTest =
 /// A mean over several seeds and test rows, and the variance that each of the two gives it.
 type CrossedMean =
     {
+        /// The mean over rows and seeds.
         Mean: float
         /// Of the mean, because other seeds could have been trained.
         SeedVariance: float

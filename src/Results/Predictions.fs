@@ -17,6 +17,7 @@ type Joined =
         Scores: float[][]
     }
 
+/// Prediction files of runs, read back.
 [<RequireQualifiedAccess>]
 module Predictions =
     /// Reads a predictions file; `UserError` names the line that is none.

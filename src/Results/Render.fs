@@ -7,6 +7,7 @@ open Deedle
 /// A quantity of one cell of a table: its mean over seeds.
 type Cell =
     {
+        /// The mean over seeds.
         Mean: float
         /// The sample standard deviation over seeds; nan for one seed.
         Deviation: float

@@ -3,7 +3,9 @@ namespace Peft
 /// From `Low` to `High`, both included.
 type Interval =
     {
+        /// The lower bound.
         Low: float
+        /// The upper bound.
         High: float
     }
 
@@ -14,6 +16,7 @@ type Interval =
 /// Two shares of different rows, or of the same rows when nothing is known about them one by one.
 type TwoProportion =
     {
+        /// The left share minus the right one.
         Difference: float
         /// Of the difference, from the pooled share.
         StandardError: float

@@ -13,6 +13,7 @@ type TrainingLog =
         Epochs: EpochLog list
         /// Optimiser steps taken.
         Steps: int
+        /// The process's largest resident memory up to then.
         PeakMemoryMiB: float
     }
 

@@ -130,7 +130,10 @@ type Session(options: SessionOptions) =
 
     /// What it was made from.
     member _.Options: SessionOptions = options
-    member _.Device = device
+    /// Where tensors lie.
+    member _.Device: torch.Device = device
+
+    /// The tokenizer of the base model's folder.
     member _.Tokenizer: Tokenizer = tokenizer.Value
 
     /// The base model, every leaf frozen.

@@ -21,6 +21,7 @@ type Trial =
         Technique: string
         Level: string
         Seed: int
+        /// The peak learning rate.
         Peak: float
         /// The lowest of the epochs' validation losses, in nats per token; none where the run failed.
         ValidationLoss: float option
@@ -36,6 +37,7 @@ type Found =
         Task: string
         Technique: string
         Level: string
+        /// The peak learning rate.
         Peak: float
         /// The mean over seeds, in nats per token.
         ValidationLoss: float

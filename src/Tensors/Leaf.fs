@@ -9,6 +9,7 @@ open TorchSharp
 type Pass =
     {
         IsTraining: bool
+        /// The rate, from 0 to 1.
         Dropout: float
         /// Which member of a routed model each row of the batch picks (`Model.route`); none elsewhere.
         Routes: int[] option
@@ -101,6 +102,7 @@ type Bottleneck =
         Up: Leaf
         UpBias: Leaf
         Activation: Activation
+        /// What the net's output counts.
         Scale: float
     }
 

@@ -7,7 +7,13 @@ open TorchSharp
 /// VeRA's random matrices, frozen and one for all sites: `A` [rank, largest in] and `B` [largest out, rank], cut to a
 /// site's shape where they are used. They follow from a seed, so they are no leaves: peft, too, keeps them as buffers.
 [<ReferenceEquality>]
-type Basis = { A: torch.Tensor; B: torch.Tensor }
+type Basis =
+    {
+        /// [rank, largest in].
+        A: torch.Tensor
+        /// [largest out, rank].
+        B: torch.Tensor
+    }
 
 /// What a site computes. Adapters wrap: the base weight stays inside, untouched.
 [<ReferenceEquality>]

@@ -17,11 +17,13 @@ type Training =
         Accumulation: int
         /// The learning rate climbs linearly from `InitialRate` to `PeakRate` …
         InitialRate: float
+        /// The highest rate.
         PeakRate: float
         /// … and falls linearly to `FinalRate`, which it would reach one step after the last.
         FinalRate: float
         /// The share of all optimiser steps spent climbing.
         WarmupShare: float
+        /// AdamW's, decoupled from the gradient.
         WeightDecay: float
         /// The largest global norm of a step's gradient; 0 leaves it alone.
         ClipNorm: float
@@ -70,8 +72,11 @@ type EpochLog =
         Epoch: int
         /// Nats per token: the mean over the epoch's micro-batches, and over the validation rows' tokens.
         TrainingLoss: float
+        /// Over the validation rows' tokens.
         ValidationLoss: float
+        /// Of its optimiser steps.
         TrainSeconds: float
+        /// Of the validation after them.
         ValidationSeconds: float
     }
 
@@ -79,10 +84,15 @@ type EpochLog =
 /// it would have cost alone.
 type Timing =
     {
+        /// Reading the base model.
         Load: float
+        /// Reading and encoding the rows.
         Tokenise: float
+        /// Optimiser steps of all epochs.
         Train: float
+        /// Validations of all epochs.
         Validate: float
+        /// Answering the test rows.
         Test: float
     }
 
@@ -110,6 +120,7 @@ type Run =
         Timing: Timing
         TrainableParameters: int64
         TotalParameters: int64
+        /// The process's largest resident memory during the run.
         PeakMemoryMiB: float
         TrainRows: int
         ValidationRows: int

@@ -17,7 +17,9 @@ type Config =
         Heads: int
         Buckets: int
         MaxDistance: int
+        /// The rate of dropout in training, from 0 to 1.
         DropoutRate: float
+        /// What norms add to the mean square.
         Epsilon: float
         Activation: Activation
         IsGated: bool

@@ -6,7 +6,13 @@ open TorchSharp
 
 /// Root-mean-square norm without mean or bias: y = scale ∘ x / sqrt(mean(x²) + epsilon), `scale` [d_model].
 [<ReferenceEquality>]
-type Norm = { Scale: Leaf; Epsilon: float }
+type Norm =
+    {
+        /// [width].
+        Scale: Leaf
+        /// What is added to the mean square.
+        Epsilon: float
+    }
 
 /// One attention with the norm before it. The maps q, k, v go from d_model to heads · d_kv, o comes back.
 [<ReferenceEquality>]
