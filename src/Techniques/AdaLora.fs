@@ -11,7 +11,9 @@ type AdaLoraSettings =
         TargetRank: int
         /// The rank of every map at the start.
         InitialRank: int
+        /// The update counts alpha / (start + 1e-5).
         Alpha: float
+        /// The rate of dropout of the update's input, in training.
         Dropout: float
         /// The weight of the orthogonality penalty.
         Orthogonality: float

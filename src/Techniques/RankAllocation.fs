@@ -20,7 +20,9 @@ type AdaLoraSchedule =
 [<ReferenceEquality>]
 type Sensitivity =
     {
+        /// The running mean of a number's sensitivity, in the shape of its parameter.
         Mean: torch.Tensor
+        /// The running mean of its distance from that mean, in the same shape.
         Uncertainty: torch.Tensor
     }
 

@@ -10,6 +10,7 @@ type VeraSettings =
         Key: int
         /// Where d starts.
         Start: float
+        /// The rate of dropout of the update's input, in training.
         Dropout: float
         /// Whether A and B are in an adapter's file; otherwise they are drawn from the key.
         HoldsBasis: bool

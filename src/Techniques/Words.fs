@@ -7,6 +7,7 @@ open System.Text.RegularExpressions
 /// Words that are no technique, and why; `Technique.parse` adds the techniques that there are.
 exception internal Refused of problem: string
 
+/// Refusing words that name no technique.
 [<AutoOpen>]
 module Refusal =
     /// Says that given words are no technique.

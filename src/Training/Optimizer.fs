@@ -20,6 +20,7 @@ module Schedule =
         let warmup = int (Math.Ceiling(training.WarmupShare * float steps))
         linear training.InitialRate training.PeakRate training.FinalRate warmup steps
 
+/// Gradients of parameters: cleared, and clipped to a global norm.
 [<RequireQualifiedAccess>]
 module Gradients =
     /// Forgets all gradients.
