@@ -307,7 +307,7 @@ let private damaged =
                     "num_layers", "2.5"
                     "dropout_rate", "2"
                     "layer_norm_epsilon", "-1"
-                    "feed_forward_proj", "\"gated-prelu\""
+                    "dense_act_fn", "\"prelu\""
                     "feed_forward_proj", "7"
                     "eos_token_id", "[1]"
                     "pad_token_id", "99999"
