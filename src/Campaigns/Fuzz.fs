@@ -273,6 +273,11 @@ module Fuzz =
                     worker.Kill()
 
                 worker.WaitForExit()
+
+                // One that was killed leaves its inputs.
+                if Directory.Exists(FuzzWorker.scratch worker.Id) then
+                    Directory.Delete(FuzzWorker.scratch worker.Id, recursive = true)
+
                 save ()
 
         names |> List.map tally

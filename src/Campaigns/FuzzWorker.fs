@@ -83,14 +83,15 @@ module FuzzWorker =
 
     let private shared = "/dev/shm"
 
-    let private scratch () : string =
+    /// Where a worker, by its number, writes its inputs.
+    let scratch (worker: int) : string =
         let above =
             if Directory.Exists shared then
                 shared
             else
                 Path.GetTempPath()
 
-        Path.Combine(above, $"peft-fuzz-{Environment.ProcessId}")
+        Path.Combine(above, $"peft-fuzz-{worker}")
 
     /// Seeds must be read, or refused by a reader that this version lacks.
     let private warmUp (reader: Reader) (folders: string[]) =
@@ -126,7 +127,7 @@ module FuzzWorker =
     let run (corpus: string) (seed: int) (parts: FuzzPart list) : unit =
         Native.ensure () |> ignore
         let readers = Reader.all corpus
-        let scratch = scratch ()
+        let scratch = scratch Environment.ProcessId
 
         try
             for one in parts do

@@ -147,6 +147,9 @@ module Kill =
         ]
         |> List.truncate 1
 
+    /// Seconds after which something that should have ended hangs, on a machine that others keep busy, too.
+    let private patience = 900.0
+
     /// A sweep that is struck again and again until it has its share of blows or is finished.
     type private Struck(settings: KillSettings, chance: Chance, place: string, isDisk: bool, jobs: int, spread: float) =
         let results, adapters =
@@ -183,8 +186,8 @@ module Kill =
             | Terminate ->
                 Unix.signal Unix.soft sweep.Id
 
-                if not (sweep.Ends 60.0) then
-                    findings.Add "SIGTERM: still there after a minute"
+                if not (sweep.Ends patience) then
+                    findings.Add "SIGTERM: it did not end"
             | Freeze ->
                 let frozen = one (sweep.Id :: sweep.Workers)
                 Unix.signal Unix.stop frozen
@@ -192,7 +195,7 @@ module Kill =
                 pause (0.5 + 1.5 * float (chance.Below 100) / 100.0)
                 Unix.signal Unix.go frozen
 
-                if not (other.Ends 300.0) then
+                if not (other.Ends patience) then
                     findings.Add "a second sweep beside a frozen one did not end"
             | FillDisk ->
                 let ballast = fill place
@@ -233,7 +236,7 @@ module Kill =
         let rec finish tries =
             let sweep = start ()
 
-            if not (sweep.Ends 600.0) then
+            if not (sweep.Ends patience) then
                 findings.Add "the last sweep did not end"
             elif sweep.ExitCode <> 0 then
                 if tries > 0 then
@@ -245,7 +248,7 @@ module Kill =
             go None count
 
             for sweep in leaders do
-                if not (sweep.Ends 300.0) then
+                if not (sweep.Ends patience) then
                     findings.Add "a sweep that was struck did not end"
 
             finish 1
@@ -256,11 +259,11 @@ module Kill =
 
             let watch = Stopwatch.StartNew()
 
-            while not (alone().IsEmpty) && watch.Elapsed.TotalSeconds < 60.0 do
+            while not (alone().IsEmpty) && watch.Elapsed.TotalSeconds < patience do
                 pause 0.1
 
             if not (alone().IsEmpty) then
-                findings.Add $"{(alone ()).Length} workers are left a minute after the end"
+                findings.Add $"{(alone ()).Length} workers are left long after the end"
 
             for sweep in leaders do
                 findings.AddRange(complain sweep)
