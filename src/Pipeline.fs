@@ -60,7 +60,7 @@ module Pipeline =
                 FinishedAt = RunRecord.now ()
             }
 
-        Run.write run.Shop.Results record
+        Results.write run.Shop.Results record
         RunState.remove run.Shop.Results run.Experiment
         record
 
@@ -156,7 +156,7 @@ module Pipeline =
             | None -> reraise ()
             | Some cause ->
                 let record = RunRecord.failed shop piece.Experiment cause
-                Run.write shop.Results record
+                Results.write shop.Results record
                 shop.Tell(Ended record)
                 record
 

@@ -160,6 +160,9 @@ let private comparisons =
                     let other =
                         { runs.Head with
                             Id = "other"
+                            Name = "other"
+                            FinishedAt = "2026-02-01T00:00:00Z"
+                            Source = Some { source with Train = source.Test }
                             Experiment =
                                 { runs.Head.Experiment with
                                     Data = "other"
@@ -273,7 +276,7 @@ let private samples =
             testCase "where a split's first predictions are unreadable, the next run's rows are shown"
             <| fun () ->
                 withPredictions (fun folder runs ->
-                    runs |> List.iter (Run.write folder)
+                    runs |> List.iter (Results.write folder)
 
                     let first =
                         runs

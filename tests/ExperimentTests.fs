@@ -56,7 +56,10 @@ let private runOf (experiment: Experiment) : Run =
     {
         Schema = Run.schema
         Id = Experiment.id experiment
+        Name = Experiment.name experiment
         Experiment = experiment
+        Base = "tiny"
+        Recipe = Some(Recipe.preset "paper")
         Status = "finished"
         Error = ""
         Scores = Dictionary(dict [ "accuracy", 0.1 + 0.2; "matthews", -1e-17 ])
@@ -86,11 +89,16 @@ let private runOf (experiment: Experiment) : Run =
         TrainRows = 100
         ValidationRows = 10
         TestRows = 11
-        Source = "a \"b\"\n\u2028c"
-        Overlap = "none"
+        Source =
+            Some
+                { SampleRuns.source with
+                    LeftOut = 3
+                    Validation = Some SampleRuns.source.Test
+                }
+        Overlap = None
         Device = "cpu"
         Versions = Dictionary(dict [ "peft", "1" ])
-        Command = "peft sweep"
+        Command = "a \"b\"\n\u2028c"
         FinishedAt = "2020-01-01T00:00:00Z"
     }
 
@@ -156,7 +164,7 @@ let private refusedFile (text: string) =
     inTemporaryFolder (fun folder ->
         let path = Path.Combine(folder, "run.json")
         File.WriteAllText(path, text)
-        let message = userErrorOf (fun () -> Results.readAll folder |> ignore)
+        let message = userErrorOf (fun () -> resultsIn folder |> ignore)
         Expect.stringContains message path "the message names the file"
         Expect.equal (File.ReadAllText path) text "the file was left as it was")
 
@@ -174,15 +182,14 @@ let private files =
                     }
 
                 for run in [ runOf fixed'; failed ] do
-                    Run.write folder run
-                    let read = Run.read (Run.path folder run.Experiment)
+                    Results.write folder run
+                    let read = Results.readFile (Run.path folder run.Experiment)
 
-                    let text (run: Run) =
-                        JsonSerializer.Serialize(run, Experiment.json)
+                    let text (run: Run) = RunJson.text run
 
                     Expect.equal (text read) (text run) "equal"
 
-                let runs = Results.readAll folder
+                let runs = resultsIn folder
                 Expect.equal runs.Length 2 "both"
 
                 Expect.isTrue
@@ -199,6 +206,7 @@ let private files =
                 "{}"
                 """{"Schema":1}"""
                 """{"Schema":2}"""
+                """{"Schema":3}"""
                 """{"Schema":"1"}"""
                 """{"Schema":1.5}"""
                 """{"Schema":99999999999}"""
@@ -210,7 +218,7 @@ let private files =
 
         testCase "a result file cut anywhere, or with a field of another kind: one line"
         <| fun () ->
-            let whole = JsonSerializer.Serialize(runOf fixed', Experiment.json)
+            let whole = RunJson.text (runOf fixed')
 
             for length in 0..97 .. whole.Length - 2 do
                 refusedFile (whole.Substring(0, length))
@@ -240,23 +248,9 @@ let private files =
                     node.AsObject().Remove field |> ignore
                     refusedFile (node.ToJsonString())
 
-        testCase "a result of schema 1 is read with the meaning that its words had"
-        <| fun () ->
-            let whole = JsonSerializer.Serialize(runOf fixed', Experiment.json)
-
-            let old =
-                whole.Replace("\"Schema\": 2", "\"Schema\": 1").Replace("paper-lora(rank=2)", "lora(rank=2)")
-
-            Expect.notEqual old whole "it is an older one"
-
-            inTemporaryFolder (fun folder ->
-                let file = Path.Combine(folder, "old.json")
-                File.WriteAllText(file, old)
-                Expect.equal (Run.read file).Experiment fixed' "the paper's LoRA")
-
         testCase "an unknown technique, level or status in a result file: one line"
         <| fun () ->
-            let whole = JsonSerializer.Serialize(runOf fixed', Experiment.json)
+            let whole = RunJson.text (runOf fixed')
             refusedFile (whole.Replace("paper-lora(rank=2)", "paper-lora(rank=none)"))
             refusedFile (whole.Replace("\"low\"", "\"tiny\""))
             refusedFile (whole.Replace("\"finished\"", "\"half\""))

@@ -50,7 +50,7 @@ let tests =
                     let results = Path.Combine(folder, "results")
                     let code, _ = shell $"{sweepLine folder results} > /dev/full 2> /dev/full"
                     Expect.equal code 1 "not all is well"
-                    let runs = Results.readAll results
+                    let runs = resultsIn results
                     Expect.equal (runs |> List.map _.Status) [ "finished"; "finished"; "finished" ] "every run is"
 
                     let code, error = shell "$PEFT paper > /dev/full"

@@ -27,7 +27,7 @@ let private essence (results: string) (run: Run) =
         ""
 
 let private everything results =
-    Results.readAll results |> List.map (essence results)
+    resultsIn results |> List.map (essence results)
 
 let private options folder (results: string) (rest: string list) =
     [
@@ -346,7 +346,7 @@ let private processes =
                         worker.Kill()
                         worker.WaitForExit())
 
-                    Expect.isEmpty (Results.readAll shared) "no result of half a run"
+                    Expect.isEmpty (resultsIn shared) "no result of half a run"
                     Expect.equal (Directory.GetFiles(shared, "*.lock")).Length 1 "its lock file is left"
 
                     let sweep results =
@@ -386,7 +386,7 @@ let private processes =
                         Expect.equal (worker.StandardOutput.ReadToEnd()) "" "it says nothing"
                         Expect.equal (worker.StandardError.ReadToEnd()) "" "nor complains")
 
-                    for run in Results.readAll results do
+                    for run in resultsIn results do
                         Expect.equal run.Command "the command" "the parent's"
                         Expect.equal run.Versions["threads"] "1" "as told")
         ]

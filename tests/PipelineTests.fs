@@ -36,7 +36,7 @@ let private interruptedBy (when': RunEvent -> bool) plan results =
         (fun () -> sweep plan results report source.Token |> ignore)
         "it was stopped"
 
-    Expect.isEmpty (Results.readAll results) "no result of half a run"
+    Expect.isEmpty (resultsIn results) "no result of half a run"
     let mutable resumed = 0
 
     let runs =
@@ -131,7 +131,7 @@ let private continuing =
                         with :? OperationCanceledException ->
                             ()
 
-                    Expect.isEmpty (Results.readAll broken) "all were stopped"
+                    Expect.isEmpty (resultsIn broken) "all were stopped"
                     Expect.equal (quietly plan broken |> List.map (essence broken)) expected "equal")
 
             testCase "a damaged state is not continued: the run starts anew, to the same result"
@@ -174,7 +174,7 @@ let private results =
                     let results = Path.Combine(folder, "results")
                     let runs = quietly plan results
                     Expect.equal (runs |> List.map _.Status) (List.replicate 4 "finished") "all finished"
-                    Expect.equal (Results.readAll results).Length 4 "a file each"
+                    Expect.equal (resultsIn results).Length 4 "a file each"
 
                     for run in runs do
                         let lines = File.ReadAllLines(Run.predictionsPath results run.Experiment)

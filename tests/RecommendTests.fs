@@ -317,6 +317,7 @@ let private fromRuns =
                     { first with
                         Id = "stray"
                         Experiment = { first.Experiment with Data = "other" }
+                        Source = Some { source with Train = source.Test }
                         FinishedAt = "2026-02-01T00:00:00Z"
                     }
 

@@ -34,7 +34,7 @@ let private add folder next (task: TaskDefinition) method level seed share secon
 
     let score = predictions |> Array.averageBy _.Score
     let run = run task method level seed score seconds
-    Run.write folder run
+    Results.write folder run
     Evaluation.write (Run.predictionsPath folder run.Experiment) predictions
 
 let private failed =
@@ -60,7 +60,7 @@ let writeSweep (folder: string) : unit =
                 for name, share, seconds in [ "full", 0.8, 60.0; "paper-lora", 0.85, 30.0; "paper-ia3", 0.5, 20.0 ] do
                     add folder next task (tuned name) (Some level) seed share (seconds + float seed)
 
-    Run.write folder failed
+    Results.write folder failed
 
 let private inSweep (body: string -> unit) =
     inTemporaryFolder (fun folder ->
@@ -139,11 +139,11 @@ let private tables =
                 inTemporaryFolder (fun folder ->
                     for level in [ Low; Medium ] do
                         run TaskDefinition.topic (tuned "paper-lora") (Some level) 1 0.5 10.0
-                        |> Run.write folder
+                        |> Results.write folder
 
-                    run TaskDefinition.topic ZeroShot None 1 0.6 10.0 |> Run.write folder
+                    run TaskDefinition.topic ZeroShot None 1 0.6 10.0 |> Results.write folder
                     // Another task's baseline is not asked.
-                    run TaskDefinition.dialogue ZeroShot None 1 0.9 10.0 |> Run.write folder
+                    run TaskDefinition.dialogue ZeroShot None 1 0.9 10.0 |> Results.write folder
 
                     Expect.equal
                         ((content folder |> sheet "best").Rows
@@ -184,11 +184,12 @@ let private tables =
                             Model = "another"
                         }
 
-                    Run.write
+                    Results.write
                         folder
                         { run with
                             Experiment = experiment
                             Id = Experiment.id experiment
+                            Name = Experiment.name experiment
                         }
 
                     Evaluation.write (Run.predictionsPath folder experiment) (predictions 1 [| 0.0; 1.0 |])
@@ -245,11 +246,12 @@ let private inTwoSettings (body: string -> unit) =
                                 }
                         }
 
-                    Run.write
+                    Results.write
                         folder
                         { usual with
                             Experiment = experiment
                             Id = Experiment.id experiment
+                            Name = Experiment.name experiment
                         }
 
                     Array.init 30 (fun _ -> if next () < 0.5 then 1.0 else 0.0)
@@ -697,11 +699,12 @@ let private command =
                                 Model = "another"
                             }
 
-                        Run.write
+                        Results.write
                             folder
                             { usual with
                                 Experiment = experiment
                                 Id = Experiment.id experiment
+                                Name = Experiment.name experiment
                             }
 
                         Array.init 30 (fun _ -> if next () < 0.5 then 1.0 else 0.0)

@@ -4,6 +4,32 @@ module Peft.Tests.SampleRuns
 open System.Collections.Generic
 open Peft
 
+let private files (name: string) (rows: int) : FileRows =
+    {
+        Files = [ name ]
+        Rows = rows
+        Digest = ""
+    }
+
+/// Rows that come from files of their own.
+let source: SplitSource =
+    {
+        Train = files "train" 1_000
+        Validation = None
+        Test = files "test" 100
+        IsTestedOnValidation = false
+        UnlabelledValidation = []
+        UnlabelledTest = []
+        Level = Low
+        Available = 900
+        TrainRows = 100
+        ValidationRows = 100
+        TestRows = 100
+        ValidationLimit = 2_500
+        TestLimit = 2_500
+        LeftOut = 0
+    }
+
 /// A finished run of a technique at a level with a score, seconds and parameters; its model is `m`.
 let run
     (task: TaskDefinition)
@@ -37,7 +63,14 @@ let run
     {
         Schema = Run.schema
         Id = Experiment.id experiment
+        Name = Experiment.name experiment
         Experiment = experiment
+        Base = "tiny"
+        Recipe =
+            if Method.isBaseline method then
+                None
+            else
+                Some(Recipe.preset "paper")
         Status = "finished"
         Error = ""
         Scores = Dictionary(dict [ metric, score ])
@@ -62,8 +95,8 @@ let run
         TrainRows = level |> Option.map Level.rows |> Option.defaultValue 0
         ValidationRows = 50
         TestRows = 100
-        Source = "train (1,000 rows) for training; test (100 rows) for testing"
-        Overlap = ""
+        Source = Some source
+        Overlap = None
         Device = "cpu"
         Versions = Dictionary()
         Command = "peft run"

@@ -18,56 +18,100 @@ let private withExperiment (change: Experiment -> Experiment) (run: Run) : Run =
     { run with
         Experiment = experiment
         Id = Experiment.id experiment
+        Name = Experiment.name experiment
     }
 
-let private withTraining (change: Training -> Training) : Run -> Run =
-    withExperiment (fun experiment ->
-        { experiment with
-            Training = change experiment.Training
-        })
+/// A run whose recipe replaces settings of its training.
+let private replacing (overrides: Overrides) (run: Run) : Run =
+    let changed =
+        run
+        |> withExperiment (fun experiment ->
+            { experiment with
+                Training = Overrides.apply overrides experiment.Training
+            })
 
-/// A run with other rows, finished at another hour.
+    { changed with
+        Recipe = run.Recipe |> Option.map (fun recipe -> { recipe with Overrides = overrides })
+    }
+
+/// A run on files of this digest; the word before the first blank of its split's fingerprint.
+let private digested (digest: string) (run: Run) : Run =
+    { run with
+        Source =
+            Some
+                { source with
+                    Train = { source.Train with Digest = digest }
+                }
+    }
+
+/// A run with other rows, finished at another hour: the first word of `data` is their digest.
 let private withData (data: string) (hour: int) (run: Run) : Run =
     { withExperiment (fun experiment -> { experiment with Data = data }) run with
         FinishedAt = $"2026-01-01T{hour:D2}:00:00Z"
     }
+    |> digested (Seq.head (data.Split ' '))
 
-/// A sweep of four techniques at two levels over two seeds with a preset, after `change`.
-let private sweep (preset: float -> Technique -> Level -> Training) (change: Training -> Training) : Run list =
+/// A sweep of four techniques at two levels over two seeds with a preset and what replaces its settings.
+let private sweep (preset: string) (overrides: Overrides) : Run list =
+    let make = Training.presets |> List.find (fst >> (=) preset) |> snd
+
     [
         for level in [ Low; Medium ] do
             for name in [ "full"; "paper-lora"; "paper-ia3"; "prompt" ] do
                 for seed in 1..2 do
                     let technique = Technique.parse name
 
-                    run topic (Tuned technique) (Some level) seed 0.5 1.0
-                    |> withTraining (fun _ -> preset 0.1 technique level |> change)
+                    let usual =
+                        run topic (Tuned technique) (Some level) seed 0.5 1.0
+                        |> withExperiment (fun experiment ->
+                            { experiment with
+                                Training = make 0.1 technique level
+                            })
+
+                    { usual with
+                        Recipe = Some(Recipe.preset preset)
+                    }
+                    |> replacing overrides
     ]
 
-let private changes: (string * (Training -> Training)) list =
+let private longer: Overrides = { Overrides.None with Epochs = Some 2 }
+
+let private changes: (string * Overrides) list =
     [
-        "nothing", id
-        "epochs", (fun training -> { training with Epochs = 2 })
-        "batches", (fun training -> { training with BatchSize = 3 })
-        "accumulation", (fun training -> { training with Accumulation = 7 })
-        // Those of one technique in the other preset: the words must not depend on the technique.
-        "accumulation of the other preset",
-        (fun training ->
-            { training with
-                Accumulation = 5 - training.Accumulation
-            })
+        "nothing", Overrides.None
+        "epochs", longer
+        "batches",
+        { Overrides.None with
+            BatchSize = Some 3
+        }
+        "accumulation",
+        { Overrides.None with
+            Accumulation = Some 7
+        }
         "rates",
-        (fun training ->
-            { training with
-                InitialRate = 1e-3
-                PeakRate = 1e-2
-                FinalRate = 1e-3
-            })
-        "warm-up", (fun training -> { training with WarmupShare = 0.5 })
-        "decay", (fun training -> { training with WeightDecay = 0.5 })
-        "clip", (fun training -> { training with ClipNorm = 0.5 })
-        "dropout", (fun training -> { training with Dropout = 0.5 })
-        "patience", (fun training -> { training with Patience = 9 })
+        { Overrides.None with
+            Rates = Some(1e-3, 1e-2, 1e-3)
+        }
+        "warm-up",
+        { Overrides.None with
+            WarmupShare = Some 0.5
+        }
+        "decay",
+        { Overrides.None with
+            WeightDecay = Some 0.5
+        }
+        "clip",
+        { Overrides.None with
+            ClipNorm = Some 0.5
+        }
+        "dropout",
+        { Overrides.None with
+            Dropout = Some 0.5
+        }
+        "patience",
+        { Overrides.None with
+            Patience = Some 9
+        }
     ]
 
 let private meanOf (table: Frame<RowKey, string>) (row: string) (column: string) : float =
@@ -84,16 +128,16 @@ let tests =
         [
             testCase "a sweep with a preset and its replacements is one setting, whatever its techniques and levels"
             <| fun () ->
-                for preset, make in Training.presets do
-                    for name, change in changes do
-                        let settings = sweep make change |> Settings.ofRuns
+                for preset, _ in Training.presets do
+                    for name, overrides in changes do
+                        let settings = sweep preset overrides |> Settings.ofRuns
                         Expect.equal settings.All.Length 1 $"{preset}, {name}"
                         Expect.stringStarts settings.All.Head.Training preset "its words"
                         Expect.isEmpty (Settings.legend settings) "nothing to tell apart"
 
             testCase "every part of training makes a setting of its own"
             <| fun () ->
-                let runs = changes |> List.collect (fun (_, change) -> sweep Training.small change)
+                let runs = changes |> List.collect (snd >> sweep "small")
 
                 let settings = Settings.ofRuns runs
                 Expect.equal settings.All.Length changes.Length "settings"
@@ -134,8 +178,8 @@ let tests =
                     }
 
                 let runs =
-                    (sweep Training.small (snd changes[1]) |> List.map (at 9))
-                    @ (sweep Training.small id |> List.map (at 11))
+                    (sweep "small" longer |> List.map (at 9))
+                    @ (sweep "small" Overrides.None |> List.map (at 11))
 
                 Expect.equal (numbers runs) (numbers (List.rev runs) |> List.rev) "reversed"
                 Expect.equal (numbers runs |> List.distinct) [ [ 1 ]; [ 2 ] ] "in time"
@@ -145,8 +189,8 @@ let tests =
                 let zero = run topic ZeroShot None 1 0.2 1.0
 
                 let runs =
-                    zero :: { zero with Device = "cuda" } :: sweep Training.small id
-                    @ sweep Training.small (snd changes[1])
+                    zero :: { zero with Device = "cuda" } :: sweep "small" Overrides.None
+                    @ sweep "small" longer
 
                 let settings = Settings.ofRuns runs
                 let numbers = settings.Numbers
@@ -180,61 +224,58 @@ let tests =
 
             testCase "digests tell versions apart where no seed ran on both, and whatever the hours"
             <| fun () ->
-                let of' (digest: string) (run: Run) =
-                    { run with
-                        Source =
-                            $"train (1,000 rows, digest {digest}) for training; test (100 rows, digest t) for testing; 100 of 1,000 training rows"
-                    }
-
                 let at level seed hour =
                     run topic lora (Some level) seed 0.5 1.0 |> withData $"{level} {seed}" hour
 
                 Expect.equal
-                    (numbers [ at Low 1 1 |> of' "a"; at Low 2 3 |> of' "b"; at Low 3 2 |> of' "a" ])
+                    (numbers
+                        [
+                            at Low 1 1 |> digested "a"
+                            at Low 2 3 |> digested "b"
+                            at Low 3 2 |> digested "a"
+                        ])
                     [ [ 1 ]; [ 2 ]; [ 1 ] ]
                     "one seed on each"
 
                 Expect.equal
-                    (numbers [ at Low 1 1 |> of' "a"; at Medium 1 2 |> of' "b" ])
+                    (numbers [ at Low 1 1 |> digested "a"; at Medium 1 2 |> digested "b" ])
                     [ [ 1 ]; [ 2 ] ]
                     "a level on each: the same file held other rows"
 
                 Expect.equal
-                    (numbers [ at Low 1 1 |> of' "a"; at Medium 1 2 |> of' "a" ])
+                    (numbers [ at Low 1 1 |> digested "a"; at Medium 1 2 |> digested "a" ])
                     [ [ 1 ]; [ 1 ] ]
                     "one version"
 
-            testCase "a result without a digest is of the version whose rows it had"
+            testCase "a run without recipe tells all values, so that no two trainings are one setting"
             <| fun () ->
-                let of' (digest: string) (run: Run) =
-                    { run with
-                        Source = $"train (1,000 rows, digest {digest}) for training; test (100 rows) for testing"
+                let alone technique =
+                    { run topic technique (Some Low) 1 0.5 1.0 with
+                        Recipe = None
                     }
 
-                let lora seed data hour =
-                    run topic lora (Some Low) seed 0.5 1.0 |> withData data hour
+                Expect.equal (numbers [ alone lora; alone ia3 ]) [ [ 1 ]; [ 1 ] ] "equal values"
+                Expect.equal (numbers [ alone lora; alone full ] |> List.distinct |> List.length) 2 "other rates"
 
-                let ia3 seed data hour =
-                    run topic ia3 (Some Low) seed 0.5 1.0 |> withData data hour
+            testCase "overrides are written and read, and tell what a training has instead"
+            <| fun () ->
+                let preset = Training.small 0.1 (Technique.parse "lora") Low
 
-                let runs =
-                    [
-                        lora 1 "old 1" 1
-                        // Nothing ran on other rows between the two.
-                        lora 2 "old 2" 2
-                        ia3 2 "old 2" 3 |> of' "a"
-                        ia3 3 "old 3" 4 |> of' "a"
-                        // Of another version, and of which one nobody can tell.
-                        ia3 1 "new 1" 5 |> of' "b"
-                        lora 3 "new 3" 6
-                    ]
+                for name, overrides in changes do
+                    let replaced = Overrides.apply overrides preset
+                    Expect.equal (Overrides.between preset replaced) overrides name
 
-                Expect.equal
-                    (numbers runs)
-                    [ [ 1 ]; [ 1 ]; [ 1 ]; [ 1 ]; [ 2 ]; [ 3 ] ]
-                    "through the fingerprint of seed 2"
+                    let written =
+                        { run topic lora (Some Low) 1 0.5 1.0 with
+                            Recipe =
+                                Some
+                                    {
+                                        Preset = "small"
+                                        Overrides = overrides
+                                    }
+                        }
 
-                Expect.equal (numbers (List.rev runs) |> List.rev) (numbers runs) "in any order"
+                    Expect.equal (written |> RunJson.lineOf |> RunJson.parse "").Recipe written.Recipe name
 
             testCase
                 "without a comparison the best mean is of one setting: versions of rows, trainings and devices stay apart"
@@ -244,11 +285,10 @@ let tests =
                     let low = run topic lora (Some Low) 1 0.1 1.0 |> withData "new" 2
 
                     let other =
-                        run topic lora (Some Low) 2 0.2 1.0
-                        |> withTraining (fun training -> { training with Epochs = 2 })
+                        run topic lora (Some Low) 2 0.2 1.0 |> digested "old" |> replacing longer
 
                     for run in [ high; low; other ] do
-                        Run.write folder run
+                        Results.write folder run
 
                     let content = Report.create "" (Path.Combine(folder, "report")) folder
                     let best = content.Sheets |> List.find (fun sheet -> sheet.Name = "best")
@@ -267,7 +307,7 @@ let tests =
                     for data, hour, first in [ "old", 1, 0; "new", 2, 500 ] do
                         for method, score in [ lora, 1.0; ia3, 0.0 ] do
                             let run = run topic method (Some Low) 1 score 1.0 |> withData data hour
-                            Run.write folder run
+                            Results.write folder run
 
                             Array.create 40 score
                             |> predictions first
@@ -294,14 +334,12 @@ let tests =
 
             testCase "run time is set against full fine-tuning of the same setting"
             <| fun () ->
-                let change (training: Training) = { training with Epochs = 2 }
-
                 let runs =
                     [
                         run topic full (Some Low) 1 0.5 100.0
                         run topic lora (Some Low) 1 0.5 50.0
-                        run topic full (Some Low) 1 0.5 20.0 |> withTraining change
-                        run topic lora (Some Low) 1 0.5 30.0 |> withTraining change
+                        run topic full (Some Low) 1 0.5 20.0 |> replacing longer
+                        run topic lora (Some Low) 1 0.5 30.0 |> replacing longer
                     ]
 
                 let table, speed = SpeedUps.figure1 runs, SpeedUps.speedUps runs
@@ -315,13 +353,11 @@ let tests =
 
             testCase "run time is never set against full fine-tuning of another setting"
             <| fun () ->
-                let change (training: Training) = { training with Epochs = 2 }
-
                 let runs =
                     [
                         run topic full (Some Low) 1 0.5 100.0
                         run topic lora (Some Low) 1 0.5 50.0
-                        run topic ia3 (Some Low) 1 0.5 400.0 |> withTraining change
+                        run topic ia3 (Some Low) 1 0.5 400.0 |> replacing longer
                     ]
 
                 let table, speed = SpeedUps.figure1 runs, SpeedUps.speedUps runs
@@ -362,8 +398,6 @@ let tests =
             testCase "a technique has one colour in all figures of a report"
             <| fun () ->
                 inTemporaryFolder (fun folder ->
-                    let change (training: Training) = { training with Epochs = 2 }
-
                     let ofModel model (run: Run) =
                         run |> withExperiment (fun experiment -> { experiment with Model = model })
 
@@ -373,14 +407,14 @@ let tests =
                                 for method in [ full; lora; ia3 ] do
                                     run topic method (Some level) 1 0.5 10.0
 
-                                run topic lora (Some level) 1 0.5 10.0 |> withTraining change
+                                run topic lora (Some level) 1 0.5 10.0 |> replacing longer
                                 // The other model lacks the first technique.
                                 for method in [ lora; ia3 ] do
                                     run topic method (Some level) 1 0.5 10.0 |> ofModel "n"
                         ]
 
                     for run in runs do
-                        Run.write folder run
+                        Results.write folder run
                         Evaluation.write (Run.predictionsPath folder run.Experiment) (predictions 0 [| 1.0; 0.0 |])
 
                     let content = Report.create "" (Path.Combine(folder, "report")) folder

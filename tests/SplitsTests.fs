@@ -167,7 +167,7 @@ let tests =
             testCase "the rule is told in words"
             <| fun () ->
                 let told pools =
-                    (Split.ofPools pools task Low 0 20 20).Source
+                    SplitSource.describe (Split.ofPools pools task Low 0 20 20).Source
 
                 let train = made "train" 1 50
 
@@ -232,7 +232,8 @@ let tests =
                 let train, validation, test = made "train" 1 1500, made "v" 1 9, made "t" 1 9
 
                 let files pools level seed =
-                    (Split.ofPools pools task level seed 5 5).Source.Split "; " |> Array.take 3
+                    (SplitSource.describe (Split.ofPools pools task level seed 5 5).Source).Split "; "
+                    |> Array.take 3
 
                 let whole = files (pools train validation test) Low 0
 
@@ -337,7 +338,7 @@ let tests =
                         | None -> first <- Some split
                         | Some earlier -> Expect.equal split earlier "equal in every field"
 
-                        Expect.isFalse (split.Source.Contains folder) "nor is it told")
+                        Expect.isFalse ((SplitSource.describe split.Source).Contains folder) "nor is it told")
 
             testCase "the real sets overlap as their notes state"
             <| fun () ->
@@ -375,5 +376,5 @@ let tests =
 
                     Expect.isTrue (whole.Train.Length >= high) $"{task.Name} has {whole.Train.Length} training rows"
                     Expect.equal whole.Overlap.TrainValidation.Inputs 0 "carved rows have inputs of their own"
-                    Expect.stringContains whole.Source rule "the rule"
+                    Expect.stringContains (SplitSource.describe whole.Source) rule "the rule"
         ]

@@ -77,6 +77,15 @@ let identical (actual: torch.Tensor) (expected: torch.Tensor) (what: string) : u
     if not (distance actual expected = 0.0) then
         failtest $"{what}: the tensors differ"
 
+/// Every result of a folder; none where there is no folder, and `UserError` for a damaged file.
+let resultsIn (folder: string) : Run list =
+    if Directory.Exists folder then
+        match Results.read folder with
+        | runs, [] -> runs
+        | _, problem :: _ -> userError problem
+    else
+        []
+
 /// Runs `body` in a new empty folder, which is removed afterwards.
 let inTemporaryFolder (body: string -> unit) : unit =
     let folder =

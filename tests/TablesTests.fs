@@ -176,7 +176,7 @@ let private frames =
                         }
                         { first with
                             Experiment = { first.Experiment with Seed = 2 }
-                            Source = "other (9 rows) for training"
+                            Source = Some { source with Train = source.Test }
                         }
                         { first with
                             Experiment = { first.Experiment with Seed = 2 }
@@ -219,7 +219,26 @@ let private frames =
                                     }
                             }
                         TestRows = if task.Name = topic.Name then 100 else 70
-                        Source = $"{task.Name} for training"
+                        Recipe =
+                            Some
+                                {
+                                    Preset = "paper"
+                                    Overrides =
+                                        if epochs = 10 then
+                                            Overrides.None
+                                        else
+                                            { Overrides.None with
+                                                Epochs = Some epochs
+                                            }
+                                }
+                        Source =
+                            Some
+                                { source with
+                                    Train =
+                                        { source.Train with
+                                            Files = [ task.Name ]
+                                        }
+                                }
                     }
 
                 let same = [ at topic 1 10; at dialogue 1 10; at topic 2 10 ]
@@ -319,7 +338,7 @@ let private folders =
             <| fun () ->
                 inTemporaryFolder (fun folder ->
                     let whole = run topic lora (Some Low) 1 0.5 1.0
-                    Run.write folder whole
+                    Results.write folder whole
                     File.WriteAllText(Path.Combine(folder, "damaged.json"), "{ \"Schema\": 1")
                     File.WriteAllText(Path.Combine(folder, "other.json"), "{}")
                     let runs, problems = Results.read folder
@@ -340,13 +359,13 @@ let private folders =
                     let first, second =
                         run topic lora (Some Low) 1 0.5 1.0, run topic ia3 (Some Low) 1 0.6 1.0
 
-                    Run.write folder first
-                    Run.write folder second
+                    Results.write folder first
+                    Results.write folder second
                     File.Copy(Run.path folder first.Experiment, path "copy.json")
                     File.Copy(Run.path folder first.Experiment, path $"copy-of-{first.Name}.json")
                     File.Move(Run.path folder second.Experiment, path "renamed.json")
                     let changed = run topic full (Some Low) 1 0.7 1.0
-                    Run.write folder { changed with Id = first.Id }
+                    Results.write folder { changed with Id = first.Id }
                     let runs, problems = Results.read folder
                     Expect.equal (runs |> List.map _.Id) [ first.Id ] "one counts"
                     Expect.equal problems.Length 4 "the others are named"

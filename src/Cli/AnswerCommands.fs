@@ -24,7 +24,7 @@ type RecommendOption =
             | Max_Memory _ -> "The most memory a run may take, in MiB."
             | Max_Parameters _ -> "The most trainable parameters."
             | Floor _ -> "Techniques below this share of the best expected score come last. 0.9 if not given."
-            | Results _ -> "Folder of your own result files, to be used as evidence beside the paper's figures."
+            | Results _ -> "Folder or file of your own results, to be used as evidence beside the paper's figures."
 
 /// The options of `table`.
 [<RequireQualifiedAccess>]
@@ -33,16 +33,19 @@ type TableOption =
     | [<Unique; AltCommandLine("-r")>] Results of folder: string
     | [<Unique; AltCommandLine("-f")>] Format of name: string
     | Compare
+    | [<Unique>] Pack of file: string
 
     interface IArgParserTemplate with
         member option.Usage =
             match option with
             | Tables _ ->
                 "Which tables: table1 to table6, figure1, speedups, memory, learning-curves, or all. table1 if not given."
-            | Results _ -> "Folder of result files. 'results' if not given."
+            | Results _ -> "Folder of result files, or a file of runs. 'results' if not given."
             | Format _ -> "text, markdown, latex or csv. text if not given."
             | Compare ->
                 "Compare the techniques row by row: which differences could be chance, which are tied with the best."
+            | Pack _ ->
+                "Print no table, but write all results into this one file of runs (.jsonl or .jsonl.gz), in today's layout."
 
 /// Commands that answer from evidence.
 [<RequireQualifiedAccess>]
@@ -150,7 +153,16 @@ module AnswerCommands =
             userError $"{results} holds no result file: run a sweep first, or name its folder with --results."
 
         let hasSkipped =
-            if options.Contains TableOption.Compare then
+            if options.Contains TableOption.Pack then
+                let file = options.GetResult TableOption.Pack
+                Results.writeFile file runs
+                printfn $"{file}: {runs.Length} runs."
+                false
+            elif options.Contains TableOption.Compare then
+                if Results.isRunsFile results then
+                    userError
+                        $"{results} is a file of runs, which holds no predictions: --compare needs a folder of results."
+
                 compare results runs
             else
                 let finished = runs |> List.filter _.IsFinished

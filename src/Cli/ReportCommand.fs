@@ -14,7 +14,7 @@ type ReportOption =
     interface IArgParserTemplate with
         member option.Usage =
             match option with
-            | Runs _ -> "The folder of result files that a sweep or run wrote."
+            | Runs _ -> "The folder of result files that a sweep or run wrote, or a file of runs."
             | Output _ -> "The folder to write to. 'report' if not given."
             | Predictions _ ->
                 "Megabytes of test rows with their predictions on the page, spread evenly over all rows. 12 if not given."

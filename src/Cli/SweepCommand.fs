@@ -31,6 +31,7 @@ module SweepCommand =
             Adapter = adapter
             ValidationLimit = plan.ValidationLimit
             TestLimit = plan.TestLimit
+            Recipe = Some(SweepPlan.recipe plan)
         }
 
     let private shopOf (sweeping: Sweeping) =
@@ -71,8 +72,9 @@ module SweepCommand =
 
         0
 
-    let private writeTables (results: string) (runs: Run list) =
-        let finished = runs |> List.filter _.IsFinished
+    /// The tables of all that lies in the folder, which earlier sweeps may have filled too.
+    let private writeTables (results: string) =
+        let finished = Results.read results |> fst |> List.filter _.IsFinished
         let settings = Settings.ofRuns finished
 
         for index, (_, group) in finished |> Tables.bySetting |> List.indexed do
@@ -182,7 +184,7 @@ module SweepCommand =
 
             try
                 let runs = runAll sweeping
-                writeTables sweeping.Results runs
+                writeTables sweeping.Results
 
                 printfn
                     $"\n{runs.Length} runs in {Progress.duration watch.Elapsed.TotalSeconds}; results, predictions and the table (Markdown, CSV) are in {sweeping.Results}."

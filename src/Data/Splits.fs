@@ -5,41 +5,6 @@ open System.Collections.Generic
 open System.Security.Cryptography
 open System.Text
 
-/// The paper's three amounts of training data.
-type Level =
-    | Low
-    | Medium
-    | High
-
-[<RequireQualifiedAccess>]
-module Level =
-    /// Every level, the smallest first.
-    let all: Level list = [ Low; Medium; High ]
-
-    /// The most training rows of a level.
-    let rows (level: Level) : int =
-        match level with
-        | Low -> 100
-        | Medium -> 1_000
-        | High -> 10_000
-
-    /// The name in options, files and tables.
-    let name (level: Level) : string =
-        match level with
-        | Low -> "low"
-        | Medium -> "medium"
-        | High -> "high"
-
-    /// The name of a run's level; empty for a baseline, which has none.
-    let text (level: Level option) : string =
-        level |> Option.map name |> Option.defaultValue ""
-
-    /// The level of a name; `UserError` where there is none.
-    let find (text: string) : Level =
-        match all |> List.tryFind (fun level -> name level = text) with
-        | Some level -> level
-        | None -> userError $"There is no level \"{text}\". Choose one of low, medium, high."
-
 /// A shuffle that is the same on every machine and version of .NET, which does not promise that for its own generator.
 [<RequireQualifiedAccess>]
 module Shuffle =
@@ -75,72 +40,6 @@ module Shuffle =
 
         places
 
-/// How many rows of a portion have a counterpart in another one.
-type Shared =
-    {
-        /// Rows whose input occurs in the other portion.
-        Inputs: int
-        /// Rows whose input and target occur there together.
-        Rows: int
-        /// All rows of the portion.
-        Of: int
-    }
-
-/// What the portions of a split have in common. Nothing is removed for it.
-type Overlap =
-    {
-        /// Validation rows that are among the training rows.
-        TrainValidation: Shared
-        /// Test rows that are among the training rows.
-        TrainTest: Shared
-        /// Test rows that are among the validation rows.
-        ValidationTest: Shared
-    }
-
-[<RequireQualifiedAccess>]
-module Overlap =
-    let private shared (known: Example[]) (rows: Example[]) : Shared =
-        let inputs = HashSet(known |> Array.map _.Input)
-        let whole = HashSet(known |> Array.map (fun row -> struct (row.Input, row.Target)))
-
-        {
-            Inputs = rows |> Seq.filter (fun row -> inputs.Contains row.Input) |> Seq.length
-            Rows =
-                rows
-                |> Seq.filter (fun row -> whole.Contains(struct (row.Input, row.Target)))
-                |> Seq.length
-            Of = rows.Length
-        }
-
-    /// Counts what training, validation and test rows have in common.
-    let ofRows (train: Example[]) (validation: Example[]) (test: Example[]) : Overlap =
-        {
-            TrainValidation = shared train validation
-            TrainTest = shared train test
-            ValidationTest = shared validation test
-        }
-
-    let private isNone (shared: Shared) = shared.Inputs = 0
-
-    /// The counts in words.
-    let describe (overlap: Overlap) : string =
-        let tell (rows: string) (others: string) (shared: Shared) =
-            $"{shared.Inputs:n0} of {shared.Of:n0} {rows} rows have an input of the {others} rows ({shared.Rows:n0} with the same target)"
-
-        let found =
-            [
-                "validation", "training", overlap.TrainValidation
-                "test", "training", overlap.TrainTest
-                "test", "validation", overlap.ValidationTest
-            ]
-            |> List.filter (fun (_, _, shared) -> not (isNone shared))
-            |> List.map (fun (rows, others, shared) -> tell rows others shared)
-
-        if found.IsEmpty then
-            "no input occurs in two portions"
-        else
-            String.Join("; ", found)
-
 /// The rows of an experiment.
 type Split =
     {
@@ -148,9 +47,8 @@ type Split =
         Validation: Example[]
         Test: Example[]
         Overlap: Overlap
-        /// Which files, with a digest of their rows, and which rule the rows come from, in words. The files are told alike for
-        /// every seed and level.
-        Source: string
+        /// Which files, with a digest of their rows, and which rule the rows come from.
+        Source: SplitSource
         /// 16 hexadecimal digits of the SHA-256 of all examples in order.
         Fingerprint: string
     }
@@ -215,17 +113,9 @@ module Split =
 
     let private fingerprint (portions: Example[] list) : string = digest 16 portions
 
-    /// A pool's files with the number and the digest of its rows: what tells one version of the files from another.
-    let private toldWhole (pool: Pool) : string =
-        $"{told pool} ({pool.Examples.Length:n0} rows, digest {digest 8 [ pool.Examples ]})"
-
     /// That a portion has no rows, and why.
     let private missing (kind: string) (pool: Pool) : string =
-        match pool.Unlabelled with
-        | [] -> $"there is no {kind} file"
-        | files ->
-            let names = String.Join(", ", files)
-            $"there is no labelled {kind} file ({names} has no labels)"
+        SplitSource.missing kind pool.Unlabelled
 
     /// Refuses a task without rows to test on.
     let private checkTest (task: TaskDefinition) (place: string) (validation: Pool) (test: Pool) : unit =
@@ -233,28 +123,27 @@ module Split =
             userError
                 $"""{task.Title} has training rows and no test rows: {missing "test" test}, and {missing "validation" validation}. Put a labelled test or validation file beside {place}."""
 
-    let private roles (task: TaskDefinition) (pools: Pools) : Pool option * Pool * string =
+    /// A pool's files with the number and the digest of its rows: what tells one version of the files from another.
+    let private filesOf (pool: Pool) : FileRows =
+        {
+            Files = pool.Files
+            Rows = pool.Examples.Length
+            Digest = digest 8 [ pool.Examples ]
+        }
+
+    /// The pool of validation rows, unless they are carved from the training rows, and that of test rows.
+    let private roles (task: TaskDefinition) (pools: Pools) : Pool option * Pool =
         checkTest task (told pools.Train) pools.Validation pools.Test
-        let noTest = missing "test" pools.Test
-        let noValidation = missing "validation" pools.Validation
 
         match pools.Validation.Files, pools.Test.Files with
-        | _ :: _, _ :: _ -> Some pools.Validation, pools.Test, "validation and test rows have files of their own"
-        | [], _ -> None, pools.Test, $"{noValidation}, so validation rows are carved from the training rows"
-        | _ :: _, [] ->
-            None,
-            pools.Validation,
-            $"{noTest}, so {told pools.Validation} gives the test rows and validation rows are carved from the training rows"
+        | _ :: _, _ :: _ -> Some pools.Validation, pools.Test
+        | [], _ -> None, pools.Test
+        | _ :: _, [] -> None, pools.Validation
 
     /// Loads all rows of a task. That there are none to test on is found before the training rows are read.
     let load (dataFolder: string) (task: TaskDefinition) : Pools =
         Pools.loadChecked (fun folder -> checkTest task $"the training rows in {folder}") dataFolder task
 
-    let private leftOut (pools: Pools) : string list =
-        match pools.Train.LeftOut + pools.Validation.LeftOut + pools.Test.LeftOut with
-        | 0 -> []
-        | 1 -> [ "1 row without input is left out" ]
-        | count -> [ $"{count:n0} rows without input are left out" ]
 
     /// The split of rows that are loaded; load them once to make several.
     let ofPools
@@ -269,7 +158,7 @@ module Split =
             if limit < 1 then
                 userError $"The limit of {name} rows is {limit}. Give 1 or more."
 
-        let validationPool, testPool, rule = roles task pools
+        let validationPool, testPool = roles task pools
         let trainingRows = pools.Train.Examples |> shuffled task.Name "train" seed
 
         let available, validation =
@@ -290,30 +179,30 @@ module Split =
         let test =
             testPool.Examples |> shuffled task.Name "test" seed |> Array.truncate testLimit
 
-        let amount =
-            if train.Length < Level.rows level then
-                $"{train.Length:n0} training rows, all there are (the {Level.name level} level would take {Level.rows level:n0})"
-            else
-                $"{train.Length:n0} of {available.Length:n0} training rows"
-
-        let words =
-            [
-                $"{toldWhole pools.Train} for training"
-                match validationPool with
-                | Some pool -> $"{toldWhole pool} for validation"
-                | None -> ()
-                $"{toldWhole testPool} for testing"
-                rule
-                $"{amount}, {validation.Length:n0} validation rows, {test.Length:n0} test rows"
-                yield! leftOut pools
-            ]
+        let source: SplitSource =
+            {
+                Train = filesOf pools.Train
+                Validation = validationPool |> Option.map filesOf
+                Test = filesOf testPool
+                IsTestedOnValidation = pools.Test.Files.IsEmpty
+                UnlabelledValidation = pools.Validation.Unlabelled
+                UnlabelledTest = pools.Test.Unlabelled
+                Level = level
+                Available = available.Length
+                TrainRows = train.Length
+                ValidationRows = validation.Length
+                TestRows = test.Length
+                ValidationLimit = validationLimit
+                TestLimit = testLimit
+                LeftOut = pools.Train.LeftOut + pools.Validation.LeftOut + pools.Test.LeftOut
+            }
 
         {
             Train = train
             Validation = validation
             Test = test
             Overlap = Overlap.ofRows train validation test
-            Source = String.Join("; ", words)
+            Source = source
             Fingerprint = fingerprint [ train; validation; test ]
         }
 

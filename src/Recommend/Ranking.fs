@@ -85,9 +85,9 @@ module Evidence =
         {
             Source =
                 if isPaper run then
-                    run.Source
+                    $"{Paper.source}, Table 1"
                 else
-                    Experiment.name run.Experiment + ".json"
+                    run.Name + ".json"
             Task = run.Experiment.Task
             Method = run.Experiment.Method
             Rows = run.TrainRows

@@ -52,7 +52,7 @@ module Recommend =
             runs
             |> List.groupBy (fun run ->
                 { Settings.first settings run with
-                    Rows = 0
+                    DataVersion = 0
                 })
 
         let chosen, found = fullest groups
@@ -79,7 +79,7 @@ module Recommend =
     /// Of one task's runs those of the version of its rows with the most techniques.
     let private ofOneVersion (settings: Settings) (task: string, runs: Run list) : Run list * string list =
         let version, found =
-            runs |> List.groupBy (fun run -> (Settings.first settings run).Rows) |> fullest
+            runs |> List.groupBy (fun run -> (Settings.first settings run).DataVersion) |> fullest
 
         let others = runs |> List.except found
 

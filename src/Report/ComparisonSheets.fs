@@ -85,7 +85,7 @@ module ComparisonSheets =
         let places =
             tuned
             |> List.groupBy (fun run ->
-                run.Experiment.Task, run.Experiment.Level, (Settings.first findings.Numbered run).Rows)
+                run.Experiment.Task, run.Experiment.Level, (Settings.first findings.Numbered run).DataVersion)
             |> List.sortBy (fun ((task, level, rows), _) ->
                 Tables.taskOrder task, task, level |> Option.map Level.rows |> Option.defaultValue 0, rows)
 
@@ -97,7 +97,8 @@ module ComparisonSheets =
                 let baselines =
                     baselines
                     |> List.filter (fun run ->
-                        run.Experiment.Task = task && (Settings.first findings.Numbered run).Rows = rows)
+                        run.Experiment.Task = task
+                        && (Settings.first findings.Numbered run).DataVersion = rows)
 
                 bestUncompared findings (Findings.titleOf findings task rows) level (baselines @ runs)
 

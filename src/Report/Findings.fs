@@ -40,14 +40,14 @@ module Findings =
     let rowsOf (setting: SettingFindings) (comparison: Comparison) : int =
         let first = List.head comparison.Runs[0]
         let run = setting.Runs |> List.find (fun run -> run.Id = first)
-        (Settings.first setting.Numbered run).Rows
+        (Settings.first setting.Numbered run).DataVersion
 
     /// A task's heading, with the version of its rows where the setting has several.
     let titleOf (setting: SettingFindings) (task: string) (rows: int) : string =
         let versions =
             setting.Runs
             |> List.filter (fun run -> run.Experiment.Task = task)
-            |> List.distinctBy (fun run -> (Settings.first setting.Numbered run).Rows)
+            |> List.distinctBy (fun run -> (Settings.first setting.Numbered run).DataVersion)
 
         if versions.Length < 2 then
             Tables.title task
@@ -70,7 +70,7 @@ module Findings =
         [
             for (task, _), group in
                 runs
-                |> List.groupBy (fun run -> run.Experiment.Task, (Settings.first numbered run).Rows) do
+                |> List.groupBy (fun run -> run.Experiment.Task, (Settings.first numbered run).DataVersion) do
                 let baselines, tuned =
                     group |> List.partition (fun run -> Method.isBaseline run.Experiment.Method)
 
@@ -87,7 +87,7 @@ module Findings =
                         $"{Tables.title task}, {Level.text level}: {nameOf group.Head} is the only technique; a comparison takes two."
         ]
 
-    /// Reads a folder of results and compares its techniques, setting by setting. `UserError` where there is no result.
+    /// Reads a folder or file of results and compares its techniques, setting by setting. `UserError` where there is no result.
     let read (folder: string) : Findings =
         let runs, damaged = Results.read folder
 
@@ -100,7 +100,14 @@ module Findings =
         let groups = runs |> List.filter _.IsFinished |> Tables.bySetting
 
         let ofSetting index (setting, runs) =
-            let comparisons, notCompared = Comparison.allIn numbered folder runs
+            let comparisons, notCompared =
+                if Results.isRunsFile folder then
+                    [],
+                    [
+                        "a file of runs holds no predictions: make the report of the folder that a sweep wrote."
+                    ]
+                else
+                    Comparison.allIn numbered folder runs
 
             let place (setting: SettingFindings) (comparison: Comparison) =
                 Tables.taskOrder comparison.Task,

@@ -44,7 +44,7 @@ module PageData =
             writer.WriteString("metric", run.Metric)
             writer.WriteString("file", RunSheets.fileOf run)
             writer.WritePropertyName "record"
-            JsonSerializer.Serialize(writer, run, Experiment.json))
+            JsonSerializer.Serialize(writer, run, RunJson.options))
 
     let private axis (writer: Utf8JsonWriter) (name: string) (axis: ChartAxis) =
         writer.WriteStartObject name

@@ -1,6 +1,5 @@
 namespace Peft.Reports
 
-open System.IO
 open Peft
 
 /// Tables of runs: what was run, what finished, what failed and why.
@@ -137,10 +136,7 @@ module RunSheets =
         }
 
     /// The name of a run's result file.
-    let fileOf (run: Run) : string =
-        match Path.GetFileName(Run.path "" run.Experiment) with
-        | null -> ""
-        | name -> name
+    let fileOf (run: Run) : string = run.Name + ".json"
 
     /// Every finished run.
     let runs (findings: Findings) : Sheet =
@@ -211,7 +207,7 @@ module RunSheets =
                 SheetCell.words (Level.text run.Experiment.Level)
                 yield! settingCell findings run
                 SheetCell.number (Plain 0) [ run.Id ] (float run.Experiment.Seed)
-                SheetCell.words run.Error
+                SheetCell.words (Printable.short 500 run.Error)
                 SheetCell.words (fileOf run)
             ]
 

@@ -121,7 +121,11 @@ module Sample =
     /// The samples of all tasks within a budget of characters, and a line for each predictions file that is missing,
     /// damaged or empty.
     let read (budget: int) (findings: Findings) : TaskSample list * string list =
-        let finished = findings.Runs |> List.filter _.IsFinished
+        let finished =
+            if Results.isRunsFile findings.Folder then
+                []
+            else
+                findings.Runs |> List.filter _.IsFinished
 
         let tasks =
             finished

@@ -158,18 +158,22 @@ module Summary =
 
     /// Where each task's rows came from and what they have in common.
     let sources (findings: Findings) : string list =
-        let versions = findings.Numbered.All |> List.distinctBy _.Rows |> List.length
+        let versions = findings.Numbered.All |> List.distinctBy _.DataVersion |> List.length
 
         let version (run: Run) =
             if versions < 2 then
                 ""
             else
-                $", rows version {(Settings.first findings.Numbered run).Rows}"
+                $", rows version {(Settings.first findings.Numbered run).DataVersion}"
 
         finished findings
         |> List.map (fun run ->
-            Tables.taskOrder run.Experiment.Task,
-            $"{Tables.title run.Experiment.Task}{version run}: {run.Source}; {run.Overlap}".Trim([| ';'; ' ' |]))
+            let facts =
+                Option.toList (Option.map SplitSource.describe run.Source)
+                @ Option.toList (Option.map Overlap.describe run.Overlap)
+                |> String.concat "; "
+
+            Tables.taskOrder run.Experiment.Task, $"{Tables.title run.Experiment.Task}{version run}: {facts}")
         |> List.distinct
         |> List.sort
         |> List.map snd

@@ -181,7 +181,8 @@ module Comparison =
                 for _, shown in runs |> List.filter _.IsFinished |> Tables.bySetting do
                     for _, runs in
                         shown
-                        |> List.groupBy (fun run -> run.Experiment.Task, run.Metric, (Settings.first settings run).Rows) do
+                        |> List.groupBy (fun run ->
+                            run.Experiment.Task, run.Metric, (Settings.first settings run).DataVersion) do
                         let baselines, tuned =
                             runs |> List.partition (fun run -> run.Experiment.Level.IsNone)
 

@@ -46,7 +46,7 @@ module Predictions =
 
     /// The predictions of a run in a folder of results, one at least, or why there are none; the cause names the file.
     let tryOf (results: string) (run: Run) : Result<Prediction[], string> =
-        let path = Run.predictionsPath results run.Experiment
+        let path = Run.predictionsOf results run
 
         try
             match read path with
@@ -123,9 +123,7 @@ module Predictions =
             | Some failed -> userError $"{name failed} has failed: it has no predictions to compare."
             | None -> ()
 
-            let read =
-                runs
-                |> List.map (fun run -> run, read (Run.predictionsPath results run.Experiment))
+            let read = runs |> List.map (fun run -> run, read (Run.predictionsOf results run))
 
             let firstRun, firstRead = read.Head
 

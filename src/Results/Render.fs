@@ -246,9 +246,21 @@ module Render =
         else
             value.ToString("R", CultureInfo.InvariantCulture)
 
+    /// A spreadsheet would run a text that begins like a formula: an apostrophe tells it not to. Numbers stay as they are.
+    let private inert (text: string) : string =
+        let isNumber () =
+            fst (Double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture))
+
+        if text <> "" && "=+-@\t\r".Contains text[0] && not (isNumber ()) then
+            "'" + text
+        else
+            text
+
     /// Rows of text as CSV (RFC 4180, lines ended by a line feed).
     let csvOf (rows: string list list) : string =
         let quoted (text: string) =
+            let text = inert text
+
             if text.IndexOfAny [| ','; '"'; '\n'; '\r' |] >= 0 then
                 "\"" + text.Replace("\"", "\"\"") + "\""
             else

@@ -353,6 +353,22 @@ module Tables =
     /// CSV with a column each for mean, standard deviation and number of seeds.
     let toCsv (frame: Frame<RowKey, string>) : string = Render.toCsv frame
 
+    /// The numbers of elements of FLAN-T5's published sizes.
+    let private flanTotals =
+        lazy (Checkpoint.sizes |> List.map (fun (_, shape: Shape) -> shape.Elements))
+
+    /// Whether a run's base is FLAN-T5, by its name or, in results that do not say it, by its size.
+    let private isOnFlan (run: Run) =
+        let isNamed (name: string) =
+            name.Contains("flan-t5", StringComparison.OrdinalIgnoreCase)
+
+        isNamed run.Base
+        || isNamed run.Experiment.Model
+        || flanTotals.Value
+           |> List.exists (fun total ->
+               total = run.TotalParameters
+               || total = run.TotalParameters - run.TrainableParameters)
+
     /// What a reader must know of a FLAN-T5 base: it has seen the published data.
     let seenBefore (runs: Run list) : string list =
         let isPublished (run: Run) =
@@ -360,8 +376,8 @@ module Tables =
             |> List.exists (fun task -> task.Name = run.Experiment.Task)
 
         [
-            if runs |> List.exists isPublished then
-                "FLAN-T5 was itself trained on AG News, CoLA, E2E NLG and SAMSum: on a FLAN-T5 base these scores are not those of unseen tasks."
+            if runs |> List.exists (fun run -> isPublished run && isOnFlan run) then
+                "FLAN-T5 was itself trained on AG News, CoLA, E2E NLG and SAMSum: these scores are not those of unseen tasks."
         ]
 
     /// What a reader must know beside the table: what FLAN-T5 has seen before, several settings, failed runs.
@@ -372,7 +388,7 @@ module Tables =
 
             for run in runs do
                 if not run.IsFinished then
-                    $"failed: {run.Experiment.Task}, {Experiment.rowName run.Experiment}, seed {run.Experiment.Seed}: {run.Error}"
+                    $"failed: {run.Experiment.Task}, {Experiment.rowName run.Experiment}, seed {run.Experiment.Seed}: {Printable.short 500 run.Error}"
         ]
 
     /// Table 1 of every setting among the runs, with its notes, as text for people.

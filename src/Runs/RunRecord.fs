@@ -31,7 +31,14 @@ module internal RunRecord =
         {
             Schema = Run.schema
             Id = Experiment.id experiment
+            Name = Experiment.name experiment
             Experiment = experiment
+            Base = Run.baseName shop.Session.Options.ModelFolder
+            Recipe =
+                if Method.isBaseline experiment.Method then
+                    None
+                else
+                    shop.Recipe
             Status = "finished"
             Error = ""
             Scores = Dictionary()
@@ -52,8 +59,8 @@ module internal RunRecord =
             TrainRows = 0
             ValidationRows = 0
             TestRows = 0
-            Source = ""
-            Overlap = ""
+            Source = None
+            Overlap = None
             Device = shop.Session.Options.Device
             Versions = versions ()
             Command = shop.Command
@@ -82,8 +89,8 @@ module internal RunRecord =
             TrainRows = trained rows.Train
             ValidationRows = trained rows.Validation
             TestRows = rows.Test.Length
-            Source = rows.Split.Source
-            Overlap = Overlap.describe rows.Split.Overlap
+            Source = Some rows.Split.Source
+            Overlap = Some rows.Split.Overlap
         }
 
     /// The result of a run that failed.
@@ -100,7 +107,7 @@ module internal RunRecord =
         let path = Run.path results experiment
 
         if File.Exists path then
-            let run = Run.read path
+            let run = Results.readFile path
 
             if run.Experiment <> experiment then
                 userError

@@ -22,6 +22,8 @@ type Workshop =
         ValidationLimit: int
         /// The most test rows of a split.
         TestLimit: int
+        /// Where the trainings' values come from, for the result file; none where nobody says so.
+        Recipe: Recipe option
     }
 
 [<RequireQualifiedAccess>]
@@ -38,6 +40,7 @@ module Workshop =
             Adapter = fun _ -> None
             ValidationLimit = Split.standardLimit
             TestLimit = Split.standardLimit
+            Recipe = None
         }
 
 /// What a run needs of its experiment, made ready.

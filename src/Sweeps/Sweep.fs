@@ -34,26 +34,7 @@ module Sweep =
             userError $"'{name}' is no preset: use {names}."
 
     let private training (plan: SweepPlan) (dropout: float) (technique: Technique) (level: Level) : Training =
-        let overrides = plan.Overrides
-        let preset = preset plan.Preset dropout technique level
-
-        let initial, peak, final =
-            overrides.Rates
-            |> Option.defaultValue (preset.InitialRate, preset.PeakRate, preset.FinalRate)
-
-        {
-            Epochs = overrides.Epochs |> Option.defaultValue preset.Epochs
-            BatchSize = overrides.BatchSize |> Option.defaultValue preset.BatchSize
-            Accumulation = overrides.Accumulation |> Option.defaultValue preset.Accumulation
-            InitialRate = initial
-            PeakRate = peak
-            FinalRate = final
-            WarmupShare = overrides.WarmupShare |> Option.defaultValue preset.WarmupShare
-            WeightDecay = overrides.WeightDecay |> Option.defaultValue preset.WeightDecay
-            ClipNorm = overrides.ClipNorm |> Option.defaultValue preset.ClipNorm
-            Dropout = overrides.Dropout |> Option.defaultValue preset.Dropout
-            Patience = overrides.Patience |> Option.defaultValue preset.Patience
-        }
+        preset plan.Preset dropout technique level |> Overrides.apply plan.Overrides
 
     /// Prompt tuning from the ids of a text; other methods as they are.
     let private startedAt (session: Session) (text: string) (method: Method) : Method =
@@ -164,6 +145,7 @@ module Sweep =
             { shop with
                 ValidationLimit = plan.ValidationLimit
                 TestLimit = plan.TestLimit
+                Recipe = Some(SweepPlan.recipe plan)
             }
 
         experiments shop.Session plan |> Pipeline.sweep shop

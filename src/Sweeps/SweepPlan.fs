@@ -1,42 +1,5 @@
 namespace Peft
 
-/// Settings that replace those of the preset, for every technique alike.
-type Overrides =
-    {
-        /// The most epochs.
-        Epochs: int option
-        /// Rows of a micro-batch.
-        BatchSize: int option
-        /// Micro-batches of an optimiser step.
-        Accumulation: int option
-        /// Initial, peak and final learning rate.
-        Rates: (float * float * float) option
-        /// The share of the optimiser steps in which the rate climbs.
-        WarmupShare: float option
-        /// AdamW's.
-        WeightDecay: float option
-        /// The largest norm of a step's gradient; 0 for none.
-        ClipNorm: float option
-        /// The rate in training.
-        Dropout: float option
-        /// Epochs without a lower validation loss after which a run stops.
-        Patience: int option
-    }
-
-    /// The preset as it is.
-    static member None: Overrides =
-        {
-            Epochs = None
-            BatchSize = None
-            Accumulation = None
-            Rates = None
-            WarmupShare = None
-            WeightDecay = None
-            ClipNorm = None
-            Dropout = None
-            Patience = None
-        }
-
 /// A grid of experiments and where to run it.
 [<NoComparison>]
 type SweepPlan =
@@ -100,6 +63,13 @@ module SweepPlan =
                 else
                     "paper"
             Overrides = Overrides.None
+        }
+
+    /// Where the values of its trainings come from.
+    let recipe (plan: SweepPlan) : Recipe =
+        {
+            Preset = plan.Preset
+            Overrides = plan.Overrides
         }
 
     let private atLeastOne (plan: SweepPlan) : (string * int option) list =

@@ -1,8 +1,6 @@
 namespace Peft
 
 open System
-open System.Collections.Generic
-open System.IO
 open System.Security.Cryptography
 open System.Text
 open System.Text.Json
@@ -79,73 +77,6 @@ type EpochLog =
         /// Of the validation after them.
         ValidationSeconds: float
     }
-
-/// Where a run's wall-clock seconds went. Loading and tokenising are shared by the runs of a sweep; each is charged what
-/// it would have cost alone.
-type Timing =
-    {
-        /// Reading the base model.
-        Load: float
-        /// Reading and encoding the rows.
-        Tokenise: float
-        /// Optimiser steps of all epochs.
-        Train: float
-        /// Validations of all epochs.
-        Validate: float
-        /// Answering the test rows.
-        Test: float
-    }
-
-    member timing.Total: float =
-        timing.Load + timing.Tokenise + timing.Train + timing.Validate + timing.Test
-
-/// The result file of one run.
-[<NoComparison>]
-type Run =
-    {
-        Schema: int
-        Id: string
-        Experiment: Experiment
-        /// `finished` or `failed`.
-        Status: string
-        /// The cause of a failure; empty otherwise.
-        Error: string
-        /// Test scores by metric name; empty after a failure.
-        Scores: Dictionary<string, float>
-        /// The metric that tables report.
-        Metric: string
-        Epochs: EpochLog list
-        /// The epoch (from 1) with the lowest validation loss; 0 for a baseline.
-        ConvergedEpoch: int
-        Timing: Timing
-        TrainableParameters: int64
-        TotalParameters: int64
-        /// The process's largest resident memory during the run.
-        PeakMemoryMiB: float
-        TrainRows: int
-        ValidationRows: int
-        TestRows: int
-        /// Which files and which rule the rows came from.
-        Source: string
-        /// What training, validation and test rows have in common, in words.
-        Overlap: string
-        Device: string
-        Versions: Dictionary<string, string>
-        Command: string
-        /// UTC, ISO 8601.
-        FinishedAt: string
-    }
-
-    /// Whether the run has scores.
-    [<JsonIgnore>]
-    member run.IsFinished: bool = run.Status = "finished"
-
-    /// The score that tables report; nan after a failure.
-    [<JsonIgnore>]
-    member run.Score: float =
-        match run.Scores.TryGetValue run.Metric with
-        | true, score -> score
-        | false, _ -> nan
 
 [<RequireQualifiedAccess>]
 module Method =
@@ -252,14 +183,16 @@ module Training =
 // JsonConverter's Read gives `T?`, and an option's None is null: the nullness check knows no 'T that is both.
 #nowarn 3261
 
-/// Writes a value as its words.
-type private WordsConverter<'T>(toText: 'T -> string, parse: string -> 'T) =
+/// Writes a value as its words. Longer words than anybody writes are refused before they are read.
+type internal WordsConverter<'T>(toText: 'T -> string, parse: string -> 'T) =
     inherit JsonConverter<'T>()
     override _.HandleNull = true
 
     override _.Read(reader, _, _) =
         match reader.GetString() with
         | null -> raise (JsonException "a word was expected, and null stands there")
+        | words when words.Length > 4_096 ->
+            raise (JsonException $"{words.Length} letters stand where a few words belong")
         | words ->
             try
                 parse words
@@ -333,63 +266,3 @@ module Experiment =
 
         let parts = words.Split('-', StringSplitOptions.RemoveEmptyEntries)
         String.Join("-", Array.concat [ [| task |]; parts; [| $"s{experiment.Seed}"; id experiment |] ])
-
-/// Result files: one `<name>.json` for each run, beside `<name>.predictions.jsonl`.
-[<RequireQualifiedAccess>]
-module Run =
-    /// The version of the result file's layout. A file of another version is refused by name.
-    let schema = 2
-
-    /// Where a run's result lies.
-    let path (results: string) (experiment: Experiment) : string =
-        Path.Combine(results, Experiment.name experiment + ".json")
-
-    /// Where a run's test predictions lie, one JSON object a line, in the order of the split.
-    let predictionsPath (results: string) (experiment: Experiment) : string =
-        Path.Combine(results, Experiment.name experiment + ".predictions.jsonl")
-
-    /// Writes the result file, whole or not at all.
-    let write (results: string) (run: Run) : unit =
-        Files.writeAtomically (path results run.Experiment) (JsonSerializer.Serialize(run, Experiment.json) + "\n")
-
-    /// Reads a result file; `UserError` where it is damaged or of another schema.
-    let read (file: string) : Run =
-        let refuse problem =
-            userError $"{file} {problem}. Move it away or name another folder with --results; it was left untouched."
-
-        try
-            use document = JsonDocument.Parse(Files.readText Files.mostDescription file)
-
-            match document.RootElement.TryGetProperty "Schema" with
-            | true, version when
-                version.ValueKind = JsonValueKind.Number
-                && (version.GetInt32() = schema || version.GetInt32() = 1)
-                ->
-                let options =
-                    if version.GetInt32() = 1 then
-                        Experiment.legacyJson
-                    else
-                        Experiment.json
-
-                match document.RootElement.Deserialize<Run>(options) with
-                | null -> refuse "is empty"
-                | run when run.Status <> "finished" && run.Status <> "failed" ->
-                    refuse "has a status that is neither finished nor failed"
-                | run when run.IsFinished && not (run.Scores.ContainsKey run.Metric) ->
-                    refuse "is finished, but has no score"
-                | run -> run
-            | true, version ->
-                refuse $"has result schema {version.GetRawText()}, and this version reads schema 1 and {schema}"
-            | false, _ -> refuse "is no result file: it states no Schema"
-        with
-        | :? JsonException as error ->
-            refuse $"is no readable result file ({error.Message.ReplaceLineEndings(string ' ')})"
-        | :? InvalidOperationException
-        | :? FormatException -> refuse "is no result file: it is no JSON object with a schema"
-        | :? IOException
-        | :? UnauthorizedAccessException as error -> userError $"{file} cannot be read: {error.Message}"
-
-type Run with
-    /// The run's readable and unique name.
-    [<JsonIgnore>]
-    member run.Name: string = Experiment.name run.Experiment

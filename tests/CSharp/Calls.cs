@@ -24,7 +24,7 @@ public static class Calls
 
     /// <summary>The scores of a folder of results, by the run's name.</summary>
     public static IReadOnlyDictionary<string, double> Scores(string results) =>
-        Results.ReadAll(results).ToDictionary(run => run.Name, run => run.Score);
+        Results.Read(results).Item1.ToDictionary(run => run.Name, run => run.Score);
 
     /// <summary>What a user can put right arrives as one exception type with a message of one line.</summary>
     public static string ErrorOf(string modelFolder)

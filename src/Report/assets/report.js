@@ -118,7 +118,8 @@
     // The result files behind a number
 
     const results = document.body.dataset.results;
-    const filePath = run => `${results}/${run.file}`;
+    // A file of many runs is the file of each.
+    const filePath = run => /\.jsonl(\.gz)?$/.test(results) ? results : `${results}/${run.file}`;
     const fileLink = run =>
         make("a", { href: filePath(run).split("/").map(encodeURIComponent).join("/") }, run.file);
     const scoreText = run => (run.score === null ? run.status : `${run.metric} ${run.score.toFixed(4)}`);
