@@ -24,6 +24,7 @@ type RunOfSchema1 =
         Timing: Timing
         TrainableParameters: int64
         TotalParameters: int64
+        /// The process's largest resident memory during the run.
         PeakMemoryMiB: float
         TrainRows: int
         ValidationRows: int
