@@ -66,7 +66,7 @@ let private right: (string * (int * string * string)) list =
         "d32-script", (40, "</script><script>document.title=\"owned\"</script><!-- train 0", "plain")
         "d34-bom-crlf", (40, usual, "no")
         "d34-nul", (40, "nul \u0000 here 0", "no")
-        "d34-quoted", (40, "line one 0\nline two, \"quoted\"\nlast", "no")
+        "d34-quoted", (40, "line one 0\nline two, \"quoted\"\r\nlast", "no")
         "d34-tsv-quote", (40, "\"the rainmaker\" 0", "no")
         "d34-tsv-quoted-by-pandas", (40, "\"he said \"\"hi\"\" 0\"", "no")
     ]
