@@ -301,15 +301,23 @@ let private targeting =
 
                 Expect.equal (count where) 4 "the encoder's"
 
-            testCase "layers are numbered by their pattern, and without one by the last number, as in peft"
+            testCase
+                "layers are numbered by their pattern, and without one by the first number, once by the last, as in peft"
             <| fun () ->
                 use _ = torch.NewDisposeScope()
 
-                let of' patterns =
+                let first patterns =
                     { Targeting.ofNames [ "q" ] with
                         Layers = [ 1 ]
                         LayersPatterns = patterns
                     }
+
+                let of' patterns =
+                    { first patterns with
+                        CountsFirstNumber = false
+                    }
+
+                Expect.equal (names (first [])) (names (of' [ "block" ])) "the first number is the block's"
 
                 Expect.isTrue (names (of' [ "block" ]) |> List.forall _.Contains(".block.1.")) "blocks"
                 Expect.equal (count (of' [ "block" ])) 3 "one encoder block, two attentions of a decoder block"
@@ -379,11 +387,10 @@ let private badInput =
             lora, key "peft_type" "3", [ "peft_type" ]
             lora, (fun config -> config.Substring 5), [ "not a readable" ]
             lora, key "r" "0", [ "r is 0" ]
-            lora, key "r" "33", [ "33"; "largest is 32" ]
+            lora, key "r" "33", [ "lora_A"; "needs [33; 32]" ]
             lora, key "r" "3", [ "lora_A"; "needs [3; 32]" ]
             lora, key "r" "\"8\"", [ "r is" ]
             lora, key "lora_dropout" "1.5", [ "lora_dropout" ]
-            lora, key "bias" "\"all\"", [ "bias"; "not supported" ]
             lora, key "fan_in_fan_out" "true", [ "fan_in_fan_out" ]
             lora, key "lora_bias" "true", [ "lora_bias" ]
             lora, key "use_qalora" "true", [ "use_qalora" ]
@@ -401,7 +408,7 @@ let private badInput =
             lora, key "rank_pattern" "{\"q\": 0}", [ "rank_pattern" ]
             prompt, key "num_virtual_tokens" "4", [ "prompt_embeddings"; "[8; 32]" ]
             [ "extended"; "peft-prefix" ], key "prefix_projection" "true", [ "prefix_projection" ]
-            vera, key "r" "5", [ "vera_A" ]
+            vera, key "r" "5", [ "vera_lambda_d"; "needs [5]" ]
         ]
 
     testList

@@ -68,6 +68,10 @@ module AdapterCommands =
         let heads = [ "folder"; "format"; "technique"; "elements"; "bytes"; "base" ]
         printfn $"{Columns.table heads (summaries |> List.map row)}"
 
+        for summary in summaries do
+            for notice in summary.Notices do
+                printfn $"{summary.Folder}: {notice}"
+
     /// Lists, inspects or converts adapter folders.
     let adapters (options: ParseResults<AdaptersOption>) : int =
         let folder = options.GetResult(AdaptersOption.Folder, ".")

@@ -42,27 +42,41 @@ module AdapterFile =
         name, parameter.detach().view(List.toArray shape)
 
     /// A shape without its extents of one: [32], [1, 32] and [32, 1] hold the same vector.
-    let private essential (tensor: torch.Tensor) : int64 list =
-        tensor.shape |> Array.filter (fun extent -> extent <> 1L) |> List.ofArray
+    let private essential (shape: int64 seq) : int64 list =
+        shape |> Seq.filter (fun extent -> extent <> 1L) |> List.ofSeq
+
+    /// That a file holds `needed` and nothing else, whatever the extents of one: asked of its header, before anything is made
+    /// as large as a description says.
+    let private checkShapes (source: string) (held: Map<string, int64 list>) (needed: Outline list) : unit =
+        let names = needed |> List.map _.Name |> set
+
+        for name in held.Keys do
+            if not (names.Contains name) then
+                userError $"{source}: tensor {Safetensors.shown name} does not belong to this technique on this model."
+
+        for outline in needed do
+            match Map.tryFind outline.Name held with
+            | None -> userError $"{source}: tensor {outline.Name} is missing."
+            | Some shape when essential shape <> essential outline.Shape ->
+                userError $"{source}: tensor {outline.Name} has shape {shape}, the model needs {outline.Shape}."
+            | Some _ -> ()
 
     /// Copies `values` into the trained parameters of `model`. Names and shapes must agree, but for extents of one;
     /// otherwise `UserError`, and nothing is changed. `source` is for the message.
     let restore (source: string) (values: IReadOnlyDictionary<string, torch.Tensor>) (model: Model) : unit =
         use _ = torch.no_grad ()
         let parameters = Model.trained model
-        let names = parameters |> List.map fst |> set
 
-        for name in values.Keys do
-            if not (names.Contains name) then
-                userError $"{source}: tensor {name} does not belong to this technique on this model."
-
-        for name, parameter in parameters do
-            match values.TryGetValue name with
-            | false, _ -> userError $"{source}: tensor {name} is missing."
-            | true, value when essential value <> essential parameter ->
-                userError
-                    $"{source}: tensor {name} has shape {List.ofArray value.shape}, the model needs {List.ofArray parameter.shape}."
-            | true, _ -> ()
+        checkShapes
+            source
+            (Map.ofList [ for pair in values -> pair.Key, List.ofArray pair.Value.shape ])
+            [
+                for name, parameter in parameters ->
+                    {
+                        Name = name
+                        Shape = List.ofArray parameter.shape
+                    }
+            ]
 
         for name, parameter in parameters do
             parameter.copy_ (values[name].view parameter.shape) |> ignore
@@ -98,6 +112,13 @@ module AdapterFile =
         else
             userError $"{path} has the format '{found.Format}'; this version reads '{format}' and '{formerFormat}'."
 
+    /// What a message says of the base that is there.
+    let internal thisBase (fingerprint: string) : string =
+        if fingerprint = "" then
+            "which base this is was not said"
+        else
+            $"this base is {fingerprint}"
+
     /// Applies the technique that an adapter folder names to `baseModel` and puts its tensors in. `baseFingerprint` must be
     /// the one it was trained on.
     let load (folder: string) (baseFingerprint: string) (baseModel: Model) : Model =
@@ -105,11 +126,16 @@ module AdapterFile =
 
         if description.Base <> baseFingerprint then
             userError
-                $"{folder} was trained on the base {description.Base} ({description.BaseFolder}), and this base is {baseFingerprint}."
+                $"{folder} was trained on the base {description.Base} ({description.BaseFolder}), and {thisBase baseFingerprint}."
 
         let technique = Technique.parse description.Technique
         let placement = Placement.parse description.Placement
-        let adapted = Placement.adapter technique placement 0 baseModel
+        let file = tensorPath folder
+        let header = Safetensors.header file
 
-        restore (tensorPath folder) (Safetensors.readAll (tensorPath folder)) adapted
+        Accounting.trained (Model.shape baseModel) Convention.Paper technique placement
+        |> checkShapes file (header.Entries |> Map.map (fun _ entry -> List.ofArray entry.Shape))
+
+        let adapted = Placement.adapter technique placement 0 baseModel
+        restore file (Safetensors.readAll file) adapted
         adapted

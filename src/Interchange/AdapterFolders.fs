@@ -22,9 +22,11 @@ type AdapterSummary =
         Base: string
         /// Where the base was, for people.
         BaseFolder: string
-        /// The elements of all tensors in the file.
+        /// The elements that were trained: without matrices that only lie in the file, and each row of a prompt once.
         Elements: int64
         Bytes: int64
+        /// What a reader should know, a line each.
+        Notices: string list
     }
 
 /// A tensor of an adapter folder.
@@ -51,50 +53,67 @@ module AdapterFolders =
     let private tensorFile (format: AdapterFormat) (folder: string) =
         match format with
         | Own -> Path.Combine(folder, "adapter.safetensors")
-        | HuggingFacePeft -> Path.Combine(folder, "adapter_model.safetensors")
+        | HuggingFacePeft -> HuggingFace.tensorPath folder
 
     let private entries (header: SafetensorsHeader) =
         header.Entries |> Map.toList |> List.map snd
+
+    let private elements (entries: TensorEntry list) : int64 =
+        entries |> List.sumBy (fun entry -> entry.Shape |> Array.fold (*) 1L)
+
+    let private ownSummary (folder: string) (header: SafetensorsHeader) : AdapterSummary =
+        let description = AdapterFile.describe folder
+
+        {
+            Folder = folder
+            Format = Own
+            Technique = description.Technique
+            Base = description.Base
+            BaseFolder = description.BaseFolder
+            Elements = elements (entries header)
+            Bytes = entries header |> List.sumBy _.Bytes
+            Notices = []
+        }
+
+    let private peftSummary (folder: string) (header: SafetensorsHeader) : AdapterSummary =
+        let config = HuggingFaceConfig.load folder
+
+        let held =
+            match config.Form.Buffers with
+            | Some buffers -> set buffers.Names
+            | None -> Set.empty
+
+        let trained =
+            entries header |> List.filter (fun entry -> not (held.Contains entry.Name))
+
+        {
+            Folder = folder
+            Format = HuggingFacePeft
+            Technique =
+                match HuggingFaceConfig.technique config with
+                | Some technique -> Technique.text technique
+                | None -> HuggingFaceConfig.peftType config
+            Base =
+                header.Metadata
+                |> Map.tryFind HuggingFace.fingerprintKey
+                |> Option.defaultValue ""
+            BaseFolder =
+                match Map.tryFind "base_model_name_or_path" config.Notes with
+                | Some value when value.ValueKind = JsonValueKind.String -> Json.text value
+                | _ -> ""
+            Elements = elements trained / int64 config.Form.Copies
+            Bytes = entries header |> List.sumBy _.Bytes
+            Notices = HuggingFaceConfig.notices config
+        }
 
     /// Reads a folder's description and the header of its tensors; nothing is loaded.
     let summary (folder: string) : AdapterSummary =
         let format = need folder
         let header = Safetensors.header (tensorFile format folder)
-        let count (entry: TensorEntry) = entry.Shape |> Array.fold (*) 1L
 
-        let technique, fingerprint, baseFolder =
-            match format with
-            | Own ->
-                let description = AdapterFile.describe folder
-                description.Technique, description.Base, description.BaseFolder
-            | HuggingFacePeft ->
-                let config = HuggingFaceConfig.load folder
-
-                let words =
-                    match HuggingFaceConfig.technique config with
-                    | Some technique -> Technique.text technique
-                    | None -> HuggingFaceConfig.peftType config
-
-                let note =
-                    match Map.tryFind "base_model_name_or_path" config.Notes with
-                    | Some value when value.ValueKind = JsonValueKind.String -> Json.text value
-                    | _ -> ""
-
-                words,
-                header.Metadata
-                |> Map.tryFind HuggingFace.fingerprintKey
-                |> Option.defaultValue "",
-                note
-
-        {
-            Folder = folder
-            Format = format
-            Technique = technique
-            Base = fingerprint
-            BaseFolder = baseFolder
-            Elements = entries header |> List.sumBy count
-            Bytes = entries header |> List.sumBy _.Bytes
-        }
+        match format with
+        | Own -> ownSummary folder header
+        | HuggingFacePeft -> peftSummary folder header
 
     /// The adapter folders in a folder, itself and any depth below, in order of path.
     let list (folder: string) : AdapterSummary list =

@@ -93,7 +93,7 @@ module AdaLora =
         [
             "target_r", HuggingFaceValue.element placed.Settings.TargetRank
             "init_r", HuggingFaceValue.element placed.Settings.InitialRank
-            "lora_alpha", HuggingFaceValue.element placed.Settings.Alpha
+            "lora_alpha", HuggingFaceValue.number placed.Settings.Alpha
             "lora_dropout", HuggingFaceValue.element placed.Settings.Dropout
             "orth_reg_weight", HuggingFaceValue.element placed.Settings.Orthogonality
             if not placed.Kept.IsEmpty then
@@ -139,6 +139,20 @@ module AdaLora =
                 $"orthogonality={WordsReader.number settings.Orthogonality}"
         ]
 
+    /// peft refuses a configuration whose steps do not go beyond its schedule's, although an adapter that is only used takes none.
+    let private withSteps (config: Map<string, JsonElement>) : Map<string, JsonElement> =
+        let steps key =
+            match Map.tryFind key config |> Option.bind HuggingFaceValue.real with
+            | Some steps -> int64 steps
+            | None -> 0L
+
+        let least = steps "tinit" + steps "tfinal" + 1L
+
+        if steps "total_step" >= least then
+            config
+        else
+            Map.add "total_step" (HuggingFaceValue.element least) config
+
     let rec private peft (placed: Placed) : HuggingFaceForm =
         let names = [ ".lora_a", ".lora_A"; ".lora_e", ".lora_E"; ".lora_b", ".lora_B" ]
 
@@ -151,6 +165,7 @@ module AdaLora =
                             Where = Targeting.ofNames names
                         }
             Stored = keptOnly placed
+            Completed = withSteps
             // Directions may have been masked or already taken away.
             HasFixedShapes = false
         }

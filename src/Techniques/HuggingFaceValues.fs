@@ -27,9 +27,27 @@ type HuggingFaceValues(file: string, values: Map<string, JsonElement>) =
     /// A number.
     member this.Number(key: string) : float =
         if (item key).ValueKind = JsonValueKind.Number then
-            (item key).GetDouble()
+            match HuggingFaceValues.Real(item key) with
+            | Some value -> value
+            | None -> this.Wrong(key, HuggingFaceValues.RealWords)
         else
             this.Wrong(key, "a number")
+
+    /// What `Real` takes.
+    static member RealWords: string = "a number between -1e30 and 1e30"
+
+    /// A number that the arithmetic in float32 can bear.
+    static member Real(value: JsonElement) : float option =
+        match value.ValueKind with
+        | JsonValueKind.Number when abs (value.GetDouble()) <= 1e30 -> Some(value.GetDouble())
+        | _ -> None
+
+    /// A whole number of at least 0.
+    member this.Whole(key: string) : int =
+        match (item key).ValueKind with
+        | JsonValueKind.Number when fst ((item key).TryGetInt32()) && (item key).GetInt32() >= 0 ->
+            (item key).GetInt32()
+        | _ -> this.Wrong(key, "a whole number of at least 0")
 
     /// A whole number of at least 1.
     member this.Count(key: string) : int =
@@ -99,6 +117,16 @@ type HuggingFaceValues(file: string, values: Map<string, JsonElement>) =
         | JsonValueKind.String -> Some(ModulePattern(Json.text (item key)))
         | _ -> Some(ModuleNames(this.Texts key))
 
+    /// Whether the file was written by this version of peft or a newer one. Versions before 0.17 do not say theirs.
+    member _.IsOfVersion(major: int, minor: int) : bool =
+        match Map.tryFind "peft_version" values with
+        | Some version when version.ValueKind = JsonValueKind.String ->
+            let found = Regex.Match(Json.text version, @"\A(\d{1,4})\.(\d{1,4})")
+
+            found.Success
+            && (int found.Groups[1].Value, int found.Groups[2].Value) >= (major, minor)
+        | _ -> false
+
     /// `fallback` are the names that peft takes for a T5 where the file gives none.
     member this.Targeting(fallback: string list) : Targeting =
         let optional key read none =
@@ -109,13 +137,20 @@ type HuggingFaceValues(file: string, values: Map<string, JsonElement>) =
             Excluded = optional "exclude_modules" this.Target None
             Layers = optional "layers_to_transform" this.Integers []
             LayersPatterns = optional "layers_pattern" this.Texts []
+            CountsFirstNumber = this.IsOfVersion(0, 20)
         }
 
 /// Values of an `adapter_config.json` as they are written.
 [<RequireQualifiedAccess>]
 module HuggingFaceValue =
-    /// A value as JSON.
-    let element (value: 'a) : JsonElement = JsonSerializer.SerializeToElement value
+    let private options = lazy (HuggingFaceJson.options ())
+
+    /// A value as JSON; a float that is whole keeps its point.
+    let element (value: 'a) : JsonElement =
+        JsonSerializer.SerializeToElement(value, options.Value)
+
+    /// A number that peft takes to be whole, as alpha, and that has a point only where it has a fraction.
+    let number (value: float) : JsonElement = JsonSerializer.SerializeToElement value
 
     let private target (target: ModuleTarget) : JsonElement =
         match target with
@@ -163,12 +198,8 @@ module HuggingFaceValue =
             | _ -> None
         | _ -> None
 
-    /// A number.
-    let real (value: JsonElement) : float option =
-        if value.ValueKind = JsonValueKind.Number then
-            Some(value.GetDouble())
-        else
-            None
+    /// A number that the arithmetic in float32 can bear.
+    let real (value: JsonElement) : float option = HuggingFaceValues.Real value
 
     /// A list of true and false.
     let flags (value: JsonElement) : bool[] option =

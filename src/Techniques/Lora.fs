@@ -166,12 +166,15 @@ module Lora =
     let private peftKeys (settings: LoraSettings) : (string * JsonElement) list =
         [
             "r", HuggingFaceValue.element settings.Rank
-            "lora_alpha", HuggingFaceValue.element settings.Alpha
+            "lora_alpha", HuggingFaceValue.number settings.Alpha
             "lora_dropout", HuggingFaceValue.element settings.Dropout
             "use_rslora", HuggingFaceValue.element settings.IsRankStabilised
             "use_dora", HuggingFaceValue.element settings.IsDora
             "rank_pattern", HuggingFaceValue.pairs settings.RankPattern
-            "alpha_pattern", HuggingFaceValue.pairs settings.AlphaPattern
+            "alpha_pattern",
+            settings.AlphaPattern
+            |> List.map (fun (pattern, alpha) -> pattern, HuggingFaceValue.number alpha)
+            |> HuggingFaceValue.pairs
             if settings.IsPissa then
                 "init_lora_weights", HuggingFaceValue.element "pissa"
             yield! HuggingFaceValue.targeting true true settings.Where
@@ -295,7 +298,8 @@ module Lora =
                 RateRatio = 1.0
                 Where = values.Targeting [ "q"; "v" ] |> Targeting.sorted
                 RankPattern = values.Pairs("rank_pattern", HuggingFaceValue.rank, "ranks of at least 1 by name")
-                AlphaPattern = values.Pairs("alpha_pattern", HuggingFaceValue.real, "numbers by name")
+                AlphaPattern =
+                    values.Pairs("alpha_pattern", HuggingFaceValue.real, $"{HuggingFaceValues.RealWords} for each name")
             }
 
     /// The keys that every kind of LoRA has.
@@ -310,7 +314,19 @@ module Lora =
             "layers_pattern": null, "layers_to_transform": null, "target_modules": null """
 
     /// Keys of LoRA's that leave the function as it is.
-    let internal peftNotes = [ "megatron_core"; "qalora_group_size"; "loftq_config" ]
+    /// `bias` trains what biases the base has, and the families here have none on their linear maps; a file with biases is
+    /// refused by their tensors. What `eva_config`, `corda_config` and their like say is how A and B started; where that changed
+    /// the base, `init_lora_weights` names it.
+    let internal peftNotes =
+        [
+            "megatron_core"
+            "qalora_group_size"
+            "loftq_config"
+            "bias"
+            "eva_config"
+            "corda_config"
+            "lora_ga_config"
+        ]
 
     /// What `lora` means.
     let spec: Spec =

@@ -42,6 +42,8 @@ type HuggingFaceForm =
         OnModules: string list -> Technique
         /// What peft notes of the base.
         Notes: Shape -> (string * JsonElement) list
+        /// The configuration with what peft asks for beside the function, where it is missing.
+        Completed: Map<string, JsonElement> -> Map<string, JsonElement>
         /// The names of trained tensors here and there, or their ends.
         Names: (string * string) list
         /// The shape in the file of a trained tensor of this name and shape.
@@ -186,6 +188,7 @@ module internal Make =
             Where = None
             OnModules = fun _ -> userError $"{type'} of Hugging Face's peft takes no modules."
             Notes = fun _ -> []
+            Completed = id
             Names = names
             FileShape = fun _ shape -> shape
             Stored = fun _ tensor -> tensor

@@ -19,8 +19,10 @@ type Targeting =
         Excluded: ModuleTarget option
         /// Only these numbers of layers; empty: all. Counts only for targets given by names.
         Layers: int list
-        /// What stands before the number of a layer, as `block`; empty: whatever stands before the last number.
+        /// What stands before the number of a layer, as `block`; empty: whatever stands before a number of the name.
         LayersPatterns: string list
+        /// Without a pattern, whether the first number of a name is its layer's, as for peft 0.20 and newer, or the last.
+        CountsFirstNumber: bool
     }
 
 [<RequireQualifiedAccess>]
@@ -32,6 +34,7 @@ module Targeting =
             Excluded = None
             Layers = []
             LayersPatterns = []
+            CountsFirstNumber = true
         }
 
     let private isMatch (pattern: string) (text: string) =
@@ -51,9 +54,10 @@ module Targeting =
             |> List.exists (fun target -> name = target || name.EndsWith($".{target}", StringComparison.Ordinal))
 
     /// The number that peft takes for a module's layer; none where there is none.
-    let private layerOf (patterns: string list) (name: string) : int option =
+    let private layerOf (where: Targeting) (name: string) : int option =
         let expressions =
-            match patterns |> List.filter ((<>) "") with
+            match where.LayersPatterns |> List.filter ((<>) "") with
+            | [] when where.CountsFirstNumber -> [ @"\A.*?\.[^.]*\.(?<layer>\d+)\." ]
             | [] -> [ @"\A.*\.[^.]*\.(?<layer>\d+)\." ]
             | given -> given |> List.map (fun pattern -> $@"\A.*\.(?:{pattern})\.(?<layer>\d+)\.")
 
@@ -75,7 +79,7 @@ module Targeting =
             match where.Targets, where.Layers with
             | ModuleNames names, _ when List.contains name names -> true
             | ModuleNames _, _ :: _ ->
-                layerOf where.LayersPatterns name
+                layerOf where name
                 |> Option.exists (fun layer -> List.contains layer where.Layers)
             | _ -> true
 

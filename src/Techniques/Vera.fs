@@ -191,7 +191,7 @@ module Vera =
         ofSettings
             {
                 Rank = values.Count "r"
-                Key = int (values.Number "projection_prng_key")
+                Key = values.Whole "projection_prng_key"
                 Start = values.Number "d_initial"
                 Dropout = values.Share "vera_dropout"
                 HoldsBasis = values.Flag "save_projection"

@@ -53,8 +53,8 @@ type Words(technique: string, given: (string * string) list) =
         | None -> fallback
         | Some text ->
             match Double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture) with
-            | true, value when value >= 0.0 && Double.IsFinite value -> value
-            | _ -> refuse $"{technique} has the {key} '{text}', which is no number of at least 0"
+            | true, value when value >= 0.0 && value <= 1e30 -> value
+            | _ -> refuse $"{technique} has the {key} '{text}', which is no number between 0 and 1e30"
 
     /// A share in [0, 1).
     member words.Share(key: string) : float =

@@ -121,8 +121,11 @@ module HuggingFaceConfig =
 
         let standard = parse (defaults reading)
 
+        // A file that does not say its version is of an old one.
         let values =
-            HuggingFaceValues(file, given |> Map.fold (fun all key value -> Map.add key value all) standard)
+            given
+            |> Map.fold (fun all key value -> Map.add key value all) (Map.remove "peft_version" standard)
+            |> fun values -> HuggingFaceValues(file, values)
 
         let technique = reading.Read values
         let modules = values.Texts "modules_to_save"
@@ -145,6 +148,20 @@ module HuggingFaceConfig =
 
         ofJson file (Files.readText Files.mostDescription file)
 
+    /// What a reader of the configuration should know, a line each.
+    let notices (config: HuggingFaceConfig) : string list =
+        [
+            for key, patterns in config.Form.Keys do
+                if
+                    key.EndsWith("_pattern", StringComparison.Ordinal)
+                    && patterns.ValueKind = JsonValueKind.Object
+                then
+                    for item in patterns.EnumerateObject() do
+                        // A module's name has dots: of such a pattern only the beginning could fit.
+                        if item.Name.StartsWith '^' && not (item.Name.Contains '.') then
+                            $"{key} has '{item.Name}', which matches no module in peft: ^ stands for the beginning of the whole name."
+        ]
+
     // Writing.
 
     /// peft's name of the method.
@@ -164,12 +181,17 @@ module HuggingFaceConfig =
                     "modules_to_save", HuggingFaceValue.element (List.toArray config.ModulesToSave)
             ]
 
-        let table = SortedDictionary<string, JsonElement>(StringComparer.Ordinal)
+        // A file that does not say its version is of one in which the last number of a name counts as its layer.
+        let isOfNoVersion =
+            (config.Form.Where |> Option.exists (_.CountsFirstNumber >> not))
+            && not (config.Notes.ContainsKey "peft_version")
 
-        for key, value in merged do
-            table[key] <- value
+        let table =
+            Map.ofList merged
+            |> config.Form.Completed
+            |> Map.filter (fun key _ -> not (isOfNoVersion && key = "peft_version"))
 
-        JsonSerializer.Serialize(table, Json.options)
+        JsonSerializer.Serialize(SortedDictionary(table, StringComparer.Ordinal), Json.options)
 
     /// peft's configuration of a technique; none where peft has nothing of the kind (T-Few's forms, BitFit, bottleneck
     /// adapters).

@@ -107,13 +107,44 @@ module HuggingFace =
             |> List.tryPick (fun (ours, theirs) -> ending ours theirs name)
             |> Option.map (fun found -> $"base_model.model.{found}")
 
-    let private readTensors (folder: string) : string * IReadOnlyDictionary<string, torch.Tensor> =
+    /// The file of a folder's tensors; `UserError` where they are in another form.
+    let tensorPath (folder: string) : string =
         let file = Path.Combine(folder, tensorFile)
 
         if not (File.Exists file) && File.Exists(Path.Combine(folder, "adapter_model.bin")) then
-            userError $"{folder} holds adapter_model.bin only, which is a Python pickle: save it as {tensorFile}."
+            userError
+                $"{folder} holds adapter_model.bin only, a Python pickle, which is a program: write it as {tensorFile} with peft, PeftModel.from_pretrained(base, folder).save_pretrained(target)."
 
-        file, Safetensors.readAll file
+        file
+
+    /// That the file holds what the configuration needs at its sites and before the input: asked before any of it is made.
+    let private checkFile (file: string) (config: HuggingFaceConfig) (shape: Shape) =
+        let form = config.Technique.Form
+        let held = (Safetensors.header file).Entries
+
+        let needed =
+            [
+                match config.Form.Where with
+                | Some where ->
+                    for site in shape.Sites |> List.filter (selector where) do
+                        yield! Form.tensorsAt form site
+                | None -> ()
+
+                yield! Form.tokens shape form
+            ]
+
+        for outline in needed do
+            match tensorName config outline.Name with
+            | None -> ()
+            | Some name ->
+                let needed = config.Form.FileShape outline.Name outline.Shape
+
+                match Map.tryFind name held with
+                | None -> userError $"{file}: tensor {name} is missing."
+                | Some entry when List.ofArray entry.Shape <> needed ->
+                    userError
+                        $"{file}: tensor {name} has shape {List.ofArray entry.Shape}, this model needs {needed}: it belongs to a model of another size or to another configuration."
+                | Some _ -> ()
 
     /// Puts the tensors of `values`, under peft's names, into the trained parameters of `model`, after all were checked.
     let private restore
@@ -165,12 +196,15 @@ module HuggingFace =
     /// anything is built; `UserError` is one line.
     let load (folder: string) (fingerprint: string) (baseModel: Model) : HuggingFaceConfig * Model =
         let config = HuggingFaceConfig.load folder
-        let file, values = readTensors folder
+        let file = tensorPath folder
 
         match Map.tryFind fingerprintKey (Safetensors.readMetadata file) with
         | Some written when written <> fingerprint ->
-            userError $"{folder} was trained on the base {written}, and this base is {fingerprint}."
+            userError $"{folder} was trained on the base {written}, and {AdapterFile.thisBase fingerprint}."
         | _ -> ()
+
+        checkFile file config (Model.shape baseModel)
+        let values = Safetensors.readAll file
 
         let held, names =
             match config.Form.Buffers with
