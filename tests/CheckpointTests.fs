@@ -312,6 +312,7 @@ let private damaged =
                     "eos_token_id", "[1]"
                     "pad_token_id", "99999"
                     "num_decoder_layers", "0"
+                    "num_decoder_layers", "999999"
                     "d_ff", "null"
                 ] do
                 refused

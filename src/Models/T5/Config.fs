@@ -110,8 +110,15 @@ module Config =
         | Some scales -> (isTied && scales), scales
         | None -> isTied, isTied
 
-    /// Ids of special tokens must be rows of the embedding.
+    /// Far above every T5 there is: a description of more blocks is damaged, and its sites alone would fill memory.
+    let private mostLayers = 1000
+
+    /// Ids of special tokens must be rows of the embedding, and there are only so many blocks.
     let private checked' (path: string) (config: Config) =
+        for key, layers in [ "num_layers", config.EncoderLayers; "num_decoder_layers", config.DecoderLayers ] do
+            if layers > mostLayers then
+                userError $"{path}: {key} is {layers}; the most is {mostLayers}."
+
         for key, id in
             [
                 "pad_token_id", config.PadId
