@@ -13,12 +13,12 @@ public static class Calls
         return (model.Generate(text, maxNewTokens: 8), adapted.Generate(text, maxNewTokens: 8, beams: 2));
     }
 
-    /// <summary>Counts what LoRA on the late half trains.</summary>
+    /// <summary>Counts what the paper's LoRA on the late half trains.</summary>
     public static long CountLateLora(string modelFolder)
     {
         using var scope = torch.NewDisposeScope();
         var model = Checkpoint.load(torch.CPU, torch.float32, modelFolder);
-        var adapted = Placement.Parse("late").Apply(Techniques.Parse("lora(rank=4)"), 1, model);
+        var adapted = Placement.Parse("late").Apply(Techniques.Parse("paper-lora(rank=4)"), 1, model);
         return adapted.TrainedElements;
     }
 
