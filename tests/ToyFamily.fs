@@ -21,8 +21,9 @@ type private ToyBlock =
 type private Toy =
     {
         Precision: torch.ScalarType
-        /// The head, too.
+        /// The head, too, where it has none of its own.
         Embedding: Leaf
+        Head: Projection option
         Blocks: ToyBlock list
         Prompt: SoftPrompt
         Prefix: Leaf option
@@ -54,6 +55,8 @@ let private sitesOf (block: int) : Site list =
         site block LayerKind.FeedForward Down "mlp.down" (hidden, width)
     ]
 
+let private headName = $"{Site.headName}.weight"
+
 let private shape (vocabulary: int) : Shape =
     let sites = List.collect sitesOf [ 0 .. blocks - 1 ]
 
@@ -71,6 +74,13 @@ let private shape (vocabulary: int) : Shape =
                         Name = $"{site.Name}.weight"
                         Shape = [ site.Out; site.In ]
                     }))
+        Shared =
+            [
+                {
+                    Name = headName
+                    Shape = [ int64 vocabulary; width ]
+                }
+            ]
         Width = int width
         Heads = 1
         HeadWidth = int width
@@ -115,8 +125,14 @@ let private mapBeside f =
         })
 
 let private mapLeaves f (toy: Toy) : Toy =
+    let embedding = f "embed.weight" toy.Embedding
+
+    let inHead name leaf =
+        if leaf = toy.Embedding then embedding else f name leaf
+
     { toy with
-        Embedding = f "embed.weight" toy.Embedding
+        Embedding = embedding
+        Head = toy.Head |> Option.map (Projection.mapLeaves inHead Site.headName)
         Prompt = SoftPrompt.mapLeaves f toy.Prompt
         Prefix = toy.Prefix |> Option.map (f "prefix_embeddings")
     }
@@ -152,8 +168,10 @@ let private block pass (allowed: torch.Tensor) remember index (block: ToyBlock) 
 let private embed (toy: Toy) (ids: torch.Tensor) =
     toy.Embedding.Value.index_select(0L, ids.flatten ()).view(ids.size 0, -1L, width).``to`` toy.Precision
 
-let private head (toy: Toy) (x: torch.Tensor) =
-    torch.nn.functional.linear (x, Leaf.cast x.dtype toy.Embedding)
+let private headOf (toy: Toy) =
+    toy.Head |> Option.defaultValue (Dense toy.Embedding)
+
+let private head pass (toy: Toy) (x: torch.Tensor) = Projection.apply pass (headOf toy) x
 
 /// 1 where query i of the last `queries` positions may see a position [rows, queries, positions]; a prefix is always seen.
 let private allowed (before: int64) (mask: torch.Tensor) (queries: int64) =
@@ -206,7 +224,7 @@ let private logits pass (toy: Toy) (batch: Batch) =
     let ids = torch.cat ([| inputs; told |], 1L)
     let mask = torch.cat ([| mask; torch.ones_like told |], 1L)
     let x = states pass toy ids mask
-    head toy (x.narrow (1L, x.size 1 - count, count))
+    head pass toy (x.narrow (1L, x.size 1 - count, count))
 
 /// Decodes by the definition: the whole sequence anew at every step.
 let private steps pass (toy: Toy) (request: StepRequest) : IStepDecoder =
@@ -236,7 +254,7 @@ let private steps pass (toy: Toy) (request: StepRequest) : IStepDecoder =
 
             // The beams of a row share its route.
             let x = states pass toy ids mask
-            (head toy (x.narrow (1L, x.size 1 - 1L, 1L))).squeeze 1L
+            (head pass toy (x.narrow (1L, x.size 1 - 1L, 1L))).squeeze 1L
 
         member _.Select(parents, _) =
             use index = torch.tensor (Array.map int64 parents)
@@ -262,6 +280,27 @@ let rec private ofToy (shape: Shape) (toy: Toy) : Model =
         Config = $"""{{ "model_type": "toy", "vocab_size": {shape.Vocabulary} }}"""
         Precision = toy.Precision
         Embedding = toy.Embedding
+        Head = headOf toy
+        WithHead =
+            fun head ->
+                match head with
+                | Dense weight when weight = toy.Embedding -> again { toy with Head = None }
+                | _ -> again { toy with Head = Some head }
+        Shared =
+            if Projection.weight (headOf toy) = toy.Embedding then
+                [ headName ]
+            else
+                []
+        Untie =
+            fun _ ->
+                let copy = Frozen(toy.Embedding.Value.detach ())
+
+                let own =
+                    headOf toy
+                    |> Projection.mapLeaves (fun _ leaf -> if leaf = toy.Embedding then copy else leaf) Site.headName
+
+                again { toy with Head = Some own }
+        Joined = fun () -> Some(again toy)
         Rewrite = fun f -> again (rewrite f toy)
         MapLeaves = fun f -> again (mapLeaves f toy)
         MapBeside = fun f -> again (mapBeside f toy)
@@ -302,6 +341,7 @@ let model (vocabulary: int) (seed: int) : Model =
         {
             Precision = torch.float32
             Embedding = draw [ int64 vocabulary; width ] 1.0
+            Head = None
             Blocks = List.init blocks make
             Prompt = NoPrompt
             Prefix = None

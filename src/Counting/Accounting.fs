@@ -87,6 +87,7 @@ module Accounting =
 
             yield! Form.tokens shape form
             yield! shape.Tensors |> List.filter form.Own
+            yield! shape.Shared |> List.filter form.Untied
         ]
 
     /// Counts a technique under a placement.
@@ -96,6 +97,7 @@ module Accounting =
 
         let added =
             Outline.elements (Form.tokens shape form)
+            + Outline.elements (shape.Shared |> List.filter form.Untied)
             + (touched |> List.sumBy (Form.tensorsAt form >> Outline.elements))
 
         {

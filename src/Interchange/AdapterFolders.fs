@@ -76,7 +76,8 @@ module AdapterFolders =
         }
 
     let private peftSummary (folder: string) (header: SafetensorsHeader) : AdapterSummary =
-        let config = HuggingFaceConfig.load folder
+        let config =
+            HuggingFaceConfig.load folder |> HuggingFace.withFound header.Entries.Keys
 
         let held =
             match config.Form.Buffers with

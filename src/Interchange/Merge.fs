@@ -26,10 +26,15 @@ module Merge =
             | Shifted _ -> Some "biases (BitFit)"
             | _ -> Some "serial adapters or routes"
 
-        if Model.hasPrompt model then Some "soft tokens"
-        elif Model.hasPrefix model then Some "a prefix"
-        elif Model.hasBeside model then Some "parallel adapters"
-        else Model.projections model |> List.tryPick ofMap
+        if Model.hasPrompt model then
+            Some "soft tokens"
+        elif Model.hasPrefix model then
+            Some "a prefix"
+        elif Model.hasBeside model then
+            Some "parallel adapters"
+        else
+            Model.projections model @ [ Model.headSite model, model.Head ]
+            |> List.tryPick ofMap
 
     let private checkFinite (model: Model) =
         use _ = torch.NewDisposeScope()
@@ -41,7 +46,14 @@ module Merge =
 
     /// The merged model in float32, whatever precision the given one computes in; nothing is left to train.
     let merged (model: Model) : Model =
-        let wide = model |> Model.withPrecision torch.float32 |> Model.merge
+        let whole = model |> Model.withPrecision torch.float32 |> Model.merge
+
+        let wide =
+            match whole.Joined() with
+            | Some joined -> joined
+            | None ->
+                userError
+                    "a plain checkpoint has one embedding, and encoder and decoder have different ones here: keep this adapter beside its base."
 
         match leftOver wide with
         | Some rest -> userError $"a plain checkpoint has no place for {rest}: keep this adapter beside its base."
@@ -102,7 +114,10 @@ module Merge =
 
         let report =
             {
-                ChangedMaps = Model.projections model |> List.filter isChanged |> List.length
+                ChangedMaps =
+                    Model.projections model @ [ Model.headSite model, model.Head ]
+                    |> List.filter isChanged
+                    |> List.length
                 LargestLogitChange = change
                 LargestLogit = largest
             }

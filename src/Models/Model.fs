@@ -44,6 +44,16 @@ type Model =
         Precision: torch.ScalarType
         /// [vocabulary, width].
         Embedding: Leaf
+        /// From hidden states to logits; `Dense Embedding` where it is tied to the embedding. It is no site.
+        Head: Projection
+        /// The model with another head; one around the embedding's own leaf is tied to it.
+        WithHead: Projection -> Model
+        /// The names of what stands for another tensor and has no leaf: a tied head, an embedding for each stack.
+        Shared: string list
+        /// The same function with a frozen leaf for one of `Shared`.
+        Untie: string -> Model
+        /// The same function with one embedding, as the family's checkpoints have it; none where it has several that differ.
+        Joined: unit -> Model option
         /// The one traversal of linear maps, in the order of `Shape.Sites`: replaces the projection at every site.
         Rewrite: (Site -> Projection -> Projection) -> Model
         /// Applies a function to every tensor, under the names of a Hugging Face checkpoint; see `Model.mapLeaves`.
@@ -146,6 +156,36 @@ module Model =
     let hasBeside (model: Model) : bool =
         Traversal.visited model.MapBeside |> List.exists (snd >> Option.isSome)
 
+    /// The head as a site. In nothing but its name and its widths it is like one.
+    let headSite (model: Model) : Site =
+        {
+            Name = Site.headName
+            Stack = Decoder
+            Block = 0
+            Layer = LayerKind.FeedForward
+            Part = Down
+            In = int64 model.Shape.Width
+            Out = int64 model.Shape.Vocabulary
+        }
+
+    let rec private showingHead (model: Model) : Model =
+        { model with
+            Rewrite =
+                fun f ->
+                    let rewritten = model.Rewrite f
+                    showingHead (rewritten.WithHead(f (headSite model) rewritten.Head))
+        }
+
+    /// The model that `change` makes of one whose traversal comes, last, to the head: for techniques, which change what it
+    /// shows them.
+    let changeWithHead (change: Model -> Model) (model: Model) : Model =
+        model |> showingHead |> change |> mapLeaves (fun _ leaf -> leaf)
+
+    let private mapHead (f: Projection -> Projection) (model: Model) : Model =
+        match model.Head with
+        | Dense _ -> model
+        | head -> model.WithHead(f head)
+
     /// The same function with nothing to train and adapters folded into the weights: for evaluation, where adapters
     /// then cost nothing. A soft prompt stays, and so do biases.
     let merge (model: Model) : Model =
@@ -157,6 +197,7 @@ module Model =
 
         model
         |> rewrite (fun _ -> Projection.merge model.Precision)
+        |> mapHead (Projection.merge model.Precision)
         |> mapLeaves (fun name leaf ->
             match leaf with
             | Frozen _ -> leaf
@@ -166,7 +207,9 @@ module Model =
     /// technique copied or changed in place (full fine-tuning, trained norms, PiSSA) stays as it is.
     let strip (model: Model) : Model =
         let bare =
-            model |> rewrite (fun _ projection -> Dense(Projection.weight projection))
+            model
+            |> rewrite (fun _ projection -> Dense(Projection.weight projection))
+            |> mapHead (Projection.weight >> Dense)
 
         let bare = bare.WithPrompt NoPrompt
         let bare = bare.WithPrefix None
@@ -179,6 +222,7 @@ module Model =
         for other in others do
             if
                 other.Config <> first.Config
+                || (frame first).Length <> (frame other).Length
                 || not (List.forall2 (=) (frame first) (frame other))
             then
                 refuse "the members do not share one base: embedding, norms and weights must be the same"
@@ -216,6 +260,17 @@ module Model =
                 else
                     Routed choices)
 
+        let isBare (model: Model) =
+            match model.Head with
+            | Dense _ -> true
+            | _ -> false
+
+        let routed =
+            if List.forall isBare members then
+                routed
+            else
+                routed.WithHead(Routed(members |> List.map _.Head))
+
         let prompts = members |> List.map (leafOf SoftPrompt.leafName)
 
         routed.WithPrompt(
@@ -239,7 +294,9 @@ module Model =
     /// AdaLoRA's orthogonality penalty (Zhang et al. 2023, eq. 4) as peft's loss has it: the mean over all A and B, each
     /// with its weight. None where no map is of that kind.
     let penalty (model: Model) : torch.Tensor option =
-        match projections model |> List.collect (snd >> Projection.orthogonality) with
+        let maps = (projections model |> List.map snd) @ [ model.Head ]
+
+        match maps |> List.collect Projection.orthogonality with
         | [] -> None
         | terms ->
             let share = 1.0 / float terms.Length

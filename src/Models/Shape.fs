@@ -25,6 +25,8 @@ type Shape =
         Sites: Site list
         /// Every tensor of the model without adapter, under its checkpoint's name.
         Tensors: Outline list
+        /// What can have a tensor of its own and shares another's: a tied head, an embedding for each stack.
+        Shared: Outline list
         /// The width of hidden states.
         Width: int
         Heads: int

@@ -54,6 +54,9 @@ module Site =
         | Encoder -> "encoder"
         | Decoder -> "decoder"
 
+    /// The name of the map from hidden states to logits, which is no site: techniques leave it alone unless they are shown it.
+    let headName = "lm_head"
+
     /// The module's name.
     let name (site: Site) : string = site.Name
 

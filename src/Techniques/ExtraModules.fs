@@ -8,27 +8,33 @@ module ExtraModules =
     let private isOf (name: string) (leaf: string) =
         leaf.EndsWith($"{name}.weight", StringComparison.Ordinal)
 
+    let private isOneOf (names: string list) (leaf: string) =
+        names |> List.exists (fun name -> isOf name leaf)
+
     /// `lm_head`, `final_layer_norm`, `wo`: a name means every module that ends in it, as in peft; `UserError` where there is
-    /// none.
+    /// none. A head that is the embedding, or a stack's embedding that is that of both, is trained apart from it.
     let adapter (names: string list) : Adapter =
         fun model ->
-            let known = Model.leaves model |> List.map fst
+            let known = (Model.leaves model |> List.map fst) @ model.Shared
 
             for name in names do
                 if not (known |> List.exists (isOf name)) then
                     userError
-                        $"no module of this model ends in '{name}': lm_head, shared, final_layer_norm, layer_norm, q, k, v, o, wi_0, wi_1 and wo are usual ones."
+                        $"no module of this model ends in '{name}': lm_head, shared, embed_tokens, final_layer_norm, layer_norm, q, k, v, o, wi_0, wi_1 and wo are usual ones."
 
-            model
-            |> Start.trainWhere (fun leaf -> names |> List.exists (fun name -> isOf name leaf))
+            model.Shared
+            |> List.filter (isOneOf names)
+            |> List.fold (fun model name -> model.Untie name) model
+            |> Start.trainWhere (isOneOf names)
 
     /// `modules(names=lm_head+final_layer_norm)`.
     let technique (names: string list) : Technique =
         let named = String.concat ", " names
 
         let form =
-            Form.own $"every tensor of {named}" (fun outline ->
-                names |> List.exists (fun name -> isOf name outline.Name))
+            { Form.own $"every tensor of {named}" (fun outline -> isOneOf names outline.Name) with
+                Untied = fun outline -> isOneOf names outline.Name
+            }
 
         { Make.technique "modules" [ "names=" + String.concat "+" names ] form (fun _ _ -> adapter names) with
             SavedModules = names

@@ -70,6 +70,8 @@ type Form =
         Prefix: int
         /// The model's own tensors that it trains.
         Own: Outline -> bool
+        /// Which of what shares another's tensor (`Shape.Shared`) it gives one of its own to train.
+        Untied: Outline -> bool
         /// The number of trained elements in words.
         Formula: string
     }
@@ -84,6 +86,7 @@ module Form =
             Prompt = 0
             Prefix = 0
             Own = fun _ -> false
+            Untied = fun _ -> false
             Formula = "nothing"
         }
 
@@ -132,6 +135,7 @@ module Form =
             Prompt = last _.Prompt
             Prefix = last _.Prefix
             Own = fun outline -> forms |> List.exists (fun form -> form.Own outline)
+            Untied = fun outline -> forms |> List.exists (fun form -> form.Untied outline)
             Formula = forms |> List.map _.Formula |> String.concat "; "
         }
 

@@ -17,6 +17,8 @@ type HuggingFaceConfig =
         Form: HuggingFaceForm
         /// Modules trained whole beside the adapter.
         ModulesToSave: string list
+        /// Which of `shared` and `lm_head` the file holds beside the adapter without naming them (`save_embedding_layers`).
+        Embeddings: string list
         /// The keys that do not change the function, as the file has them: kept, and written again.
         Notes: Map<string, JsonElement>
         /// The rows of a prompt's file beyond those that the model reads: kept, and written again.
@@ -135,6 +137,7 @@ module HuggingFaceConfig =
             Technique = technique
             Form = technique.HuggingFace.Value
             ModulesToSave = modules
+            Embeddings = []
             Notes = given |> Map.filter (fun key _ -> (notes reading).Contains key)
             SpareRows = None
         }
@@ -193,19 +196,32 @@ module HuggingFaceConfig =
 
         JsonSerializer.Serialize(SortedDictionary(table, StringComparer.Ordinal), Json.options)
 
+    /// The modules that `save_embedding_layers` adds to a file.
+    let embeddingNames: string list = [ "shared"; "lm_head" ]
+
     /// peft's configuration of a technique; none where peft has nothing of the kind (T-Few's forms, BitFit, bottleneck
     /// adapters).
     let ofTechnique (technique: Technique) : HuggingFaceConfig option =
+        let saved =
+            if technique.Parts.IsEmpty then
+                []
+            else
+                technique.SavedModules
+
+        // A copy of `shared` peft trains and T5 does not read: what T5 reads goes beside the adapter.
+        let embeddings =
+            if List.contains "shared" saved then
+                saved |> List.filter (fun name -> List.contains name embeddingNames)
+            else
+                []
+
         technique.HuggingFace
         |> Option.map (fun form ->
             {
                 Technique = technique.Parts |> List.tryHead |> Option.defaultValue technique
                 Form = form
-                ModulesToSave =
-                    if technique.Parts.IsEmpty then
-                        []
-                    else
-                        technique.SavedModules
+                ModulesToSave = saved |> List.filter (fun name -> not (List.contains name embeddings))
+                Embeddings = embeddings
                 Notes = Map.empty
                 SpareRows = None
             })
@@ -225,7 +241,7 @@ module HuggingFaceConfig =
     /// This project's words for a configuration of peft; none where they do not say it (patterns, single layers, other
     /// places).
     let technique (config: HuggingFaceConfig) : Technique option =
-        match config.Technique, config.ModulesToSave with
+        match config.Technique, config.Embeddings @ config.ModulesToSave with
         | technique, _ when not technique.IsSaid -> None
         | technique, [] -> Some technique
         | technique, names -> Some(Chain.technique [ technique; ExtraModules.technique names ])

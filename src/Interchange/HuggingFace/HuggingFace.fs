@@ -31,8 +31,7 @@ module HuggingFace =
     let fingerprintKey = "base_fingerprint"
 
     /// Modules that peft could adapt and this project cannot: a target that means one of them is refused.
-    let private notLinear =
-        [ "shared"; "lm_head"; "encoder.embed_tokens"; "decoder.embed_tokens" ]
+    let private notLinear = [ "shared"; "encoder.embed_tokens"; "decoder.embed_tokens" ]
 
     let private selector (where: Targeting) : Selector =
         match where.Targets with
@@ -41,7 +40,7 @@ module HuggingFace =
             match notLinear |> List.tryFind (Targeting.includes where) with
             | Some name ->
                 userError
-                    $"target_modules means {name} too; only the linear maps of attention and feed-forward can be adapted."
+                    $"target_modules means {name} too; only linear maps can be adapted: those of attention and feed-forward, and lm_head."
             | None -> ()
 
         Targeting.selector where
@@ -49,11 +48,15 @@ module HuggingFace =
     /// peft saves a module of this name and T5 goes on reading the original.
     let private checkSaved (names: string list) =
         for name in names do
-            if
-                "shared".EndsWith(name, StringComparison.Ordinal)
-                || name.EndsWith("embed_tokens", StringComparison.Ordinal)
-            then
+            if "shared".EndsWith(name, StringComparison.Ordinal) then
                 userError $"modules_to_save names {name}: peft trains a copy of the embedding that T5 does not read."
+
+    /// Whether the adapter stands at the head, too, which peft means where it is named and not by `all-linear`.
+    let private meansHead (config: HuggingFaceConfig) : bool =
+        match config.Form.Where with
+        | Some { Targets = AllLinear }
+        | None -> false
+        | Some where -> Targeting.includes where Site.headName
 
     let private chosen (where: Selector) (model: Model) =
         Model.projections model |> List.filter (fst >> where) |> List.map fst
@@ -71,22 +74,22 @@ module HuggingFace =
         fun model ->
             checkSaved config.ModulesToSave
 
-            let where =
-                match config.Form.Where with
-                | Some where -> checkChosen where model
-                | None -> Selector.everywhere
+            let main (model: Model) =
+                let where =
+                    match config.Form.Where with
+                    | Some where -> checkChosen where model
+                    | None -> Selector.everywhere
 
-            let main =
                 match config.Form.Buffers, buffers with
-                | Some found, _ :: _ -> found.Around buffers where
-                | _ -> config.Technique.Apply where seed
+                | Some found, _ :: _ -> found.Around buffers where model
+                | _ -> config.Technique.Apply where seed model
 
             let extra =
-                match config.ModulesToSave with
+                match config.Embeddings @ config.ModulesToSave with
                 | [] -> id
                 | names -> ExtraModules.adapter names
 
-            model |> main |> extra
+            model |> (if meansHead config then Model.changeWithHead main else main) |> extra
 
     /// A configuration of peft as a function, started as peft starts it: what random there is follows from `seed`.
     let adapter (config: HuggingFaceConfig) (seed: int) : Adapter = around [] config seed
@@ -118,7 +121,8 @@ module HuggingFace =
         file
 
     /// That the file holds what the configuration needs at its sites and before the input: asked before any of it is made.
-    let private checkFile (file: string) (config: HuggingFaceConfig) (shape: Shape) =
+    let private checkFile (file: string) (config: HuggingFaceConfig) (model: Model) =
+        let shape = Model.shape model
         let form = config.Technique.Form
         let held = (Safetensors.header file).Entries
 
@@ -128,6 +132,9 @@ module HuggingFace =
                 | Some where ->
                     for site in shape.Sites |> List.filter (selector where) do
                         yield! Form.tensorsAt form site
+
+                    if meansHead config then
+                        yield! Form.tensorsAt form (Model.headSite model)
                 | None -> ()
 
                 yield! Form.tokens shape form
@@ -191,6 +198,55 @@ module HuggingFace =
 
             parameter.copy_ used |> ignore
 
+    let private moduleKey (name: string) = $"base_model.model.{name}.weight"
+
+    /// The configuration with the embedding and the head that these tensors have without being named.
+    let withFound (tensors: string seq) (config: HuggingFaceConfig) : HuggingFaceConfig =
+        let held = set tensors
+
+        let isNamed name =
+            config.ModulesToSave
+            |> List.exists (fun saved -> (name: string).EndsWith(saved, StringComparison.Ordinal))
+
+        { config with
+            Embeddings =
+                HuggingFaceConfig.embeddingNames
+                |> List.filter (fun name -> held.Contains(moduleKey name) && not (isNamed name))
+        }
+
+    /// The same, and the tensors to read: a tied model has one tensor for both, which is the embedding.
+    let private withEmbeddings
+        (file: string)
+        (model: Model)
+        (config: HuggingFaceConfig)
+        (values: IReadOnlyDictionary<string, torch.Tensor>)
+        : HuggingFaceConfig * IReadOnlyDictionary<string, torch.Tensor> =
+        let config = withFound values.Keys config
+        let shared, head = moduleKey "shared", moduleKey "lm_head"
+
+        if
+            not (List.contains "lm_head" config.Embeddings)
+            || not (List.contains "lm_head.weight" model.Shared)
+        then
+            config, values
+        else
+            let one = Dictionary values
+
+            match values.TryGetValue shared with
+            | false, _ -> one[shared] <- values[head]
+            | true, embedding ->
+                let other = values[head]
+
+                if embedding.shape <> other.shape || not (embedding.eq(other).all().item<bool>()) then
+                    userError $"{file} holds another lm_head than shared, and the head of this model is its embedding."
+
+            one.Remove head |> ignore
+
+            { config with
+                Embeddings = [ "shared" ]
+            },
+            one
+
     /// Loads an adapter folder of peft around `baseModel`, whose tensors are shared and stay as they are. `fingerprint` is
     /// the base's (`Checkpoint.fingerprint`) and is checked where the file states one. Everything is checked before
     /// anything is built; `UserError` is one line.
@@ -203,8 +259,8 @@ module HuggingFace =
             userError $"{folder} was trained on the base {written}, and {AdapterFile.thisBase fingerprint}."
         | _ -> ()
 
-        checkFile file config (Model.shape baseModel)
-        let values = Safetensors.readAll file
+        checkFile file config baseModel
+        let config, values = withEmbeddings file baseModel config (Safetensors.readAll file)
 
         let held, names =
             match config.Form.Buffers with

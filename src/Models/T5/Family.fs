@@ -13,11 +13,20 @@ module T5Family =
     let rec private ofValue (shape: Shape) (config: string) (t5: T5) : Model =
         let again = ofValue shape config
 
+        // Whether the head is the embedding is a matter of configuration and shape.
+        let anew (t5: T5) =
+            ofValue (Shapes.ofConfig t5.Config) (Config.toJson t5.Config) t5
+
         {
             Shape = shape
             Config = config
             Precision = t5.Precision
             Embedding = t5.Embedding
+            Head = T5.head t5
+            WithHead = fun head -> anew (T5.withHead head t5)
+            Shared = T5.shared t5
+            Untie = fun name -> anew (T5.untie name t5)
+            Joined = fun () -> T5.joined t5 |> Option.map anew
             Rewrite = fun f -> again (T5.rewrite f t5)
             MapLeaves = fun f -> again (T5.mapLeaves f t5)
             MapBeside = fun f -> again (T5.mapBeside f t5)
@@ -75,5 +84,5 @@ module T5Family =
 
         model
             { drawn with
-                Head = Some(Frozen(drawn.Embedding.Value.mul ((float width ** -0.5).ToScalar())))
+                Head = Some(Dense(Frozen(drawn.Embedding.Value.mul ((float width ** -0.5).ToScalar()))))
             }

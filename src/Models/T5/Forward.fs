@@ -50,10 +50,16 @@ module Forward =
             .mul_((-forbidden).ToScalar())
             .view(mask.size 0, 1L, 1L, mask.size 1)
 
-    /// The embeddings [.., d_model] of ids [..], in the model's precision.
-    let embed (model: T5) (ids: torch.Tensor) : torch.Tensor =
-        let rows =
-            model.Embedding.Value.index_select(0L, ids.flatten ()).``to`` model.Precision
+    /// The embeddings [.., d_model] that a stack has of ids [..], in the model's precision.
+    let embed (model: T5) (stack: Stack) (ids: torch.Tensor) : torch.Tensor =
+        let own =
+            match stack with
+            | Stack.Encoder -> model.EncoderEmbedding
+            | Stack.Decoder -> model.DecoderEmbedding
+
+        let embedding = own |> Option.defaultValue model.Embedding
+
+        let rows = embedding.Value.index_select(0L, ids.flatten ()).``to`` model.Precision
 
         rows.view (Array.append ids.shape [| int64 model.Config.ModelWidth |])
 
@@ -96,7 +102,10 @@ module Forward =
 
     let private encoderStates pass (model: T5) (ids: torch.Tensor) (mask: torch.Tensor option) =
         let config = model.Config
-        let embedded, mask = embed model ids |> SoftPrompt.before pass model.Prompt mask
+
+        let embedded, mask =
+            embed model Stack.Encoder ids |> SoftPrompt.before pass model.Prompt mask
+
         let length = int (embedded.size 1)
         let maskBias = mask |> Option.map maskBias
 
@@ -141,7 +150,8 @@ module Forward =
         let attending =
             Sequences(pass, model.Config, bias, Array.ofList (prefix model), Some source)
 
-        embed model ids |> states pass model.Config attending model.Decoder
+        embed model Stack.Decoder ids
+        |> states pass model.Config attending model.Decoder
 
     /// The decoder's hidden states [rows, length, d_model] for ids [rows, length] that start with the start token.
     let decode (pass: Pass) (model: T5) (source: Encoded) (ids: torch.Tensor) : torch.Tensor =
@@ -155,9 +165,8 @@ module Forward =
             hidden
 
     /// Logits [.., vocabulary] of the decoder's hidden states, in the model's precision.
-    let head (model: T5) (hidden: torch.Tensor) : torch.Tensor =
-        let weight = model.Head |> Option.defaultValue model.Embedding
-        Product.linear (Leaf.cast hidden.dtype weight) (beforeHead model hidden)
+    let head (pass: Pass) (model: T5) (hidden: torch.Tensor) : torch.Tensor =
+        Projection.apply pass (T5.head model) (beforeHead model hidden)
 
     /// Labels [rows, length] moved right by one behind the start token; ignored labels become padding.
     let shiftRight (config: Config) (labels: torch.Tensor) : torch.Tensor =
@@ -175,7 +184,7 @@ module Forward =
 
     /// Logits [rows, target length, vocabulary] of labels under teacher forcing, from the encoder's output.
     let logitsAfter (pass: Pass) (model: T5) (source: Encoded) (labels: torch.Tensor) : torch.Tensor =
-        shiftRight model.Config labels |> decode pass model source |> head model
+        shiftRight model.Config labels |> decode pass model source |> head pass model
 
     /// Logits [rows, target length, vocabulary] under teacher forcing.
     let logits (pass: Pass) (model: T5) (batch: Batch) : torch.Tensor =

@@ -62,8 +62,12 @@ type T5 =
         Config: Config
         /// The dtype of activations and frozen matrices: float32 or bfloat16.
         Precision: torch.ScalarType
-        /// [vocabulary, d_model], used by both stacks.
+        /// [vocabulary, d_model], used by both stacks, but for one that has its own.
         Embedding: Leaf
+        /// [vocabulary, d_model]; none where the encoder uses the embedding of both.
+        EncoderEmbedding: Leaf option
+        /// [vocabulary, d_model]; none where the decoder uses the embedding of both.
+        DecoderEmbedding: Leaf option
         /// Soft tokens before the encoder's input.
         Prompt: SoftPrompt
         /// [tokens, 2 · layers · heads · d_kv]: keys and values before those of the decoder's self-attentions (prefix
@@ -72,8 +76,8 @@ type T5 =
         Prefix: Leaf option
         Encoder: Tower
         Decoder: Tower
-        /// [vocabulary, d_model]; none where the head is the embedding (T5 v1.0).
-        Head: Leaf option
+        /// From d_model to the vocabulary; none where the head is the embedding and nothing else (T5 v1.0).
+        Head: Projection option
     }
 
 [<RequireQualifiedAccess>]
@@ -182,12 +186,20 @@ module T5 =
 
     /// Applies `f name leaf` to every tensor of the model (`Model.mapLeaves`).
     let mapLeaves (f: string -> Leaf -> Leaf) (model: T5) : T5 =
+        let embedding = f (Outlines.embedding model.Config).Name model.Embedding
+
+        // An adapter around the embedding as head stands around no weight of its own.
+        let inHead name leaf =
+            if leaf = model.Embedding then embedding else f name leaf
+
         let outer =
             { model with
-                Embedding = f (Outlines.embedding model.Config).Name model.Embedding
+                Embedding = embedding
+                EncoderEmbedding = model.EncoderEmbedding |> Option.map (f (Outlines.copyName Encoder))
+                DecoderEmbedding = model.DecoderEmbedding |> Option.map (f (Outlines.copyName Decoder))
                 Prompt = model.Prompt |> SoftPrompt.mapLeaves f
                 Prefix = model.Prefix |> Option.map (f Model.prefixName)
-                Head = model.Head |> Option.map (f (Outlines.head model.Config).Name)
+                Head = model.Head |> Option.map (Projection.mapLeaves inHead Site.headName)
             }
 
         outer
@@ -209,6 +221,84 @@ module T5 =
             match leaf with
             | Trained _ -> isBefore name
             | Frozen _ -> false)
+
+    /// The map from the decoder's output to logits: around the embedding's own leaf where the head is tied to it.
+    let head (model: T5) : Projection =
+        model.Head |> Option.defaultValue (Dense model.Embedding)
+
+    let private isTied (model: T5) =
+        Projection.weight (head model) = model.Embedding
+
+    /// The model with this head; one around the embedding's own leaf is tied to it.
+    let withHead (head: Projection) (model: T5) : T5 =
+        let isTied = Projection.weight head = model.Embedding
+
+        { model with
+            Config = { model.Config with IsTied = isTied }
+            Head =
+                match head with
+                | Dense _ when isTied -> None
+                | _ -> Some head
+        }
+
+    /// The names of what stands for the embedding and has no leaf of its own.
+    let shared (model: T5) : string list =
+        [
+            if model.EncoderEmbedding.IsNone then
+                Outlines.copyName Encoder
+            if model.DecoderEmbedding.IsNone then
+                Outlines.copyName Decoder
+            if isTied model then
+                (Outlines.head model.Config).Name
+        ]
+
+    /// The same function, with a leaf of its own for one of `shared`.
+    let untie (name: string) (model: T5) : T5 =
+        let copy = Frozen(model.Embedding.Value.detach ())
+
+        if name = Outlines.copyName Encoder then
+            { model with
+                EncoderEmbedding = Some copy
+            }
+        elif name = Outlines.copyName Decoder then
+            { model with
+                DecoderEmbedding = Some copy
+            }
+        else
+            let own =
+                head model
+                |> Projection.mapLeaves (fun _ leaf -> if leaf = model.Embedding then copy else leaf) Site.headName
+
+            withHead own model
+
+    /// The same function with one embedding, as checkpoints have it; none where the stacks' embeddings differ.
+    let joined (model: T5) : T5 option =
+        let encoder = model.EncoderEmbedding |> Option.defaultValue model.Embedding
+        let decoder = model.DecoderEmbedding |> Option.defaultValue model.Embedding
+
+        let isSame (left: Leaf) (right: Leaf) =
+            left = right || left.Value.eq(right.Value).all().item<bool>()
+
+        if not (isSame encoder decoder) then
+            None
+        else
+            // A head that was tied to another embedding keeps those numbers.
+            let headed =
+                if isTied model && not (isSame encoder model.Embedding) then
+                    untie (Outlines.head model.Config).Name model
+                else
+                    model
+
+            Some
+                { headed with
+                    Embedding =
+                        if isSame encoder model.Embedding then
+                            model.Embedding
+                        else
+                            encoder
+                    EncoderEmbedding = None
+                    DecoderEmbedding = None
+                }
 
     /// The same function with the decoder's frozen maps in the order in which oneDNN multiplies, where that pays: for steps of
     /// a few rows.

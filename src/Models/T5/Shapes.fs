@@ -19,6 +19,22 @@ module Outlines =
     let head (config: Config) : Outline =
         of' "lm_head.weight" [ config.VocabularySize; config.ModelWidth ]
 
+    /// The name of a stack's own embedding, where it is not that of both.
+    let copyName (stack: Stack) : string =
+        $"{Site.stackName stack}.embed_tokens.weight"
+
+    /// What stands for the embedding without a tensor of its own.
+    let shared (config: Config) : Outline list =
+        [
+            for stack in [ Encoder; Decoder ] do
+                { embedding config with
+                    Name = copyName stack
+                }
+
+            if config.IsTied then
+                head config
+        ]
+
     /// The table of position biases, which belongs to a stack's first block and serves all of them.
     let relativeBias (config: Config) (stack: Stack) : Outline =
         let first = Sites.inside stack 0 LayerKind.SelfAttention
@@ -75,6 +91,7 @@ module Shapes =
             Family = "t5"
             Sites = Sites.all config
             Tensors = Outlines.all config
+            Shared = Outlines.shared config
             Width = config.ModelWidth
             Heads = config.Heads
             HeadWidth = config.KeyWidth

@@ -58,14 +58,15 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
     let stepsBeforePacking, leastStepsAfter = 3, 8
     // The copies stand beside the weights.
     let mostPacked = 1L <<< 30
-    let mutable head = fun (hidden: torch.Tensor) -> Forward.head model hidden
+    let mutable head = fun (hidden: torch.Tensor) -> Forward.head pass model hidden
 
     let pack () =
         let weights =
             T5.leaves model
-            |> List.filter (fun (name, _) -> name.StartsWith("decoder.", System.StringComparison.Ordinal))
+            |> List.filter (fun (name, _) ->
+                [ "decoder."; $"{Site.headName}." ]
+                |> List.exists (fun start -> name.StartsWith(start, System.StringComparison.Ordinal)))
             |> List.map snd
-            |> List.append (Option.toList model.Head)
 
         let bytes =
             weights |> List.sumBy (fun leaf -> leaf.Value.numel () * leaf.Value.ElementSize)
@@ -74,7 +75,7 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
             model <- T5.packDecoder model
 
             match model.Head with
-            | Some(Frozen weight) when weight.dtype = model.Precision ->
+            | Some(Dense(Frozen weight)) when weight.dtype = model.Precision ->
                 Product.pack weight
                 |> Option.iter (fun copy -> head <- Forward.beforeHead model >> Product.packed copy)
             | _ -> ()
@@ -102,7 +103,7 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
                 |> List.indexed
                 |> List.fold
                     (fun x (index, block) -> Block.apply pass config attending index block x)
-                    (Forward.embed model tokens)
+                    (Forward.embed model Stack.Decoder tokens)
                 |> Layer.norm model.Decoder.FinalNorm
 
             (head hidden).squeeze 1L

@@ -65,6 +65,8 @@ module Weights =
             Config = config
             Precision = precision
             Embedding = leaf (Outlines.embedding config)
+            EncoderEmbedding = None
+            DecoderEmbedding = None
             Prompt = NoPrompt
             Prefix = None
             Encoder = tower Stack.Encoder
@@ -73,7 +75,7 @@ module Weights =
                 if config.IsTied then
                     None
                 else
-                    Some(leaf (Outlines.head config))
+                    Some(Dense(leaf (Outlines.head config)))
         }
 
     /// Keys that published checkpoints carry besides the model: copies of the embedding and an unused bias.
