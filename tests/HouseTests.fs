@@ -104,7 +104,6 @@ let private length =
                 |> onlyKnown
                     [
                         "src/Counting/Estimate.fs", "the issue on techniques"
-                        "src/Recommend/Recommend.fs", "the issue on choosing"
                         "tests/BenchmarkTests.fs", "to be split by theme"
                         "tests/CrossedTests.fs", "to be split by theme"
                         "tests/FamilyTests.fs", "the issue on techniques"

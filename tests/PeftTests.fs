@@ -173,6 +173,14 @@ let private techniqueNames =
                 Expect.equal (List.map (Technique.name >> Technique.parse) Technique.paper) Technique.paper "all five"
                 Expect.equal (Technique.parse " Paper-LoRA( 8 ) ") (PaperLora.ofRank 8) "blanks and case do not matter"
 
+            testCase "words of any length are read in their length's time or refused"
+            <| fun () ->
+                let blanks = String.replicate 90_000 " "
+                Expect.equal (Technique.parse $"prompt(tokens={blanks}3)") (Prompt.ofTokens 3) "blanks mean nothing"
+                let chain = String.concat " >> " (List.replicate 9_000 "ia3")
+                let message = userErrorOf (fun () -> Technique.parse (chain + blanks) |> ignore)
+                Expect.stringContains message "the most is 100,000" "the bound is told"
+
             testCase "what is no technique is told with what there is"
             <| fun () ->
                 for text in

@@ -142,7 +142,7 @@ let private fromThePaper =
                         []
 
                 Expect.all answer.Ranking (fun candidate -> not candidate.Breaks.IsEmpty) "all break it"
-                Expect.stringContains (Recommend.describe answer) "No technique meets the limits" "text"
+                Expect.stringContains (RecommendationText.describe answer) "No technique meets the limits" "text"
 
             testCase "every rule has a claim, and every technique of a rule exists"
             <| fun () ->
@@ -154,7 +154,7 @@ let private fromThePaper =
 
             testCase "the text has the choice, the evidence, the rules and the caveats"
             <| fun () ->
-                let text = Recommend.describe (Recommend.answer (classification 100) [])
+                let text = RecommendationText.describe (Recommend.answer (classification 100) [])
 
                 for words in
                     [
@@ -195,7 +195,7 @@ let private fromRuns =
                     "disagreement"
 
                 Expect.all answer.Ranking (fun candidate -> candidate.Evidence.Length = 3) "three seeds each"
-                Expect.stringContains (Recommend.describe answer) ".json" "result files are named"
+                Expect.stringContains (RecommendationText.describe answer) ".json" "result files are named"
 
             testCase "one technique, failed runs and runs of the other kind leave the ranking to the paper"
             <| fun () ->
@@ -424,7 +424,7 @@ let private fromRuns =
                     |> List.ofArray
 
                 let text runs =
-                    Recommend.describe (Recommend.answer (classification rows) runs)
+                    RecommendationText.describe (Recommend.answer (classification rows) runs)
 
                 text own = text mixed
         ]

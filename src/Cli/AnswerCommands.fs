@@ -82,7 +82,7 @@ module AnswerCommands =
             | Some folder -> readable folder
             | None -> [], false
 
-        printfn $"{Recommend.answer question runs |> Recommend.describe}"
+        printfn $"{Recommend.answer question runs |> RecommendationText.describe}"
         if hasDamaged then 1 else 0
 
     let private formats =

@@ -1,5 +1,6 @@
 namespace Peft
 
+open Peft.Kernels
 open System
 open System.Collections.Generic
 open System.IO
@@ -18,6 +19,10 @@ module internal RunRecord =
             "os", RuntimeInformation.OSDescription
             // Sums of products are split by thread: the last digits of a float32 result may depend on their number.
             "threads", string (torch.get_num_threads ())
+            // Without a kernel its plain composition serves, with other rounding and masks.
+            match Kernel.all |> List.filter (Kernel.isOn >> not) with
+            | [] -> ()
+            | off -> "kernels off", off |> List.map Kernel.name |> String.concat ", "
         ]
         |> List.map KeyValuePair
         |> Dictionary

@@ -55,9 +55,15 @@ module Technique =
             let words = Words(name, settings)
             words.Finish(spec.Read words)
 
+    /// Longer words are no technique of anybody's; some of a configuration of peft's are long (whole names of modules).
+    let private longestText = 100_000
+
     /// Reads `lora`, `lora(8)`, `lora(rank=8)`, `lora(rank=8,alpha=16,dora)`, `prefix(tokens=20) >> layernorm` and so on;
     /// a number left out is the paper's or peft's. `UserError` names the techniques there are.
     let parse (text: string) : Technique =
+        if text.Length > longestText then
+            userError $"a technique's words have {text.Length:N0} characters, the most is {longestText:N0}."
+
         try
             match text.Split ">>" |> Array.map readOne |> List.ofArray with
             | [ one ] -> one
