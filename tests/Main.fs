@@ -28,11 +28,7 @@ let private closingLine (summary: TestRunSummary) : unit =
     use output = Console.OpenStandardOutput()
     output.Write(ReadOnlySpan(Encoding.UTF8.GetBytes line))
 
-[<EntryPoint>]
-let main arguments =
-    Native.ensure () |> ignore
-    // OpenMP threads spin; the models here are tiny.
-    torch.set_num_threads 1
+let private runAll (arguments: string[]) : int =
     let mutable counts = None
 
     let options =
@@ -44,3 +40,15 @@ let main arguments =
     let code = runTestsInAssemblyWithCLIArgs options arguments
     counts |> Option.iter closingLine
     code
+
+[<EntryPoint>]
+let main arguments =
+    Native.ensure () |> ignore
+    // OpenMP threads spin; the models here are tiny.
+    torch.set_num_threads 1
+
+    if arguments = [| MemoryTests.argument |] then
+        MemoryTests.tell ()
+        0
+    else
+        runAll arguments

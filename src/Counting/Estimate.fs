@@ -2,144 +2,33 @@ namespace Peft
 
 /// What a training step takes, estimated. Every row is taken as long as the workload says. Counted are:
 ///
-/// - **Operations.** What an adapter computes is what `Form.Branches` says. A linear map of n tokens takes 2·n·in·out forward and as much for each gradient it owes: that of its
-///   weight if the weight is trained, that of its input if something at or below the input is trained. Attention takes
-///   2·queries·keys·heads·d_kv for the scores and again for their mixture, forward and for each operand's gradient.
-///   A frozen weight owes no gradient; below the lowest trained tensor nothing is differentiated; the encoder is not
-///   where only the decoder is trained. Element-wise work is left out.
-/// - **Activations.** A micro-batch keeps what its forward pass computes until it ends: for each token 12·d_model bytes
-///   a norm (16 in bfloat16), every map's output and what an adapter computes around it, a gated feed-forward's three
-///   products, the residual sums, dropout's results and masks, queries and keys copied by heads; for each
-///   query, key and head the scores and probabilities; and for each target token and word of the vocabulary the logits
-///   and the loss's log-probabilities and two gradients. Peaks measured on FLAN-T5-small's shape were 1.0 to 1.15 of it.
+/// - **Operations.** What an adapter computes is what `Form.Branches` says. A linear map of n tokens takes 2·n·in·out forward
+///   and as much for each gradient it owes: that of its weight if the weight is trained, that of its input if something at or
+///   below the input is trained. Attention takes 2·queries·keys·heads·d_kv for the scores and again for their mixture, forward
+///   and for each operand's gradient. A frozen weight owes no gradient; below the lowest trained tensor nothing is
+///   differentiated; the encoder is not where only the decoder is trained. Element-wise work is left out.
+/// - **Activations.** The most bytes of intermediate results at once, with the kernels on (`src/Kernels`: they compute masks
+///   again and keep neither scores nor log-probabilities). A result stays as long as somebody reads or names it (`Footprint`):
+///   what the graph keeps, until its gradient is there; the other results of a block, until the block ends; hidden states
+///   between blocks, the bias of positions and padding, and the logits, until the step ends. The graph keeps, where a gradient
+///   is owed: a norm's input; queries, keys and values by heads, and the probabilities; both inputs of a gate; what a trained
+///   matrix or scale reads; and nothing for a sum, a shift, dropout or a frozen map. The peak is that of the forward or of the
+///   backward pass. The tests hold it against measured peaks of every technique, and say how near it is. Left out are the rooms of
+///   matrix products, the norms of DoRA's rows, and what the runtime itself takes.
 [<RequireQualifiedAccess>]
 module Estimate =
-    /// Everything that the costs of a micro-batch depend on.
-    [<NoComparison; NoEquality>]
-    type private Setting =
-        {
-            Shape: Shape
-            At: Stack * int * LayerKind * Part -> Site option
-            Form: Form
-            Touches: Selector
-            /// Which of the model's own tensors are trained, by name and by what they are.
-            Owns: Owned
-            Rows: float
-            /// Bytes of an activation.
-            Size: float
-        }
+    /// Operations, bytes, and whether a gradient flows back into what was computed.
+    type private Cost = Operations * Footprint * bool
 
-    /// Operations, bytes kept, and whether a gradient flows back into what was computed.
-    type private Cost = Operations * float * bool
-
-    let private hasDropout (setting: Setting) = setting.Shape.Dropout > 0.0
-
-    /// What steps on so many tokens cost; `flows`: whether their input owes a gradient.
-    let private stepsOf (setting: Setting) (tokens: float) (flows: bool) (steps: Step list) : Cost =
-        let one ((operations, bytes, flows): Cost) (step: Step) : Cost =
-            let product isTrained (fanOut: int64) (fanIn: int64) =
-                let product = 2.0 * tokens * float fanOut * float fanIn
-
-                operations
-                + {
-                      Forward = product
-                      Through = if flows then product else 0.0
-                      Trained = if isTrained then product else 0.0
-                  },
-                bytes + tokens * float fanOut * setting.Size,
-                flows || isTrained
-
-            match step with
-            | Step.Matrix(_, fanOut, fanIn) -> product true fanOut fanIn
-            | Step.Fixed(fanOut, fanIn) -> product false fanOut fanIn
-            | Step.Vector(_, shape) -> operations, bytes + tokens * float shape.Head * setting.Size, true
-
-        List.fold one (Operations.Zero, 0.0, flows) steps
-
-    /// Whether steps end in the sum that joins them to what they stand beside.
-    let private joins (steps: Step list) =
-        steps
-        |> List.exists (fun step ->
-            match step with
-            | Step.Matrix _
-            | Step.Fixed _ -> true
-            | Step.Vector _ -> false)
-
-    /// A map with what stands around it; `flows`: whether the input owes a gradient.
-    let private linear (setting: Setting) (tokens: float) (flows: bool) (site: Site) : Cost =
-        let product = 2.0 * tokens * float site.In * float site.Out
-        let isTrained = setting.Owns.Names.Contains $"{site.Name}.weight"
-
-        let branches =
-            if setting.Touches site then
-                setting.Form.Branches site
-            else
-                []
-
-        // From the outside in: what each branch reads, and at last the map.
-        let read, mapFlows =
-            List.foldBack
-                (fun branch (found, flows) ->
-                    let inner =
-                        match branch with
-                        | Branch.Before _ -> true
-                        | _ -> flows
-
-                    (branch, flows) :: found, inner)
-                branches
-                ([], flows)
-
-        let join steps (operations, bytes, flows) (more, moreBytes, moreFlows) : Cost =
-            let sum =
-                if joins steps then
-                    tokens * float site.Out * setting.Size
-                else
-                    0.0
-
-            operations + more, bytes + moreBytes + sum, flows || moreFlows
-
-        // From the inside out: what each costs.
-        let around ((_, _, given) as cost: Cost) (branch: Branch, flows: bool) : Cost =
-            match branch with
-            | Branch.Before steps -> join [] cost (stepsOf setting tokens flows steps)
-            | Branch.Beside steps -> join steps cost (stepsOf setting tokens flows steps)
-            | Branch.Behind steps -> join steps cost (stepsOf setting tokens given steps)
-            | Branch.BesideLayer _ -> cost
-            | Branch.Once(forward, trained) ->
-                let operations, bytes, given = cost
-
-                operations
-                + { Operations.Zero with
-                      Forward = forward
-                      Trained = trained
-                  },
-                bytes,
-                given
-
-        let own: Cost =
-            {
-                Forward = product
-                Through = if mapFlows then product else 0.0
-                Trained = if isTrained then product else 0.0
-            },
-            tokens * float site.Out * setting.Size,
-            mapFlows || isTrained
-
-        List.fold around own read
-
-    let private norm (setting: Setting) (tokens: float) =
-        let bytes = if setting.Size < 4.0 then 16.0 else 12.0
-        bytes * tokens * float setting.Shape.Width
-
-    /// Dropout's result and, where it is differentiated, its mask; nothing without dropout.
-    let private dropped (setting: Setting) (numbers: float) (flows: bool) =
-        if hasDropout setting then
-            numbers * (setting.Size + (if flows then 1.0 else 0.0))
+    /// What the gradient of a trained weight takes before it joins the others.
+    let private ofWeight (setting: MicroBatch) (site: Site) =
+        if setting.Owns.Names.Contains $"{site.Name}.weight" then
+            Footprint.back (float (site.In * site.Out) * (setting.Size + 4.0))
         else
-            0.0
+            Footprint.nothing
 
     let private attention
-        (setting: Setting)
+        (setting: MicroBatch)
         (stack: Stack, block: int, kind: LayerKind)
         (queries: float, keys: float)
         (flowsQuery: bool, flowsSource: bool)
@@ -150,17 +39,17 @@ module Estimate =
             setting.Rows, float (shape.Heads * shape.HeadWidth), float shape.Width
 
         let isSelf = kind = LayerKind.SelfAttention
-        let q0 = (setting.At(stack, block, kind, Q)).Value
+
+        let at part =
+            (setting.At(stack, block, kind, part)).Value
         // A trained norm makes what the maps read owe a gradient.
-        let flowsNormed = flowsQuery || setting.Owns.Norm q0
+        let flowsNormed = flowsQuery || setting.Owns.Norm(at Q)
 
         let map part tokens flows =
-            linear setting (rows * tokens) flows (setting.At(stack, block, kind, part)).Value
+            Line.linear setting (rows * tokens) flows (at part)
 
         let source = if isSelf then flowsNormed else flowsSource
-        let q, qBytes, qFlows = map Q queries flowsNormed
-        let k, kBytes, kFlows = map K keys source
-        let v, vBytes, vFlows = map V keys source
+        let q, k, v = map Q queries flowsNormed, map K keys source, map V keys source
 
         // Prefix tuning puts keys and values before those of the decoder's self-attentions.
         let prefix =
@@ -169,44 +58,73 @@ module Estimate =
             else
                 0.0
 
-        let kFlows, vFlows = kFlows || prefix > 0.0, vFlows || prefix > 0.0
+        let kFlows, vFlows = k.Flows || prefix > 0.0, v.Flows || prefix > 0.0
         let seen = keys + prefix
         let biasFlows = isSelf && setting.Owns.Position stack
-        let scoresFlow = qFlows || kFlows || biasFlows
+        let scoresFlow = q.Flows || kFlows || biasFlows
         let mixFlows = scoresFlow || vFlows
-        let o, oBytes, oFlows = map O queries mixFlows
+        let o = map O queries mixFlows
         let product = 2.0 * rows * queries * seen * inner
         let owed flows = if flows then product else 0.0
 
         let scores =
             {
                 Forward = 2.0 * product
-                Through = owed qFlows + owed kFlows + owed scoresFlow + owed vFlows
+                Through = owed q.Flows + owed kFlows + owed scoresFlow + owed vFlows
                 Trained = 0.0
             }
 
+        let states = rows * queries * width * setting.Size
+        let mixed = rows * queries * inner * setting.Size
+        let byHeads = mixed + 2.0 * rows * seen * inner * setting.Size
         let cells = rows * queries * seen * float shape.Heads
-        let casts = if setting.Size < 4.0 then 4.0 + setting.Size else 0.0
+        let shares = cells * setting.Size
 
-        let cellBytes =
-            cells * (setting.Size + 4.0 + casts) + dropped setting cells mixFlows
-        // Queries, keys and values by heads, the mixture, and the mixture with its heads joined.
-        let byHeads = rows * (3.0 * queries + 2.0 * seen) * inner * setting.Size
-        let residual = rows * queries * width
+        let between =
+            [
+                if mixFlows then
+                    Footprint.kept (byHeads + shares)
+                    Footprint.scratch (Line.dropped setting shares + mixed)
+                else
+                    Footprint.scratch (byHeads + shares + Line.dropped setting shares + mixed)
+                // The mixture, and the same with its heads joined.
+                Footprint.passing mixed
+                Footprint.either o.KeepsInput mixed
+            ]
 
-        q + k + v + scores + o,
-        norm setting (rows * queries)
-        + qBytes
-        + kBytes
-        + vBytes
-        + oBytes
-        + cellBytes
-        + byHeads
-        + dropped setting residual oFlows
-        + residual * setting.Size,
-        oFlows || flowsQuery
+        let gradients =
+            if o.Flows then
+                // Of the sum, of what the output map reads, as it comes and in order, of the scores, and of what they come from.
+                states
+                + 2.0 * mixed
+                + shares
+                + byHeads
+                // That of the encoder's output adds up over the decoder's layers.
+                + (if flowsSource && not isSelf then
+                       2.0 * rows * keys * width * setting.Size
+                   else
+                       0.0)
+                + (if biasFlows then 8.0 * cells else 0.0)
+            else
+                0.0
 
-    let private feedForward (setting: Setting) (stack: Stack, block: int) (length: float) (flows: bool) : Cost =
+        q.Operations + k.Operations + v.Operations + scores + o.Operations,
+        Footprint.sum
+            [
+                if not isSelf then
+                    Footprint.either flowsNormed states
+                Footprint.either (q.KeepsInput || (isSelf && (k.KeepsInput || v.KeepsInput))) states
+                q.Bytes
+                k.Bytes
+                v.Bytes
+                yield! between
+                o.Bytes
+                Footprint.back gradients
+                yield! [ Q; K; V; O ] |> List.map (at >> ofWeight setting)
+            ],
+        o.Flows || flowsQuery
+
+    let private feedForward (setting: MicroBatch) (stack: Stack, block: int) (length: float) (flows: bool) : Cost =
         let tokens = setting.Rows * length
 
         let at part =
@@ -214,49 +132,65 @@ module Estimate =
 
         let down = (at Down).Value
         let flowsNormed = flows || setting.Owns.Norm down
+        let maps = List.choose at [ Gate; Up ]
+        let isGated = maps.Length = 2
 
-        let hidden, width = tokens * float down.In, tokens * float setting.Shape.Width
+        let hidden, states =
+            tokens * float down.In * setting.Size, tokens * float setting.Shape.Width * setting.Size
 
-        let inner =
-            List.choose at [ Gate; Up ] |> List.map (linear setting tokens flowsNormed)
+        let inner = maps |> List.map (Line.linear setting tokens flowsNormed)
+        let innerFlows = inner |> List.exists _.Flows
+        // What the activation, or both ways into the gate, read.
+        let inner = if innerFlows then List.map Line.keep inner else inner
+        let output = Line.linear setting tokens innerFlows down
 
-        let innerFlows = inner |> List.exists (fun (_, _, flows) -> flows)
-        let output, outputBytes, outputFlows = linear setting tokens innerFlows down
-        // The activation, and the product with the gate.
-        let between = float inner.Length * hidden * setting.Size
-
-        let beside, besideBytes, besideFlows =
+        let net =
             (if setting.Touches down then
                  setting.Form.Branches down
              else
                  [])
             |> List.fold
-                (fun (operations, bytes, flows) branch ->
+                (fun line branch ->
                     match branch with
                     | Branch.BesideLayer steps ->
-                        let more, moreBytes, moreFlows = stepsOf setting tokens flowsNormed steps
-                        operations + more, bytes + moreBytes + width * setting.Size, flows || moreFlows
-                    | _ -> operations, bytes, flows)
-                (Operations.Zero, 0.0, false)
+                        let net = List.fold (Line.step setting tokens) (Line.input flowsNormed states) steps
+                        // The sum with what the layer gives.
+                        Line.beside net line |> Line.give states
+                    | _ -> line)
+                (Line.input false states)
 
-        let layerFlows = outputFlows || besideFlows
+        let layerFlows = output.Flows || net.Flows
 
-        (inner |> List.sumBy (fun (operations, _, _) -> operations)) + output + beside,
-        norm setting tokens
-        + (inner |> List.sumBy (fun (_, bytes, _) -> bytes))
-        + between
-        + dropped setting hidden innerFlows
-        + outputBytes
-        + besideBytes
-        + dropped setting width layerFlows
-        + width * setting.Size,
+        let keepsNormed = net.KeepsInput || inner |> List.exists _.KeepsInput
+
+        (inner |> List.map _.Operations |> List.fold (+) Operations.Zero)
+        + output.Operations
+        + net.Operations,
+        Footprint.sum
+            [
+                Footprint.either flowsNormed states
+                Footprint.either keepsNormed states
+                yield! inner |> List.map _.Bytes
+                if not isGated then
+                    Footprint.passing (Line.dropped setting hidden)
+                Footprint.either output.KeepsInput hidden
+                output.Bytes
+                net.Bytes
+                if layerFlows then
+                    // Of the sum, of what the maps read, and of three results inside.
+                    Footprint.back (2.0 * states + 3.0 * hidden)
+                yield! down :: maps |> List.map (ofWeight setting)
+            ],
         layerFlows || flows
 
-    /// A stack over embedded input; `source` is the encoder's length and whether it owes a gradient.
-    let private stack (setting: Setting) (stack: Stack) (length: float) (source: (float * bool) option) flows : Cost =
+    /// A stack over embedded input, `soft` of its tokens a prompt's; `source` is the encoder's length and whether it owes a
+    /// gradient.
+    let private stack (setting: MicroBatch) (stack: Stack) (length: float, soft: float) source (flows: bool) : Cost =
         let layer ((operations, bytes, flows): Cost) (next: bool -> Cost) : Cost =
             let more, moreBytes, flows = next flows
-            operations + more, bytes + moreBytes, flows
+            operations + more, Footprint.join bytes moreBytes, flows
+
+        let states = setting.Rows * length * float setting.Shape.Width * setting.Size
 
         let block before index =
             let self =
@@ -274,22 +208,34 @@ module Estimate =
                             (length, sourceLength)
                             (flows, sourceFlows))
 
-            layer crossed (feedForward setting (stack, index) length)
+            let operations, bytes, flows =
+                layer crossed (feedForward setting (stack, index) length)
 
-        let tokens = setting.Rows * length
-        let width = tokens * float setting.Shape.Width
-        // The embedded tokens, with dropout on them and on the final norm, and the position bias under the mask.
+            operations, Footprint.join (Footprint.close bytes) (Footprint.held states), flows
+
+        let seen = length + (if stack = Decoder then float setting.Form.Prefix else 0.0)
+        // The positions' bias, and with what it hides: causal for all rows alike, padding for each.
+        let biases = if stack = Encoder then setting.Rows + 1.0 else 2.0
+
         let edges =
-            width * setting.Size
-            + 2.0 * dropped setting width flows
-            + norm setting tokens
-            + 4.0 * tokens * length * float setting.Shape.Heads
+            Footprint.held (
+                states
+                + (if soft > 0.0 then
+                       states * (length - soft) / length
+                   else
+                       0.0)
+                + Line.dropped setting states
+                + 4.0 * biases * length * seen * float setting.Shape.Heads
+            )
 
         let operations, bytes, flows =
             [ 0 .. Shape.blocks setting.Shape stack - 1 ]
             |> List.fold block (Operations.Zero, edges, flows)
 
-        operations, bytes, flows || setting.Owns.FinalNorm stack
+        // The final norm, with dropout.
+        operations,
+        Footprint.join bytes (Footprint.held (states + Line.dropped setting states)),
+        flows || setting.Owns.FinalNorm stack
 
     let private address (shape: Shape) : Stack * int * LayerKind * Part -> Site option =
         let sites =
@@ -303,7 +249,7 @@ module Estimate =
             | true, site -> Some site
             | false, _ -> None
 
-    /// The operations of a micro-batch and the bytes of its intermediate results.
+    /// The operations of a micro-batch and the most bytes of its intermediate results.
     let microBatch
         (shape: Shape)
         (technique: Technique)
@@ -313,7 +259,7 @@ module Estimate =
         Workload.check workload
         let touched = Accounting.sites shape Convention.Paper technique placement |> set
 
-        let setting =
+        let setting: MicroBatch =
             {
                 Shape = shape
                 At = address shape
@@ -324,23 +270,24 @@ module Estimate =
                 Size = float (snd (Workload.precision workload))
             }
 
-        let soft = technique.Form.Prompt
+        let soft = float technique.Form.Prompt
 
         let inputLength, targetLength =
-            float (workload.InputLength + soft), float workload.TargetLength
+            float workload.InputLength + soft, float workload.TargetLength
 
         let tokensFlow = setting.Owns.Embedding
-        let inputFlows = tokensFlow || soft > 0
+        let inputFlows = tokensFlow || soft > 0.0
 
         let (encoder, encoderBytes, _), (decoder, decoderBytes, decoderFlows) =
             if Shape.blocks shape Encoder > 0 then
                 let (_, _, encoderFlows) as encoder =
-                    stack setting Encoder inputLength None inputFlows
+                    stack setting Encoder (inputLength, soft) None inputFlows
 
-                encoder, stack setting Decoder targetLength (Some(inputLength, encoderFlows)) tokensFlow
+                encoder, stack setting Decoder (targetLength, 0.0) (Some(inputLength, encoderFlows)) tokensFlow
             else
                 // A decoder-only model reads input and target as one sequence.
-                (Operations.Zero, 0.0, false), stack setting Decoder (inputLength + targetLength) None inputFlows
+                (Operations.Zero, Footprint.nothing, false),
+                stack setting Decoder (inputLength + targetLength, soft) None inputFlows
 
         let tokens = setting.Rows * targetLength
         let words = float shape.Vocabulary
@@ -353,5 +300,22 @@ module Estimate =
                 Trained = if setting.Owns.Head then product else 0.0
             }
 
-        let wordBytes = setting.Size + 12.0 + (if setting.Size < 4.0 then 4.0 else 0.0)
-        encoder + decoder + head, int64 (encoderBytes + decoderBytes + tokens * words * wordBytes)
+        let table = 4.0 * words * float shape.Width
+
+        let bytes =
+            Footprint.sum
+                [
+                    // The gradient of an embedding is as large as it is.
+                    if tokensFlow then
+                        Footprint.back (2.0 * table)
+                    encoderBytes
+                    decoderBytes
+                    // The gradient of the logits takes their place.
+                    Footprint.held (tokens * words * setting.Size)
+                    if decoderFlows then
+                        Footprint.back (2.0 * tokens * float shape.Width * setting.Size)
+                    if setting.Owns.Head then
+                        Footprint.back table
+                ]
+
+        encoder + decoder + head, int64 (Footprint.most bytes)

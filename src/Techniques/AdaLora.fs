@@ -79,8 +79,10 @@ module AdaLora =
         [
             Branch.Beside
                 [
+                    if placed.Settings.Dropout > 0.0 then
+                        Step.Dropout
                     Step.Matrix("lora_a", rank, site.In)
-                    Step.Vector("lora_e", [ rank; 1L ])
+                    Step.Scale("lora_e", [ rank; 1L ])
                     Step.Matrix("lora_b", site.Out, rank)
                 ]
             Branch.Once(penalty, 2.0 * penalty)

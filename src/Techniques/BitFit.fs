@@ -12,7 +12,7 @@ module BitFit =
             Shifted(inner, Leaf.trained (torch.zeros ([| fanOut |], dtype = torch.float32, device = device))))
 
     let private biases sites formula =
-        Form.atSites sites formula (fun site -> [ Branch.Behind [ Step.Vector("bias", [ site.Out ]) ] ])
+        Form.atSites sites formula (fun site -> [ Branch.Behind [ Step.Shift("bias", [ site.Out ]) ] ])
 
     // bitfit.json: layers "q|k|v|o|wi_[01]|w_o", and w_o matches nothing; trained ".*bias|.*layer_norm.*".
     let private tFew =

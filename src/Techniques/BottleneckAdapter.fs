@@ -75,9 +75,10 @@ module BottleneckAdapter =
     let private steps (suffix: string) (width: int) (d: int64) =
         [
             Step.Matrix($"{suffix}_down", int64 width, d)
-            Step.Vector($"{suffix}_down_bias", [ int64 width ])
+            Step.Shift($"{suffix}_down_bias", [ int64 width ])
+            Step.Activation
             Step.Matrix($"{suffix}_up", d, int64 width)
-            Step.Vector($"{suffix}_up_bias", [ d ])
+            Step.Shift($"{suffix}_up_bias", [ d ])
         ]
 
     /// `adapter(width=64)` and `adapter(width=64,parallel)`.

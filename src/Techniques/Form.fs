@@ -31,15 +31,21 @@ module Convention =
         | Some convention -> convention
         | None -> userError $"'{text}' is no convention: {Nearest.question (List.map name all) given}"
 
-/// One thing that an adapter computes, and the trained tensor that it does it with.
+/// One thing that an adapter computes, and the trained tensor that it does it with, if any.
 [<RequireQualifiedAccess>]
 type Step =
     /// x ↦ M x with a trained matrix [out, in].
     | Matrix of suffix: string * fanOut: int64 * fanIn: int64
     /// The same with a frozen one that no checkpoint holds.
     | Fixed of fanOut: int64 * fanIn: int64
-    /// x ↦ v ∘ x or x + v with a trained vector, which has this shape.
-    | Vector of suffix: string * shape: int64 list
+    /// x ↦ v ∘ x with a trained vector, which has this shape.
+    | Scale of suffix: string * shape: int64 list
+    /// x ↦ x + v with a trained vector.
+    | Shift of suffix: string * shape: int64 list
+    /// x ↦ f(x), number by number.
+    | Activation
+    /// x ↦ x with some of its numbers dropped, in training.
+    | Dropout
 
 /// What an adapter computes at a linear map, and where. Counts, operations and memory follow from it.
 [<RequireQualifiedAccess>]
@@ -167,13 +173,16 @@ module Form =
                         Name = unique $"{site.Name}.{suffix}"
                         Shape = [ fanOut; fanIn ]
                     }
-            | Step.Vector(suffix, shape) ->
+            | Step.Scale(suffix, shape)
+            | Step.Shift(suffix, shape) ->
                 Some
                     {
                         Name = unique $"{site.Name}.{suffix}"
                         Shape = shape
                     }
-            | Step.Fixed _ -> None)
+            | Step.Fixed _
+            | Step.Activation
+            | Step.Dropout -> None)
 
     /// The new tensors that stand at no site: soft tokens and prefixes.
     let tokens (shape: Shape) (form: Form) : Outline list =

@@ -61,22 +61,22 @@ module Ia3 =
     /// The paths of `rescaled`.
     let internal rescaledPaths (site: Site) : Branch list =
         [
-            Branch.Before [ Step.Vector("multi_lora_a", [ site.In ]) ]
-            Branch.Behind [ Step.Vector("multi_lora_b", [ site.Out ]) ]
+            Branch.Before [ Step.Scale("multi_lora_a", [ site.In ]) ]
+            Branch.Behind [ Step.Scale("multi_lora_b", [ site.Out ]) ]
         ]
 
     let private publishedForm =
         Form.atSites Selector.paperIa3 "out on k, v, wi_1" (fun site ->
-            [ Branch.Behind [ Step.Vector("multi_lora_b", [ site.Out ]) ] ])
+            [ Branch.Behind [ Step.Scale("multi_lora_b", [ site.Out ]) ] ])
 
     let private down = Selector.feedForward [ Down ]
 
     let private mixedForm isInput sites formula =
         Form.atSites sites formula (fun site ->
             if isInput site then
-                [ Branch.Before [ Step.Vector("multi_lora_a", [ site.In ]) ] ]
+                [ Branch.Before [ Step.Scale("multi_lora_a", [ site.In ]) ] ]
             else
-                [ Branch.Behind [ Step.Vector("multi_lora_b", [ site.Out ]) ] ])
+                [ Branch.Behind [ Step.Scale("multi_lora_b", [ site.Out ]) ] ])
 
     let private usualForm =
         mixedForm down (Selector.either (Selector.attention [ K; V ]) down) "out on k, v and in on wo"

@@ -139,9 +139,15 @@ module Lora =
         let rank = int64 (fst (update settings site))
 
         [
-            Branch.Beside [ Step.Matrix("lora_a", rank, site.In); Step.Matrix("lora_b", site.Out, rank) ]
+            Branch.Beside
+                [
+                    if settings.Dropout > 0.0 then
+                        Step.Dropout
+                    Step.Matrix("lora_a", rank, site.In)
+                    Step.Matrix("lora_b", site.Out, rank)
+                ]
             if settings.IsDora then
-                Branch.Behind [ Step.Vector("lora_magnitude_vector", [ site.Out ]) ]
+                Branch.Behind [ Step.Scale("lora_magnitude_vector", [ site.Out ]) ]
                 // The norms of the rows of W + scale · B A, in every pass.
                 Branch.Once(2.0 * float (rank * site.In * site.Out), 0.0)
         ]

@@ -99,14 +99,18 @@ module Vera =
             expect "base_model.vera_B" [ fanOut; int64 settings.Rank ] given[1]
             on { A = given[0]; B = given[1] } settings.Start settings.Dropout where model
 
-    let private paths (rank: int) (site: Site) : Branch list =
+    let private paths (settings: VeraSettings) (site: Site) : Branch list =
+        let rank = settings.Rank
+
         [
             Branch.Beside
                 [
+                    if settings.Dropout > 0.0 then
+                        Step.Dropout
                     Step.Fixed(int64 rank, site.In)
-                    Step.Vector("vera_lambda_d", [ int64 rank ])
+                    Step.Scale("vera_lambda_d", [ int64 rank ])
                     Step.Fixed(site.Out, int64 rank)
-                    Step.Vector("vera_lambda_b", [ site.Out ])
+                    Step.Scale("vera_lambda_b", [ site.Out ])
                 ]
         ]
 
@@ -158,7 +162,7 @@ module Vera =
                 Targeting.selector settings.Where
 
         let on = if isUsual then "q, v" else "the modules named"
-        let form = Form.atSites sites $"rank + out on {on}" (paths settings.Rank)
+        let form = Form.atSites sites $"rank + out on {on}" (paths settings)
 
         let words =
             [
