@@ -5,7 +5,7 @@ open System.IO
 open Expecto
 open Peft.Reports
 open Peft.Tests.Support
-open Peft.Tests.ReportTests
+open Peft.Tests.ReportSupport
 
 /// Where pictures of the page go, for people to look at: named by the environment, none by default.
 let private pictures =

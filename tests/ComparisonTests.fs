@@ -8,13 +8,6 @@ open Peft.Reports
 open Peft.Tests.Support
 open Peft.Tests.SampleRuns
 
-let private topic = TaskDefinition.topic
-let private dialogue = TaskDefinition.dialogue
-let private lora, ia3, full = tuned "paper-lora", tuned "paper-ia3", tuned "full"
-
-let private cellOf (frame: Frame<RowKey, string>) (row: RowKey) (column: string) : Cell option =
-    frame.GetRow<Cell>(row).TryGet column |> OptionalValue.asOption
-
 let private withPredictions (body: string -> Run list -> unit) =
     inTemporaryFolder (fun folder ->
         let next = uniform 5UL

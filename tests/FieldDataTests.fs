@@ -10,18 +10,7 @@ let private folder (case: string) =
     Support.golden [ "field"; "data"; case ]
 
 let private task (case: string) : TaskDefinition =
-    TaskDefinition.custom
-        {
-            Name = "mine"
-            Folder = folder case
-            Train = None
-            Validation = None
-            Test = None
-            InputColumn = "input"
-            TargetColumn = "target"
-            Scoring = "accuracy"
-            Instruction = None
-        }
+    TaskDefinition.custom (Support.custom (folder case))
 
 /// The first training row, and how many there are.
 let private read (case: string) : int * string * string =

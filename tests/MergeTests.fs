@@ -15,19 +15,6 @@ let private plainLora =
             Alpha = 6.0
         }
 
-let private save (folder: string) (technique: Technique) (model: Model) =
-    let description =
-        {
-            Format = AdapterFile.format
-            Technique = Technique.text technique
-            Placement = Placement.text Placement.everywhere
-            Base = "abc"
-            BaseFolder = "tiny"
-            TrainableParameters = Model.countTrained model
-        }
-
-    AdapterFile.save folder description model
-
 let private merge =
     testList
         "Merge"
@@ -141,7 +128,7 @@ let private folders =
 
                 inTemporaryFolder (fun folder ->
                     let at name = Path.Combine(folder, name)
-                    save (at "a") Ia3.paper (trained Ia3.paper model)
+                    Tiny.save (at "a") Ia3.paper (trained Ia3.paper model)
                     let gated = Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
                     let config, adapted = HuggingFace.load (golden [ "peft"; "lora-qv" ]) "xyz" gated
                     HuggingFace.save (at "b") "xyz" config adapted
@@ -172,7 +159,7 @@ let private folders =
                             0
                             (Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ]))
 
-                    save folder (PaperLora.ofRank 2) model
+                    Tiny.save folder (PaperLora.ofRank 2) model
 
                     let shapes path =
                         Safetensors.header path
@@ -217,7 +204,7 @@ let private folders =
                     ] do
                     inTemporaryFolder (fun folder ->
                         let adapted = trained technique model
-                        save folder technique adapted
+                        Tiny.save folder technique adapted
                         let file = Path.Combine(folder, "adapter.json")
                         let text = File.ReadAllText file
 
@@ -239,7 +226,7 @@ let private folders =
                     match HuggingFaceConfig.ofTechnique technique with
                     | None ->
                         inTemporaryFolder (fun folder ->
-                            save folder technique (trained technique (Tiny.model 2))
+                            Tiny.save folder technique (trained technique (Tiny.model 2))
 
                             userErrorOf (fun () ->
                                 AdapterFolders.convert folder (folder + "/b") "abc" (Tiny.model 2) |> ignore)
@@ -249,7 +236,7 @@ let private folders =
 
                         inTemporaryFolder (fun folder ->
                             let at name = Path.Combine(folder, name)
-                            save (at "a") technique (trained technique model)
+                            Tiny.save (at "a") technique (trained technique model)
                             let there = AdapterFolders.convert (at "a") (at "b") "abc" model
                             let back = AdapterFolders.convert (at "b") (at "c") "abc" model
                             Expect.equal (there.Format, back.Format) (HuggingFacePeft, Own) "formats"

@@ -8,18 +8,6 @@ open TorchSharp
 open Peft
 open Peft.Tests.Support
 
-let private gated () =
-    Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
-
-let private batchOf (path: string) : Batch =
-    let inputs = tensors path
-
-    {
-        InputIds = inputs["input_ids"]
-        Mask = Some inputs["attention_mask"]
-        Labels = inputs["labels"]
-    }
-
 /// A reference folder of one of the paper's forms: the adapter that builds it, and its inputs.
 [<ReferenceEquality>]
 type private PaperCase =

@@ -122,3 +122,50 @@ let predictions (first: int) (scores: float[]) : Prediction[] =
 let uniform (seed: uint64) : unit -> float =
     let next = Shuffle.splitMix64 seed
     fun () -> float (next () >>> 11) / float (1UL <<< 53)
+
+/// A run with another experiment, and the id that belongs to it.
+let withExperiment (change: Experiment -> Experiment) (run: Run) : Run =
+    let experiment = change run.Experiment
+
+    { run with
+        Experiment = experiment
+        Id = Experiment.id experiment
+        Name = Experiment.name experiment
+    }
+
+/// A run whose recipe replaces settings of its training.
+let replacing (overrides: Overrides) (run: Run) : Run =
+    let changed =
+        run
+        |> withExperiment (fun experiment ->
+            { experiment with
+                Training = Overrides.apply overrides experiment.Training
+            })
+
+    { changed with
+        Recipe = run.Recipe |> Option.map (fun recipe -> { recipe with Overrides = overrides })
+    }
+
+/// A run on files of this digest; the word before the first blank of its split's fingerprint.
+let digested (digest: string) (run: Run) : Run =
+    { run with
+        Source =
+            Some
+                { source with
+                    Train = { source.Train with Digest = digest }
+                }
+    }
+
+/// A run with other rows, finished at another hour: the first word of `data` is their digest.
+let withData (data: string) (hour: int) (run: Run) : Run =
+    { withExperiment (fun experiment -> { experiment with Data = data }) run with
+        FinishedAt = $"2026-01-01T{hour:D2}:00:00Z"
+    }
+    |> digested (Seq.head (data.Split ' '))
+
+let topic, dialogue = TaskDefinition.topic, TaskDefinition.dialogue
+let lora, ia3, full = tuned "paper-lora", tuned "paper-ia3", tuned "full"
+
+/// A cell of a table, where there is one.
+let cellOf (frame: Deedle.Frame<RowKey, string>) (row: RowKey) (column: string) : Cell option =
+    frame.GetRow<Cell>(row).TryGet column |> Deedle.OptionalValue.asOption

@@ -1,3 +1,4 @@
+/// Which runs are of one setting: training, model, limits and rows.
 module Peft.Tests.SettingsTests
 
 open System.IO
@@ -8,51 +9,8 @@ open Peft.Reports
 open Peft.Tests.Support
 open Peft.Tests.SampleRuns
 
-let private topic, dialogue = TaskDefinition.topic, TaskDefinition.dialogue
-let private lora, ia3, full = tuned "paper-lora", tuned "paper-ia3", tuned "full"
-
-/// A run with another experiment, and the id that belongs to it.
-let private withExperiment (change: Experiment -> Experiment) (run: Run) : Run =
-    let experiment = change run.Experiment
-
-    { run with
-        Experiment = experiment
-        Id = Experiment.id experiment
-        Name = Experiment.name experiment
-    }
-
-/// A run whose recipe replaces settings of its training.
-let private replacing (overrides: Overrides) (run: Run) : Run =
-    let changed =
-        run
-        |> withExperiment (fun experiment ->
-            { experiment with
-                Training = Overrides.apply overrides experiment.Training
-            })
-
-    { changed with
-        Recipe = run.Recipe |> Option.map (fun recipe -> { recipe with Overrides = overrides })
-    }
-
-/// A run on files of this digest; the word before the first blank of its split's fingerprint.
-let private digested (digest: string) (run: Run) : Run =
-    { run with
-        Source =
-            Some
-                { source with
-                    Train = { source.Train with Digest = digest }
-                }
-    }
-
-/// A run with other rows, finished at another hour: the first word of `data` is their digest.
-let private withData (data: string) (hour: int) (run: Run) : Run =
-    { withExperiment (fun experiment -> { experiment with Data = data }) run with
-        FinishedAt = $"2026-01-01T{hour:D2}:00:00Z"
-    }
-    |> digested (Seq.head (data.Split ' '))
-
 /// A sweep of four techniques at two levels over two seeds with a preset and what replaces its settings.
-let private sweep (preset: string) (overrides: Overrides) : Run list =
+let sweep (preset: string) (overrides: Overrides) : Run list =
     let make = Training.presets |> List.find (fst >> (=) preset) |> snd
 
     [
@@ -74,7 +32,7 @@ let private sweep (preset: string) (overrides: Overrides) : Run list =
                     |> replacing overrides
     ]
 
-let private longer: Overrides = { Overrides.None with Epochs = Some 2 }
+let longer: Overrides = { Overrides.None with Epochs = Some 2 }
 
 let private changes: (string * Overrides) list =
     [
@@ -114,12 +72,12 @@ let private changes: (string * Overrides) list =
         }
     ]
 
-let private meanOf (table: Frame<RowKey, string>) (row: string) (column: string) : float =
+let numbers (runs: Run list) =
+    runs |> List.map (Settings.ofRuns runs).Numbers
+
+let meanOf (table: Frame<RowKey, string>) (row: string) (column: string) : float =
     let cell = table.GetRow<Cell>((row, "low")).TryGet column
     cell.Value.Mean
-
-let private numbers (runs: Run list) =
-    runs |> List.map (Settings.ofRuns runs).Numbers
 
 [<Tests>]
 let tests =
@@ -300,146 +258,4 @@ let tests =
                         (best.Rows |> List.map (fun row -> row[0].Text, row[3].Value))
                         [ "Topic, rows version 1", 0.9; "Topic, rows version 2", 0.1 ]
                         "a row for each version")
-
-            testCase "versions of rows are compared each on its own rows"
-            <| fun () ->
-                inTemporaryFolder (fun folder ->
-                    for data, hour, first in [ "old", 1, 0; "new", 2, 500 ] do
-                        for method, score in [ lora, 1.0; ia3, 0.0 ] do
-                            let run = run topic method (Some Low) 1 score 1.0 |> withData data hour
-                            Results.write folder run
-
-                            Array.create 40 score
-                            |> predictions first
-                            |> Evaluation.write (Run.predictionsPath folder run.Experiment)
-
-                    let content = Report.create "" (Path.Combine(folder, "report")) folder
-                    let setting = content.Findings.Settings.Head
-                    Expect.isEmpty setting.NotCompared "all are compared"
-
-                    Expect.equal
-                        (setting.Comparisons
-                         |> List.map (fun comparison -> List.ofArray comparison.Methods))
-                        [ [ "paper-ia3 [1]"; "paper-lora [1]" ]; [ "paper-ia3 [2]"; "paper-lora [2]" ] ]
-                        "two comparisons"
-
-                    for names in
-                        [
-                            content.Sheets |> List.map _.Name
-                            content.Sheets |> List.map _.Title
-                            content.Figures |> List.map _.Name
-                            content.Figures |> List.map _.Title
-                        ] do
-                        Expect.equal (List.distinct names) names "names of their own")
-
-            testCase "run time is set against full fine-tuning of the same setting"
-            <| fun () ->
-                let runs =
-                    [
-                        run topic full (Some Low) 1 0.5 100.0
-                        run topic lora (Some Low) 1 0.5 50.0
-                        run topic full (Some Low) 1 0.5 20.0 |> replacing longer
-                        run topic lora (Some Low) 1 0.5 30.0 |> replacing longer
-                    ]
-
-                let table, speed = SpeedUps.figure1 runs, SpeedUps.speedUps runs
-
-                let mean table row = meanOf table row "Topic"
-
-                Expect.equal (mean table "paper-lora [1]", mean table "paper-lora [2]") (0.5, 1.5) "Figure 1"
-                let name = "full fine-tuning's speed-up"
-                Expect.floatClose Accuracy.high (mean speed $"{name} [1]") (1.0 - 100.0 / 50.0) "first"
-                Expect.floatClose Accuracy.high (mean speed $"{name} [2]") (1.0 - 20.0 / 30.0) "second"
-
-            testCase "run time is never set against full fine-tuning of another setting"
-            <| fun () ->
-                let runs =
-                    [
-                        run topic full (Some Low) 1 0.5 100.0
-                        run topic lora (Some Low) 1 0.5 50.0
-                        run topic ia3 (Some Low) 1 0.5 400.0 |> replacing longer
-                    ]
-
-                let table, speed = SpeedUps.figure1 runs, SpeedUps.speedUps runs
-
-                let tryMean (table: Frame<RowKey, string>) row =
-                    table.GetRow<Cell>((row, "low")).TryGet "Topic"
-                    |> OptionalValue.asOption
-                    |> Option.map _.Mean
-
-                Expect.equal (tryMean table "paper-lora [1]") (Some 0.5) "its own"
-                Expect.isNone (tryMean table "paper-ia3 [2]") "another's"
-                let name = "full fine-tuning's speed-up"
-                Expect.equal (tryMean speed $"{name} [1]") (Some -1.0) "over paper-lora alone"
-                Expect.isNone (tryMean speed $"{name} [2]") "none to divide"
-
-            testCase "all tables of the same runs name a technique alike"
-            <| fun () ->
-                // Only the baseline is of another setting: it marks the others' names in every table.
-                let runs =
-                    { run topic ZeroShot None 1 0.2 1.0 with
-                        Device = "cuda"
-                    }
-                    :: [
-                        for level in [ Low; Medium ] do
-                            for method in [ full; lora ] -> run topic method (Some level) 1 0.5 10.0
-                    ]
-
-                let settings = Settings.ofRuns runs
-                let nameIn = Tables.nameIn settings runs
-                let names = runs |> List.map nameIn |> set
-                Expect.contains names "paper-lora [1]" "marked"
-
-                for name, _, _, make in AllTables.all do
-                    if name <> "table3" && name <> "speedups" then
-                        for row, _ in (make settings runs).RowKeys do
-                            Expect.contains names (row.Replace(", all layers", "")) name
-
-            testCase "a technique has one colour in all figures of a report"
-            <| fun () ->
-                inTemporaryFolder (fun folder ->
-                    let ofModel model (run: Run) =
-                        run |> withExperiment (fun experiment -> { experiment with Model = model })
-
-                    let runs =
-                        [
-                            for level in [ Low; Medium ] do
-                                for method in [ full; lora; ia3 ] do
-                                    run topic method (Some level) 1 0.5 10.0
-
-                                run topic lora (Some level) 1 0.5 10.0 |> replacing longer
-                                // The other model lacks the first technique.
-                                for method in [ lora; ia3 ] do
-                                    run topic method (Some level) 1 0.5 10.0 |> ofModel "n"
-                        ]
-
-                    for run in runs do
-                        Results.write folder run
-                        Evaluation.write (Run.predictionsPath folder run.Experiment) (predictions 0 [| 1.0; 0.0 |])
-
-                    let content = Report.create "" (Path.Combine(folder, "report")) folder
-
-                    let seen =
-                        [
-                            for figure in content.Figures do
-                                for series in figure.Series do
-                                    if series.Name <> "front" then
-                                        // Not a place among all names.
-                                        Expect.isGreaterThanOrEqual series.Technique 0 series.Name
-                                        series.Name, series.Technique
-                        ]
-                        |> List.distinct
-
-                    let numberOf name =
-                        match seen |> List.filter (fst >> (=) name) with
-                        | [ _, number ] -> number
-                        | numbers -> failtest $"{name} has {numbers}"
-
-                    Expect.equal (numberOf "paper-lora [1]") (numberOf "paper-lora") "paper-lora in both models"
-                    Expect.equal (numberOf "paper-ia3 [1]") (numberOf "paper-ia3") "paper-ia3 in both models"
-
-                    Expect.notEqual
-                        (numberOf "paper-lora [2]")
-                        (numberOf "paper-lora [1]")
-                        "two settings in one figure")
         ]

@@ -331,7 +331,7 @@ let tests =
                 let mutable first = None
 
                 for _ in 1..2 do
-                    TasksTests.withFiles files (fun folder ->
+                    Support.withFiles files (fun folder ->
                         let split = Split.create folder task Low 3 10 10
 
                         match first with

@@ -5,12 +5,7 @@ open Expecto
 open FsCheck
 open Peft
 open Peft.Tests.SampleRuns
-
-let private near (expected: float) (actual: float) (what: string) =
-    Expect.isLessThan (abs (actual - expected)) 1e-9 $"{what}: {actual}, not {expected}"
-
-let private inside (low: float) (high: float) (actual: float) (what: string) =
-    Expect.isTrue (low <= actual && actual <= high) $"{what}: {actual} lies outside {low} … {high}"
+open Peft.Tests.Support
 
 let private shuffled (key: string) (values: 'a[]) =
     Shuffle.order key values.Length |> Array.map (fun place -> values[place])

@@ -4,6 +4,8 @@ module Peft.Tests.Support
 open System
 open System.Collections.Generic
 open System.IO
+open System.IO.Compression
+open System.Text
 open System.Text.Json
 open Expecto
 open TorchSharp
@@ -114,3 +116,65 @@ let randomT5 (config: T5.Config) (seed: int) : Model =
 /// A T5 without numbers, for counting.
 let skeletonT5 (config: T5.Config) : Model =
     (T5.T5Family.architecture config).Skeleton()
+
+/// The reference checkpoint with a gated feed-forward, as T5 v1.1 and FLAN have it.
+let gated () : Model =
+    Checkpoint.load torch.CPU torch.float32 (golden [ "t5-gated" ])
+
+/// The inputs and labels of a reference file.
+let batchOf (path: string) : Batch =
+    let inputs = tensors path
+
+    {
+        InputIds = inputs["input_ids"]
+        Mask = Some inputs["attention_mask"]
+        Labels = inputs["labels"]
+    }
+
+/// Writes files (path under the folder, text) and gives the folder to `body`; `.gz` files are packed.
+let withFiles (files: (string * string) list) (body: string -> unit) : unit =
+    inTemporaryFolder (fun folder ->
+        for name, text in files do
+            let path = Path.Combine(folder, name)
+            Directory.CreateDirectory(string (Path.GetDirectoryName path)) |> ignore
+            let bytes = Encoding.UTF8.GetBytes text
+
+            if name.EndsWith ".gz" then
+                use zip = new GZipStream(File.Create path, CompressionLevel.Fastest)
+                zip.Write(bytes, 0, bytes.Length)
+            else
+                File.WriteAllBytes(path, bytes)
+
+        body folder)
+
+/// A user's task with the usual columns, scored by accuracy.
+let custom folder : CustomTask =
+    {
+        Name = "mine"
+        Folder = folder
+        Train = None
+        Validation = None
+        Test = None
+        InputColumn = "input"
+        TargetColumn = "target"
+        Scoring = "accuracy"
+        Instruction = None
+    }
+
+/// Fails unless a number is another to nine places.
+let near (expected: float) (actual: float) (what: string) =
+    Expect.isLessThan (abs (actual - expected)) 1e-9 $"{what}: {actual}, not {expected}"
+
+/// Fails unless a number lies between two.
+let inside (low: float) (high: float) (actual: float) (what: string) =
+    Expect.isTrue (low <= actual && actual <= high) $"{what}: {actual} lies outside {low} … {high}"
+
+/// Fails with the first rows on which `actual` and `expected` differ, and their number.
+let allEqual (cases: JsonElement list) (actual: JsonElement -> 'a) (expected: JsonElement -> 'a) : unit =
+    let wrong = cases |> List.filter (fun case -> actual case <> expected case)
+
+    if not wrong.IsEmpty then
+        let show case = $"\n{case}: got %A{actual case}"
+
+        failtest
+            $"{wrong.Length} of {cases.Length} differ:{String.Join(String.Empty, wrong |> List.truncate 5 |> List.map show)}"

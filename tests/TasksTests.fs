@@ -6,22 +6,7 @@ open System.IO.Compression
 open System.Text
 open Expecto
 open Peft
-
-/// Writes files (path under the folder, text) and gives the folder to `body`; `.gz` files are packed.
-let withFiles (files: (string * string) list) (body: string -> unit) : unit =
-    Support.inTemporaryFolder (fun folder ->
-        for name, text in files do
-            let path = Path.Combine(folder, name)
-            Directory.CreateDirectory(string (Path.GetDirectoryName path)) |> ignore
-            let bytes = Encoding.UTF8.GetBytes text
-
-            if name.EndsWith ".gz" then
-                use zip = new GZipStream(File.Create path, CompressionLevel.Fastest)
-                zip.Write(bytes, 0, bytes.Length)
-            else
-                File.WriteAllBytes(path, bytes)
-
-        body folder)
+open Peft.Tests.Support
 
 let private rows (pool: Pool) =
     pool.Examples
@@ -33,26 +18,13 @@ let private loads task files check =
 
 let private refused task files (parts: string list) =
     withFiles files (fun folder ->
-        let message = Support.userErrorOf (fun () -> Pools.load folder task |> ignore)
+        let message = userErrorOf (fun () -> Pools.load folder task |> ignore)
 
         for part in parts do
             Expect.stringContains message part "the message says it")
 
-let private custom folder : CustomTask =
-    {
-        Name = "mine"
-        Folder = folder
-        Train = None
-        Validation = None
-        Test = None
-        InputColumn = "input"
-        TargetColumn = "target"
-        Scoring = "accuracy"
-        Instruction = None
-    }
-
 let private real (folder: string) =
-    Path.GetDirectoryName(Support.sharedOrSkip [ "data"; folder ]) |> string
+    Path.GetDirectoryName(sharedOrSkip [ "data"; folder ]) |> string
 
 let private count (pool: Pool) target =
     pool.Examples |> Array.filter (fun row -> row.Target = target) |> Array.length
@@ -67,7 +39,7 @@ let tests =
                 for task in TaskDefinition.all do
                     Expect.equal (TaskDefinition.find task.Name) task task.Name
 
-                let message = Support.userErrorOf (fun () -> TaskDefinition.find "nope" |> ignore)
+                let message = userErrorOf (fun () -> TaskDefinition.find "nope" |> ignore)
                 Expect.stringContains message "agnews, cola, e2e, samsum, topic" "the message lists the tasks"
 
             testCase "tasks report accuracy of labels and ROUGE-L of text"
@@ -106,7 +78,7 @@ let tests =
 
             testCase "parquet in numbered parts is read in order"
             <| fun () ->
-                Support.inTemporaryFolder (fun folder ->
+                inTemporaryFolder (fun folder ->
                     let data = Path.Combine(folder, "ag_news", "data")
                     Directory.CreateDirectory data |> ignore
 
@@ -125,7 +97,7 @@ let tests =
                     File.Delete(part 0)
 
                     let message =
-                        Support.userErrorOf (fun () -> Pools.load folder TaskDefinition.agnews |> ignore)
+                        userErrorOf (fun () -> Pools.load folder TaskDefinition.agnews |> ignore)
 
                     Expect.stringContains message "1 of the 2 parts of train" "a missing part is noticed")
 
@@ -175,7 +147,7 @@ let tests =
             <| fun () ->
                 withFiles [ "topic/train.jsonl", "this would be refused" ] (fun folder ->
                     let message =
-                        Support.userErrorOf (fun () -> Split.load folder TaskDefinition.topic |> ignore)
+                        userErrorOf (fun () -> Split.load folder TaskDefinition.topic |> ignore)
 
                     Expect.stringContains message "Topic has training rows and no test rows" "what is missing")
 
@@ -316,110 +288,9 @@ let tests =
                     [ "train.csv or train.jsonl"; "only one" ]
 
                 let message =
-                    Support.userErrorOf (fun () -> Pools.load "nowhere" TaskDefinition.topic |> ignore)
+                    userErrorOf (fun () -> Pools.load "nowhere" TaskDefinition.topic |> ignore)
 
                 Expect.stringContains message "nowhere does not exist" "the folder is named"
-
-            testCase "a user's folder is a task; its labels are the training targets"
-            <| fun () ->
-                withFiles
-                    [
-                        "train.csv", "input,target\na,no\nb, yes \nc,no\n"
-                        "test.tsv", "input\ttarget\nd\tyes\n"
-                    ]
-                    (fun folder ->
-                        let task = TaskDefinition.custom (custom folder)
-                        Expect.equal task.Labels [ "no"; "yes" ] "labels"
-
-                        let other =
-                            TaskDefinition.custom
-                                { custom folder with
-                                    Scoring = "macroF1"
-                                }
-
-                        Expect.equal (other.Labels, other.Metric) (task.Labels, MacroF1.metric) "any metric of labels"
-
-                        let pools = Pools.load folder task
-                        Expect.equal pools.Train.Examples[1] { Input = "b"; Target = "yes" } "a row"
-                        Expect.equal pools.Test.Examples [| { Input = "d"; Target = "yes" } |] "another kind of file"
-                        File.WriteAllText(Path.Combine(folder, "test.tsv"), "input\ttarget\nd\tmaybe\n")
-                        let message = Support.userErrorOf (fun () -> Pools.load folder task |> ignore)
-                        Expect.stringContains message "test.tsv, row 1" "an unknown label is refused")
-
-            testCase "a user's files, columns and instruction"
-            <| fun () ->
-                withFiles
-                    [
-                        "my.jsonl", "{\"q\":\"2+2\",\"hint\":\"\",\"a\":4}"
-                        "held.csv", "q,hint,a\n1+1,easy,2\n"
-                    ]
-                    (fun folder ->
-                        let task =
-                            TaskDefinition.custom
-                                { custom folder with
-                                    Train = Some "my.jsonl"
-                                    Test = Some(Path.Combine(folder, "held.csv"))
-                                    InputColumn = "q"
-                                    TargetColumn = "a"
-                                    Scoring = "rougeL"
-                                    Instruction = Some "Solve {q} ({hint})."
-                                }
-
-                        let pools = Pools.load folder task
-
-                        Expect.equal
-                            pools.Train.Examples
-                            [|
-                                {
-                                    Input = "Solve 2+2 ()."
-                                    Target = "4"
-                                }
-                            |]
-                            "one blank field is fine"
-
-                        Expect.equal
-                            pools.Test.Examples
-                            [|
-                                {
-                                    Input = "Solve 1+1 (easy)."
-                                    Target = "2"
-                                }
-                            |]
-                            "the test file")
-
-            testCase "a user's mistakes are told"
-            <| fun () ->
-                withFiles [ "train.csv", "input,target\na,no\n" ] (fun folder ->
-                    for options, part in
-                        [
-                            { custom folder with Name = "cola" }, "Choose another"
-                            { custom folder with Name = "../x" }, "small letters"
-                            { custom folder with Scoring = "bleu" }, "rougeL"
-                            { custom folder with
-                                Train = Some "my.csv"
-                            },
-                            "my.csv does not exist"
-                            { custom folder with
-                                Instruction = Some "Do it."
-                            },
-                            "names no column"
-                            { custom folder with
-                                InputColumn = "text"
-                            },
-                            "no column text"
-                            { custom folder with
-                                TargetColumn = "label"
-                            },
-                            "no column label"
-                            { custom (folder + "x") with
-                                Name = "x"
-                            },
-                            "does not exist"
-                        ] do
-                        let message =
-                            Support.userErrorOf (fun () -> TaskDefinition.custom options |> ignore)
-
-                        Expect.stringContains message part "the message says it")
 
             testCase "the real AG News has the rows and labels of its notes"
             <| fun () ->
@@ -459,8 +330,7 @@ let tests =
                 Expect.equal (pools.Train.Examples.Length, pools.Train.LeftOut) (14731, 0) "train"
                 Expect.equal pools.Validation.Examples.Length 818 "validation"
 
-                let raw =
-                    Rows.read FirstRow (Support.sharedOrSkip [ "data"; "samsum"; "train.csv.gz" ])
+                let raw = Rows.read FirstRow (sharedOrSkip [ "data"; "samsum"; "train.csv.gz" ])
 
                 let breaks =
                     raw |> Seq.filter (fun row -> row["summary"].Contains '\n') |> Seq.length

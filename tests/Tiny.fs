@@ -107,3 +107,17 @@ let wider: Technique list =
         "adalora(rank=8,start=12,alpha=8)"
     ]
     |> List.map Technique.parse
+
+/// Saves the adapter of a tiny model, whose base is `abc`.
+let save (folder: string) (technique: Technique) (model: Model) =
+    let description =
+        {
+            Format = AdapterFile.format
+            Technique = Technique.text technique
+            Placement = Placement.text Placement.everywhere
+            Base = "abc"
+            BaseFolder = "tiny"
+            TrainableParameters = Model.countTrained model
+        }
+
+    AdapterFile.save folder description model

@@ -74,3 +74,18 @@ let sweep (plan: SweepPlan) (results: string) (tell: RunEvent -> unit) (stop: Ca
         }
 
     Sweep.run shop plan
+
+let quietly plan results =
+    sweep plan results ignore CancellationToken.None
+
+/// All that must be equal for two runs of one experiment: everything but times and memory.
+let essence (results: string) (run: Run) =
+    let scores = [ for score in run.Scores -> score.Key, score.Value ]
+
+    let epochs =
+        run.Epochs
+        |> List.map (fun log -> log.Epoch, log.TrainingLoss, log.ValidationLoss)
+
+    run.Id, run.Status, scores, epochs, run.ConvergedEpoch, File.ReadAllText(Run.predictionsPath results run.Experiment)
+
+let only method (plan: SweepPlan) = { plan with Methods = [ method ] }

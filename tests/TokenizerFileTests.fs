@@ -9,6 +9,7 @@ open System.Text.Json.Nodes
 open System.Text.RegularExpressions
 open Expecto
 open Peft
+open Peft.Tests.Support
 
 let private wider (parts: string list) =
     Support.golden ("wider" :: "tokenizers" :: parts)
@@ -27,18 +28,10 @@ let private optional (name: string) (element: JsonElement) : JsonElement option 
     | _ -> None
 
 let private textOf (row: JsonElement) : string = Json.text (get "text" row)
+
 let private list (element: JsonElement) : JsonElement list = List.ofSeq (element.EnumerateArray())
+
 let private encode (tokenizer: Tokenizer) (text: string) : int list = List.ofArray (tokenizer.Encode text)
-
-/// Fails with the first rows on which two functions differ.
-let private allEqual (rows: JsonElement list) (actual: JsonElement -> 'a) (expected: JsonElement -> 'a) : unit =
-    let wrong = rows |> List.filter (fun row -> actual row <> expected row)
-
-    if not wrong.IsEmpty then
-        let show row = $"\n{row}: got %A{actual row}"
-
-        failtest
-            $"{wrong.Length} of {rows.Length} differ:{String.Join(String.Empty, wrong |> List.truncate 5 |> List.map show)}"
 
 /// A folder and the cases that it is held to; `idsOf` reads a row's ids.
 let private agrees (name: string) (cases: string) (idsOf: JsonElement -> int list) : Test =

@@ -6,6 +6,7 @@ open System.Text
 open System.Text.Json
 open Expecto
 open Peft
+open Peft.Tests.Support
 
 let private english =
     lazy Tokenizer.Load(Support.golden [ "tokenizer"; "english8k.model" ])
@@ -17,16 +18,6 @@ let private property (name: string) (element: JsonElement) : JsonElement = eleme
 
 let private rows (name: string) (file: JsonElement) : JsonElement list =
     List.ofSeq ((property name file).EnumerateArray())
-
-/// Fails with the first rows on which `actual` and `expected` differ, and their number.
-let private allEqual (cases: JsonElement list) (actual: JsonElement -> 'a) (expected: JsonElement -> 'a) : unit =
-    let wrong = cases |> List.filter (fun case -> actual case <> expected case)
-
-    if not wrong.IsEmpty then
-        let show case = $"\n{case}: got %A{actual case}"
-
-        failtest
-            $"{wrong.Length} of {cases.Length} differ:{String.Join(String.Empty, wrong |> List.truncate 5 |> List.map show)}"
 
 let private encodes (tokenizer: Tokenizer) (file: JsonElement) : unit =
     allEqual
