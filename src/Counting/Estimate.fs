@@ -13,8 +13,9 @@ namespace Peft
 ///   between blocks, the bias of positions and padding, and the logits, until the step ends. The graph keeps, where a gradient
 ///   is owed: a norm's input; queries, keys and values by heads, and the probabilities; both inputs of a gate; what a trained
 ///   matrix or scale reads; and nothing for a sum, a shift, dropout or a frozen map. The peak is that of the forward or of the
-///   backward pass. The tests hold it against measured peaks of every technique, and say how near it is. Left out are the rooms of
-///   matrix products, the norms of DoRA's rows, and what the runtime itself takes.
+///   backward pass. It is 0.95 to 1.01 of measured peaks, of every technique (`Costs memory` among the tests: T5s with
+///   activations of 38 to 200 MiB, gated and not, float32 and bfloat16). Left out are the rooms of matrix products, the norms of
+///   DoRA's rows, and what the runtime itself takes; a decoder-only model's is not measured.
 [<RequireQualifiedAccess>]
 module Estimate =
     /// Operations, bytes, and whether a gradient flows back into what was computed.
