@@ -176,13 +176,13 @@ module TaskDefinition =
         embedded "dialogue" "Dialogue" [] summarizing "summary"
 
     /// The paper's four data sets, in the order of its tables.
-    let published: TaskDefinition list = [ agnews; cola; e2e; samsum ]
+    let paper: TaskDefinition list = [ agnews; cola; e2e; samsum ]
 
     /// The four generated data sets that come with this project, in the same order.
     let generated: TaskDefinition list = [ topic; acceptability; attributes; dialogue ]
 
     /// Every task with a name of its own.
-    let all: TaskDefinition list = published @ generated
+    let all: TaskDefinition list = paper @ generated
 
     /// The task of a name; `UserError` where there is none.
     let find (name: string) : TaskDefinition =

@@ -55,7 +55,7 @@ module Arithmetic =
     /// The paper's techniques by name, in its order.
     let techniques: string list = Technique.paper |> List.map Technique.name
 
-    let private tasks = TaskDefinition.published |> List.map _.Name
+    let private tasks = TaskDefinition.paper |> List.map _.Name
 
     /// The tasks of which the number of test rows is known.
     let classification: string list =

@@ -7,7 +7,7 @@ open System
 module Claims =
     let private techniques = Arithmetic.techniques
     let private adapters = List.tail techniques
-    let private tasks = TaskDefinition.published |> List.map _.Name
+    let private tasks = TaskDefinition.paper |> List.map _.Name
     let private early = [ Low; Medium ]
     let private number = Claim.number
     let private above = Claim.above

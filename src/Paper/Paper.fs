@@ -100,7 +100,7 @@ module Paper =
                     fun column -> values[column])
             | [] -> []
 
-    let private tasks = TaskDefinition.published |> List.map _.Name
+    let private tasks = TaskDefinition.paper |> List.map _.Name
 
     let private figure place quantity technique placement level task text : Figure =
         {

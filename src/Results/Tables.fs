@@ -347,7 +347,7 @@ module Tables =
     /// What a reader must know of a FLAN-T5 base: it has seen the published data.
     let seenBefore (runs: Run list) : string list =
         let isPublished (run: Run) =
-            TaskDefinition.published
+            TaskDefinition.paper
             |> List.exists (fun task -> task.Name = run.Experiment.Task)
 
         [

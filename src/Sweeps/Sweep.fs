@@ -39,10 +39,7 @@ module Sweep =
     /// Prompt tuning from the ids of a text; other methods as they are.
     let private startedAt (session: Session) (text: string) (method: Method) : Method =
         match method with
-        | Tuned technique when
-            technique.Form.Prompt > 0
-            && technique = Prompt.ofTokens technique.Form.Prompt
-            ->
+        | Tuned technique when technique.Form.Prompt > 0 && technique = Prompt.ofTokens technique.Form.Prompt ->
             match
                 session.Tokenizer.Encode text
                 |> Array.filter ((<>) session.Tokenizer.EosId)

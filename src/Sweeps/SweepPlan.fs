@@ -45,7 +45,7 @@ module SweepPlan =
                 if Embedded.isData session.DataFolder then
                     TaskDefinition.generated
                 else
-                    TaskDefinition.published
+                    TaskDefinition.paper
             Methods = Method.baselines @ List.map Tuned Technique.paper
             PromptText = None
             Placements = [ Placement.everywhere ]

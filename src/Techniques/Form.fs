@@ -1,6 +1,6 @@
 namespace Peft
 
-/// Whose way of counting a technique. They agree on full fine-tuning and differ elsewhere; see `Technique.Forms`.
+/// Whose way of counting a technique. They agree on full fine-tuning and differ elsewhere; see `Technique.Others`.
 [<RequireQualifiedAccess>]
 type Convention =
     /// The paper's Table 3 and A.4, and what this library trains.

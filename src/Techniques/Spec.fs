@@ -58,7 +58,7 @@ type HuggingFaceForm =
     }
 
 /// A technique with its settings: everything that the rest of the library needs to know of it. Two are equal whose words
-/// are. A file of this folder makes each, with `Technique.make` and what differs from it.
+/// are. A file of this folder makes each, with `Make.technique` and what differs from it.
 and [<CustomEquality; CustomComparison>] Technique =
     {
         /// The canonical words, which `Technique.parse` reads back: `lora(rank=8,alpha=16)`.
