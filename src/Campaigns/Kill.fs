@@ -119,9 +119,15 @@ module Kill =
         ]
         @ [ "1e-3"; "--input-limit"; "32"; "--threads"; "1"; "--jobs"; string jobs ]
 
-    /// Fills a file system to the last byte; gives the file that does it.
+    /// The largest file system that is filled: never that of the machine, should the small one have been unmounted meanwhile.
+    let private mostFilled = 1L <<< 26
+
+    /// Fills a small file system to the last byte; gives the file that does it.
     let private fill (folder: string) : string =
         let ballast = Path.Combine(folder, "ballast")
+
+        if DriveInfo(folder).TotalSize > mostFilled then
+            userError $"{folder} is no longer a small file system of its own: it is not filled."
 
         try
             use file =
