@@ -8,10 +8,11 @@
 open Peft
 
 let results, techniques =
-    match List.tail (List.ofArray fsi.CommandLineArgs) with
-    | [] -> "results/search", Technique.paper
-    | [ folder ] -> folder, Technique.paper
-    | folder :: words -> folder, List.map Technique.parse words
+    Script.guarded (fun () ->
+        match List.tail (List.ofArray fsi.CommandLineArgs) with
+        | [] -> "results/search", Technique.paper
+        | [ folder ] -> folder, Technique.paper
+        | folder :: words -> folder, List.map Technique.parse words)
 
 let standard = Search.standard (SessionOptions.embedded ())
 

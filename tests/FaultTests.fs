@@ -4,6 +4,7 @@ module Peft.Tests.FaultTests
 open System.Diagnostics
 open System.IO
 open Expecto
+open TorchSharp
 open Peft
 open Peft.Tests.Support
 open Peft.Tests.TinySweep
@@ -98,4 +99,85 @@ let tests =
                     (Guard.describe (IOException "Too many open files : '/x'"))
                     "ulimit"
                     "few handles have their own advice"
+
+                Expect.stringContains
+                    (Guard.describe (
+                        FileNotFoundException "Could not load file or assembly 'System.Console, Version=10.0.0.0'"
+                    ))
+                    "ulimit -n"
+                    "a part that is there and cannot be opened"
+
+                Expect.stringContains
+                    (Guard.describe (FileNotFoundException "Could not load file or assembly 'Nowhere, Version=1.0.0.0'"))
+                    "Nowhere"
+                    "a part that is not there is named"
+
+            testCase "an input too long for any attention is refused before it is read"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                let rows =
+                    [|
+                        {
+                            Ids = Array.create 60_000 2
+                            Labels = [| 1 |]
+                        }
+                    |]
+
+                let message =
+                    userErrorOf (fun () ->
+                        Evaluation.generate
+                            (Decoding.Greedy 1)
+                            (Tiny.model 1)
+                            (Tokenizer.Load vocabulary)
+                            torch.CPU
+                            1
+                            ignore
+                            rows
+                        |> ignore)
+
+                Expect.stringContains message "60,000 tokens" "how long it is"
+                Expect.stringContains message "--input-limit" "what to do"
+                let shape = (Tiny.model 1).Shape
+
+                Expect.equal
+                    (Evaluation.leastBytes shape 3 10)
+                    (100.0 * (4.0 * 2.0 * 4.0 + 16.0))
+                    "three rows and the bias"
+
+            testCase "merging needs no tokenizer, and one of more pieces than the model embeds is one line"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                inTinyFolder (fun folder _ ->
+                    let at name = Path.Combine(folder, name)
+                    let bare, adapter, merged = at "bare", at "adapter", at "merged"
+                    let pieces = Path.Combine(bare, "spiece.model")
+                    writeModel bare (Some 50)
+                    File.Delete pieces
+                    let model = Checkpoint.load torch.CPU torch.float32 bare
+                    let adapted = Adapter.ofTechnique (PaperLora.ofRank 2) 1 model
+
+                    AdapterFile.save
+                        adapter
+                        {
+                            Format = AdapterFile.format
+                            Technique = Technique.text (PaperLora.ofRank 2)
+                            Placement = Placement.text Placement.everywhere
+                            Base = Checkpoint.fingerprint bare
+                            BaseFolder = "bare"
+                            TrainableParameters = Model.countTrained adapted
+                        }
+                        adapted
+
+                    let line =
+                        $"$PEFT merge --model {bare} --adapter {adapter} --output {merged} > /dev/null"
+
+                    Expect.equal (shell line) (0, "") "it merges"
+                    Expect.isTrue (File.Exists(Path.Combine(merged, "model.safetensors"))) "weights"
+                    File.Copy(vocabulary, pieces)
+                    let code, error = shell $"$PEFT generate --model {bare} hello > /dev/null"
+                    Expect.equal code 1 "refused"
+                    isOneLine error
+                    Expect.stringContains error "they do not belong together" "why")
         ]

@@ -87,6 +87,11 @@ module Checkpoint =
         Tokenizer.Files
         |> List.filter (fun name -> File.Exists(Path.Combine(folder, name)))
 
+    /// Whether a folder has files of a tokenizer.
+    let hasTokenizer (folder: string) : bool =
+        tokenizerFiles folder
+        |> List.exists (fun name -> name <> "tokenizer_config.json" && name <> "special_tokens_map.json")
+
     /// The tokenizer of a folder.
     let tokenizer (folder: string) : Tokenizer = Tokenizer.Load folder
 

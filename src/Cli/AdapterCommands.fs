@@ -38,7 +38,8 @@ type MergeOption =
             | Output _ -> "Folder for the merged checkpoint."
             | Model _ -> "Folder of the base checkpoint. The embedded model if not given."
             | Dtype _ -> "Dtype of the written weights: float32 or bfloat16. float32 if not given."
-            | Samples _ -> "Texts on which the largest change of a logit is measured. Two of our own if none is given."
+            | Samples _ ->
+                "Texts on which the largest change of a logit is measured. Two of our own if none is given; without a tokenizer rows of token ids."
 
 /// Commands on adapter folders.
 [<RequireQualifiedAccess>]
@@ -98,6 +99,34 @@ module AdapterCommands =
             "Is the sentence correct? OPTIONS: yes, no. She have two cats."
         ]
 
+    /// Two rows of ids from all of the vocabulary, for a base without tokenizer.
+    let private idSamples (vocabulary: int) : EncodedRow list =
+        let ids step count =
+            Array.init count (fun place -> int (int64 (place + 1) * int64 step % int64 vocabulary))
+
+        [ 7919, 24; 104_729, 48 ]
+        |> List.map (fun (step, count) ->
+            {
+                Ids = ids step count
+                Labels = ids (step + 1) 8
+            })
+
+    /// The rows that merging is measured on: given texts, or our own. Merging itself needs no tokenizer.
+    let private samplesFor (session: Session) (texts: string list option) : EncodedRow list =
+        match texts with
+        | None when not (Checkpoint.hasTokenizer session.Options.ModelFolder) ->
+            idSamples session.Model.Shape.Vocabulary
+        | _ ->
+            session.CheckVocabulary()
+
+            texts
+            |> Option.defaultValue ownSamples
+            |> List.map (fun text ->
+                {
+                    Ids = session.Tokenizer.Encode(text, 512)
+                    Labels = session.Tokenizer.Encode(text, 32)
+                })
+
     /// Writes adapter and base as one plain Hugging Face checkpoint.
     let merge (options: ParseResults<MergeOption>) : int =
         let session = session (options.TryGetResult MergeOption.Model)
@@ -108,17 +137,8 @@ module AdapterCommands =
             AdapterFolders.load (options.GetResult MergeOption.Adapter) session.Fingerprint session.Model
 
         let samples =
-            options.GetResult(MergeOption.Samples, ownSamples)
-            |> List.map (fun text ->
-                Batch.ofRows
-                    session.Model.Shape.PadId
-                    session.Device
-                    [|
-                        {
-                            Ids = session.Tokenizer.Encode(text, 512)
-                            Labels = session.Tokenizer.Encode(text, 32)
-                        }
-                    |])
+            samplesFor session (options.TryGetResult MergeOption.Samples)
+            |> List.map (fun row -> Batch.ofRows session.Model.Shape.PadId session.Device [| row |])
 
         let report =
             Merge.toCheckpoint session.Options.ModelFolder target dtype samples adapted
@@ -127,6 +147,6 @@ module AdapterCommands =
             value.ToString("G3", CultureInfo.InvariantCulture)
 
         printfn
-            $"{Path.GetFullPath target}: {report.ChangedMaps} linear maps changed; the largest change of a logit by merging is {short report.LargestLogitChange} of {short report.LargestLogit} on {samples.Length} texts."
+            $"{Path.GetFullPath target}: {report.ChangedMaps} linear maps changed; the largest change of a logit by merging is {short report.LargestLogitChange} of {short report.LargestLogit} on {samples.Length} rows."
 
         0

@@ -3,6 +3,7 @@ namespace Peft
 open System
 open System.IO
 open System.Runtime.InteropServices
+open System.Text.RegularExpressions
 open System.Threading
 open Argu
 
@@ -46,8 +47,23 @@ module Guard =
                 part)
         |> String.concat " "
 
-    let private memory =
-        "the memory is used up. Use a smaller --batch-size, shorter limits, or --dtype bfloat16."
+    /// Whether `ulimit -v` bounds this process.
+    let private isAddressSpaceBounded () =
+        try
+            File.ReadLines "/proc/self/limits"
+            |> Seq.exists (fun line -> line.StartsWith "Max address space" && not (line.Contains "unlimited"))
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException -> false
+
+    let private memory () =
+        if isAddressSpaceBounded () then
+            "the address space that this process may use is used up. Raise the limit (ulimit -v unlimited), or use a smaller --batch-size or shorter limits."
+        else
+            "the memory is used up. Use a smaller --batch-size, shorter limits, or --dtype bfloat16."
+
+    let private handles =
+        "this process may open no more files. Raise the limit (ulimit -n 1024), or use fewer --jobs."
 
     let private isOutOfMemory (text: string) =
         [
@@ -61,19 +77,32 @@ module Guard =
     let private isOutOfHandles (text: string) =
         text.Contains("Too many open files", StringComparison.OrdinalIgnoreCase)
 
+    /// The part of the program that cannot be loaded although its file is there: there is no handle left to open it with.
+    let private isUnopened (text: string) =
+        let found =
+            Regex.Match(text, "Could not load file or assembly '([^,']+)", RegexOptions.IgnoreCase)
+
+        found.Success
+        && [ AppContext.BaseDirectory; RuntimeEnvironment.GetRuntimeDirectory() ]
+           |> List.exists (fun folder -> File.Exists(Path.Combine(folder, found.Groups[1].Value + ".dll")))
+
     /// What libtorch says before it lists its own stack.
     let private withoutFrames (text: string) =
         text.Split([| "Exception raised from"; "frame #0" |], StringSplitOptions.None)[0]
 
+    let private messageOf (error: exn) =
+        match error with
+        | UserError message -> message
+        | _ -> error.Message
+
     /// The cause of a fault in one line, with what to do about it.
     let rec describe (error: exn) : string =
         match error with
+        | _ when isOutOfHandles (messageOf error) || isUnopened (messageOf error) -> handles
         | UserError message -> message
         | NonFinite cause -> cause
-        | :? OutOfMemoryException -> memory
-        | _ when isOutOfMemory error.Message -> memory
-        | _ when isOutOfHandles error.Message ->
-            "this process may open no more files. Raise the limit (ulimit -n 1024), or use fewer --jobs."
+        | :? OutOfMemoryException -> memory ()
+        | _ when isOutOfMemory error.Message -> memory ()
         | :? UnauthorizedAccessException
         | :? IOException -> error.Message
         | :? AggregateException

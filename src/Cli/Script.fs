@@ -26,6 +26,9 @@ module Script =
         | Some value when code = 0 -> value
         | _ -> exit code
 
+    /// The value of what stands before a recipe, of technique words for instance; where it fails, the script ends with one line.
+    let guarded (body: unit -> 'a) : 'a = orExit (body >> Ok)
+
     let private parse<'Options when 'Options :> IArgParserTemplate> (arguments: string[]) : ParseResults<'Options> =
         // The first is the script's own name.
         let name = arguments |> Array.tryHead |> Option.defaultValue "script"

@@ -1,6 +1,8 @@
 namespace Peft
 
+open System
 open System.Collections.Generic
+open System.Globalization
 open System.IO
 open System.Text
 open System.Text.Json
@@ -27,6 +29,27 @@ module Evaluation =
     /// Rows in a batch of evaluation where training has batches of `trainingBatch`.
     let batchSize (trainingBatch: int) : int = batchFactor * max 8 trainingBatch
 
+    /// The least that attention over so many tokens takes at once: the scores of each row and head, and for each pair of
+    /// tokens its distance and each head's bias of it.
+    let leastBytes (shape: Shape) (rows: int) (length: int) : float =
+        let pairs = float length * float length
+        pairs * (4.0 * float shape.Heads * float (rows + 1) + 16.0)
+
+    /// `UserError` where rows are too long for the machine's memory, or for a table of the distances of their tokens.
+    let private checkMemory (shape: Shape) (device: torch.Device) (rows: EncodedRow[]) : unit =
+        let length = rows |> Array.map _.Ids.Length |> Array.max
+        let needed = leastBytes shape rows.Length length
+        let there = float (GC.GetGCMemoryInfo()).TotalAvailableMemoryBytes
+
+        let gib (bytes: float) =
+            (bytes / 1073741824.0).ToString("F1", CultureInfo.InvariantCulture)
+
+        if int64 length * int64 length > int64 Array.MaxLength then
+            userError $"an input has {length:n0} tokens; 46,340 are the most. Lower --input-limit."
+        elif device.``type`` = DeviceType.CPU && there > 0.0 && needed > there then
+            userError
+                $"attention over {rows.Length} rows of up to {length:n0} tokens takes {gib needed} GiB at least, and this machine has {gib there} GiB. Lower --input-limit."
+
     /// The texts that `model` generates for rows, in the order of the rows. `advance` is told how many rows are done.
     let generate
         (decoding: Decoding)
@@ -39,7 +62,10 @@ module Evaluation =
         : string[] =
         let texts = Array.create rows.Length ""
 
-        for group in Batch.byLength size rows do
+        let groups = Batch.byLength size rows
+        groups |> Array.iter (Array.map snd >> checkMemory model.Shape device)
+
+        for group in groups do
             use batch = Batch.ofRows model.Shape.PadId device (Array.map snd group)
             let found = Generate.run decoding model batch.InputIds batch.Mask
 

@@ -187,6 +187,11 @@ module Native =
         let missing =
             if error.Message.Contains "cannot open shared object file" then
                 "A shared library it needs is not installed: see the name in the message."
+            elif
+                error.Message.Contains "failed to map segment"
+                || error.Message.Contains "Cannot allocate memory"
+            then
+                "There is no room to map it: where ulimit -v bounds the address space, raise it (4 GB are the least)."
             else
                 "See the loader's message."
 
