@@ -39,7 +39,7 @@ let private comparisons =
                     Expect.equal comparison.Scores[0].Length 200 "rows 50 … 149, 100 … 199 and 150 … 249"
 
                     let marks =
-                        comparison.Standings |> Array.map (fun mark -> mark.Name, mark.IsTied) |> dict
+                        comparison.BesideBest |> Array.map (fun mark -> mark.Name, mark.IsTied) |> dict
 
                     Expect.isTrue marks["paper-lora"] "paper-lora"
                     Expect.isFalse marks["paper-ia3"] "paper-ia3"
@@ -56,7 +56,7 @@ let private comparisons =
                     let comparison = Comparison.ofRuns folder runs
                     let table = Tables.table1 runs
 
-                    for standing in comparison.Standings do
+                    for standing in comparison.BesideBest do
                         match cellOf table (standing.Name, "low") "Topic (accuracy)" with
                         | Some cell -> Expect.floatClose Accuracy.high standing.Mean cell.Mean standing.Name
                         | None -> failtest $"{standing.Name} is missing")
@@ -194,8 +194,8 @@ let private comparisons =
                         "hold for the models trained with seed 2"
                         "conditional"
 
-                    let hits = round (100.0 * one.Standings[0].Mean)
-                    Expect.equal one.Standings[0].Interval (Statistics.wilson 0.95 hits 100) "Wilson's"
+                    let hits = round (100.0 * one.BesideBest[0].Mean)
+                    Expect.equal one.BesideBest[0].Interval (Statistics.wilson 0.95 hits 100) "Wilson's"
 
                     Expect.stringContains
                         (ComparisonText.describe (Comparison.ofRuns folder runs))

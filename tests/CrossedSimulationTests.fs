@@ -90,7 +90,7 @@ let private simulations =
                         let rows = around next 0.5 0.2 100
 
                         Array.init 8 (fun name -> $"{name}", graded next rows (normal next ofSeed 3))
-                        |> Standings.tiedWithBest 0.05 50 1UL
+                        |> BesideBest.tiedWithBest 0.05 50 1UL
                         |> Array.exists (fun mark -> not mark.IsTied)
 
                     inside 0.0 0.06 (share 300 isOneBehind) $"seeds {ofSeed}"
@@ -105,7 +105,7 @@ let private simulations =
                     Array.init 8 (fun name ->
                         let effect = if name = 0 then 0.09 else 0.03
                         $"{name}", graded next rows (normal next effect 3))
-                    |> Standings.tiedWithBest 0.05 50 1UL
+                    |> BesideBest.tiedWithBest 0.05 50 1UL
                     |> Array.exists (fun mark -> not mark.IsTied)
 
                 inside 0.0 0.08 (share 300 isOneBehind) "of 8"
@@ -120,7 +120,7 @@ let private simulations =
                         let lead = if name = 0 then 0.25 else 0.0
                         $"{name}", graded next rows (normal next 0.03 3 |> Array.map ((+) lead)))
                     |> Array.append [| "baseline", Array.create 3 (Array.create 300 0.0) |]
-                    |> Standings.tiedWithBest 0.05 50 1UL
+                    |> BesideBest.tiedWithBest 0.05 50 1UL
 
                 for mark in marks do
                     Expect.equal mark.IsTied (mark.Name = "0") mark.Name
@@ -187,7 +187,7 @@ let private simulations =
                 let seeds middle = around next middle 0.02 3
 
                 let marks =
-                    Standings.tiedWithBest
+                    BesideBest.tiedWithBest
                         0.05
                         500
                         1UL
@@ -201,7 +201,7 @@ let private simulations =
                     Array.init 500 (fun row -> if float (row % 100) < 100.0 * share then 1.0 else 0.0)
 
                 let marks =
-                    Standings.tiedWithBest
+                    BesideBest.tiedWithBest
                         0.05
                         500
                         1UL

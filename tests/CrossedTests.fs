@@ -160,7 +160,7 @@ let private laws =
             <| fun numbers ->
                 let scores = scoresOf numbers
                 let test = Crossed.difference 0.95 scores scores
-                let marks = Standings.tiedWithBest 0.05 50 1UL [| "a", scores; "b", scores |]
+                let marks = BesideBest.tiedWithBest 0.05 50 1UL [| "a", scores; "b", scores |]
 
                 test.P = 1.0
                 && test.Difference = 0.0
@@ -179,7 +179,7 @@ let private laws =
                 let mix = mixed $"{key}"
 
                 let marks left right =
-                    Standings.tiedWithBest 0.05 50 1UL [| "a", left; "b", right |]
+                    BesideBest.tiedWithBest 0.05 50 1UL [| "a", left; "b", right |]
 
                 Crossed.mean left = Crossed.mean (mix left)
                 && Crossed.interval 0.95 left = Crossed.interval 0.95 (mix left)

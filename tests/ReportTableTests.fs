@@ -60,10 +60,10 @@ let private tables =
                                 Tables.title comparison.Task = row[0].Text
                                 && (comparison.Level |> Option.map Level.name) = Some row[1].Text)
 
-                        let top = comparison.Standings |> Array.maxBy _.Mean
+                        let top = comparison.BesideBest |> Array.maxBy _.Mean
                         Expect.floatClose Accuracy.high row[3].Value top.Mean "score"
 
-                        for standing in comparison.Standings do
+                        for standing in comparison.BesideBest do
                             if standing.Name <> row[2].Text then
                                 Expect.equal
                                     (row[5].Text.Split "; " |> Array.contains standing.Name)

@@ -36,7 +36,7 @@ let private facts =
             testCase "one training without a hit has Wilson's interval, not 0 to 0; grades that are all 0 as well"
             <| fun () ->
                 let interval scores =
-                    Standings.interval 0.95 100 1UL [| scores |]
+                    BesideBest.interval 0.95 100 1UL [| scores |]
 
                 let none = interval (Array.zeroCreate 500)
                 Expect.equal none (Statistics.wilson 0.95 0.0 500) "none of 500"
@@ -72,9 +72,9 @@ let private facts =
                     Array.init 500 (fun row -> if row < rows then 0.75 else 0.5)
 
                 let p rows =
-                    Standings.p 2_000 1UL [| better rows |] [| better 0 |]
+                    BesideBest.p 2_000 1UL [| better rows |] [| better 0 |]
 
-                near 1.0 (Standings.p 2_000 1UL [| [| 0.75 |] |] [| [| 0.5 |] |]) "one row in all"
+                near 1.0 (BesideBest.p 2_000 1UL [| [| 0.75 |] |] [| [| 0.5 |] |]) "one row in all"
                 near 1.0 (p 1) "one row"
                 near 0.5 (p 2) "two rows"
                 near (2.0 / 64.0) (p 6) "six rows"
@@ -88,7 +88,7 @@ let private facts =
                         $"{place}", [| Array.init 200 (fun _ -> next () * (if place = 3 then 0.9 else 0.3)) |])
 
                 Expect.equal
-                    (Standings.tiedWithBest 0.05 50 1UL techniques |> Array.map _.IsTied)
+                    (BesideBest.tiedWithBest 0.05 50 1UL techniques |> Array.map _.IsTied)
                     (Array.init 15 ((=) 3))
                     "105 pairs"
 
@@ -218,7 +218,7 @@ let private simulations =
                         $"{name}", [| rows |> Array.map (fun row -> if next () < row then 1.0 else 0.0) |]
 
                     Array.init 8 technique
-                    |> Standings.tiedWithBest 0.05 50 1UL
+                    |> BesideBest.tiedWithBest 0.05 50 1UL
                     |> Array.exists (fun mark -> not mark.IsTied)
 
                 let behind = Seq.init 600 isOneBehind |> Seq.filter id |> Seq.length
@@ -231,7 +231,11 @@ let private simulations =
                 let poor = Array.init 200 (fun _ -> if next () < 0.45 then 1.0 else 0.0)
 
                 let marks =
-                    Standings.tiedWithBest 0.05 500 1UL [| "poor", [| poor |]; "good", [| good |]; "copy", [| good |] |]
+                    BesideBest.tiedWithBest
+                        0.05
+                        500
+                        1UL
+                        [| "poor", [| poor |]; "good", [| good |]; "copy", [| good |] |]
 
                 Expect.equal (marks |> Array.map _.IsTied) [| false; true; true |] "marks"
                 Expect.equal (marks |> Array.map (fun mark -> mark.ToBest = 0.0)) [| false; true; true |] "distance"
@@ -246,7 +250,7 @@ let private laws =
                 let scores = scoresOf numbers
 
                 let marks =
-                    Standings.tiedWithBest 0.05 50 1UL [| "a", [| scores |]; "b", [| scores |] |]
+                    BesideBest.tiedWithBest 0.05 50 1UL [| "a", [| scores |]; "b", [| scores |] |]
 
                 RowTests.permutation 50 1UL scores scores = 1.0
                 && RowTests.paired 50 1UL scores scores = 1.0
@@ -262,7 +266,7 @@ let private laws =
                 let mix values = shuffled $"order {key}" values
 
                 let marks left right =
-                    Standings.tiedWithBest 0.05 50 1UL [| "a", [| left |]; "b", [| right |] |]
+                    BesideBest.tiedWithBest 0.05 50 1UL [| "a", [| left |]; "b", [| right |] |]
 
                 Bootstrap.interval 0.95 50 1UL left = Bootstrap.interval 0.95 50 1UL (mix left)
                 && RowTests.permutation 50 1UL left right = RowTests.permutation 50 1UL (mix left) (mix right)

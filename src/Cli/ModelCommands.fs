@@ -39,7 +39,7 @@ module ModelCommands =
 
     /// Says of generated text in other scripts than Latin that ROUGE does not see it.
     let tellScripts (task: TaskDefinition) (split: Split) : unit =
-        if task.Metric.Name.StartsWith "rouge" then
+        if not (Metrics.isOfLabels task.Metric.Name) then
             split.Test
             |> Seq.map _.Target
             |> Rouge.notice

@@ -245,15 +245,3 @@ module Accounting =
         reached
         |> List.filter (fun (_, gradient) -> gradient |> Option.exists isZero)
         |> List.map fst
-
-    /// What `withoutGradient` found, in words, for the log of a run's first step.
-    let gradientReport (model: Model) : string =
-        let unreached, zero = withoutGradient model
-
-        let told (names: string list) =
-            match names with
-            | [] -> "none"
-            | first :: _ when names.Length > 3 -> $"{names.Length} tensors, the first is {first}"
-            | few -> String.concat ", " few
-
-        $"trained tensors: {(Model.trained model).Length}; without gradient: {told unreached}; gradient all zero: {told zero}"

@@ -107,7 +107,7 @@ module Charts =
             let point index name (task, comparison: Comparison) =
                 Array.tryFindIndex ((=) name) comparison.Methods
                 |> Option.map (fun place ->
-                    let standing = comparison.Standings[place]
+                    let standing = comparison.BesideBest[place]
 
                     let tied =
                         if standing.IsTied then
@@ -244,7 +244,7 @@ module Charts =
         let title, style = costs[cost]
 
         let standing, spent =
-            comparison.Standings[technique], comparison.Costs[technique][cost]
+            comparison.BesideBest[technique], comparison.Costs[technique][cost]
 
         let probability = number (Fixed 2) comparison.FrontProbability[technique]
 
@@ -263,7 +263,7 @@ module Charts =
             [|
                 for technique in drawn ->
                     [|
-                        Metrics.worth comparison.Metric comparison.Standings[technique].Mean
+                        Metrics.worth comparison.Metric comparison.BesideBest[technique].Mean
                         -comparison.Costs[technique][cost]
                     |]
             |]

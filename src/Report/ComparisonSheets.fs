@@ -12,7 +12,7 @@ module ComparisonSheets =
     /// A row of `best` from a comparison.
     let private bestCompared (findings: SettingFindings) (comparison: Comparison) : SheetCell list =
         let places = [ 0 .. comparison.Methods.Length - 1 ]
-        let standing place = comparison.Standings[place]
+        let standing place = comparison.BesideBest[place]
         let top = places |> List.minBy (fun place -> abs (standing place).ToBest)
 
         let tied =
@@ -124,7 +124,7 @@ module ComparisonSheets =
         [
             for place in 0 .. comparison.Methods.Length - 1 do
                 let standing, cost, runs =
-                    comparison.Standings[place], comparison.Costs[place], comparison.Runs[place]
+                    comparison.BesideBest[place], comparison.Costs[place], comparison.Runs[place]
 
                 let number style value = SheetCell.number style runs value
 

@@ -21,7 +21,7 @@ type Comparison =
         Dropped: string list
         /// The share of rows answered differently, the mean over seeds.
         Disagreement: float[,]
-        Standings: BesideBest[]
+        BesideBest: BesideBest[]
         /// What each technique costs: trainable parameters, seconds, peak MiB; means over seeds.
         Costs: float[][]
         /// Whether it is on the front of score and costs, and how probable that is when seeds, with their costs, and rows are
@@ -148,9 +148,9 @@ module Comparison =
                 joined
                 |> List.map (fun joined -> Statistics.disagreement joined.Predictions)
                 |> meanMatrix
-            Standings =
+            BesideBest =
                 Array.zip methods bySeed
-                |> Standings.tiedWithBest 0.05 resamples seed
+                |> BesideBest.tiedWithBest 0.05 resamples seed
                 |> Array.map (if isTurned then turned else id)
             Costs = costs
             OnFront =
@@ -228,7 +228,7 @@ module Comparison =
                     let level = Level.text comparison.Level
                     let heading = Tables.scoreHeading comparison.Task comparison.Metric
 
-                    for runs, standing in Seq.zip comparison.Runs comparison.Standings do
+                    for runs, standing in Seq.zip comparison.Runs comparison.BesideBest do
                         if standing.IsTied then
                             level, heading, set runs
             ]

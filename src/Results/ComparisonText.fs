@@ -59,7 +59,7 @@ module ComparisonText =
             ]
 
         let table =
-            header :: (comparison.Standings |> Array.mapi line |> List.ofArray)
+            header :: (comparison.BesideBest |> Array.mapi line |> List.ofArray)
             |> Render.aligned 1
 
         let disagreement =

@@ -56,30 +56,30 @@ module AdaLora =
         adapterOf settings (fun _ -> settings.InitialRank) seed where
 
     /// What a configuration of peft's adds: which directions of each site were kept (none before an allocation), and where.
-    type private Placed =
+    type private Pruned =
         {
             Settings: AdaLoraSettings
             Kept: (string * bool[]) list
             Where: Targeting
         }
 
-    let private rankAt (placed: Placed) : Site -> int =
-        let kept = Map.ofList placed.Kept
+    let private rankAt (pruned: Pruned) : Site -> int =
+        let kept = Map.ofList pruned.Kept
 
         fun site ->
             match Map.tryFind site.Name kept with
             | Some flags -> flags |> Array.filter id |> Array.length
-            | None -> placed.Settings.InitialRank
+            | None -> pruned.Settings.InitialRank
 
-    let private paths (placed: Placed) (site: Site) : Branch list =
-        let rank = int64 (rankAt placed site)
+    let private paths (pruned: Pruned) (site: Site) : Branch list =
+        let rank = int64 (rankAt pruned site)
         // A Aᵀ and Bᵀ B of the penalty; the gradient of each is two such products.
         let penalty = 2.0 * float (rank * rank * (site.In + site.Out))
 
         [
             Branch.Beside
                 [
-                    if placed.Settings.Dropout > 0.0 then
+                    if pruned.Settings.Dropout > 0.0 then
                         Step.Dropout
                     Step.Matrix("lora_a", rank, site.In)
                     Step.Scale("lora_e", [ rank; 1L ])
@@ -91,25 +91,25 @@ module AdaLora =
     /// peft's names of the patterns end in the parameter's name.
     let private patternSuffix = ".lora_E"
 
-    let private keys (placed: Placed) : (string * JsonElement) list =
+    let private keys (pruned: Pruned) : (string * JsonElement) list =
         [
-            "target_r", HuggingFaceValue.element placed.Settings.TargetRank
-            "init_r", HuggingFaceValue.element placed.Settings.InitialRank
-            "lora_alpha", HuggingFaceValue.number placed.Settings.Alpha
-            "lora_dropout", HuggingFaceValue.element placed.Settings.Dropout
-            "orth_reg_weight", HuggingFaceValue.element placed.Settings.Orthogonality
-            if not placed.Kept.IsEmpty then
+            "target_r", HuggingFaceValue.element pruned.Settings.TargetRank
+            "init_r", HuggingFaceValue.element pruned.Settings.InitialRank
+            "lora_alpha", HuggingFaceValue.number pruned.Settings.Alpha
+            "lora_dropout", HuggingFaceValue.element pruned.Settings.Dropout
+            "orth_reg_weight", HuggingFaceValue.element pruned.Settings.Orthogonality
+            if not pruned.Kept.IsEmpty then
                 "rank_pattern",
-                placed.Kept
+                pruned.Kept
                 |> List.map (fun (name, kept) -> name + patternSuffix, kept)
                 |> HuggingFaceValue.pairs
-            yield! HuggingFaceValue.targeting true true placed.Where
+            yield! HuggingFaceValue.targeting true true pruned.Where
         ]
 
     /// AdaLoRA's tensors without the directions that were taken away: peft writes the rest.
-    let private keptOnly (placed: Placed) (name: string) (tensor: torch.Tensor) : torch.Tensor =
+    let private keptOnly (pruned: Pruned) (name: string) (tensor: torch.Tensor) : torch.Tensor =
         let kept =
-            placed.Kept
+            pruned.Kept
             |> List.tryFind (fun (site, _) -> name.StartsWith($"{site}.lora_", StringComparison.Ordinal))
 
         let dimension =
@@ -155,59 +155,59 @@ module AdaLora =
         else
             Map.add "total_step" (HuggingFaceValue.element least) config
 
-    let rec private peft (placed: Placed) : HuggingFaceForm =
+    let rec private peft (pruned: Pruned) : HuggingFaceForm =
         let names = [ ".lora_a", ".lora_A"; ".lora_e", ".lora_E"; ".lora_b", ".lora_B" ]
 
-        { Make.huggingFace "ADALORA" (keys placed) names with
-            Where = Some placed.Where
+        { Make.huggingFace "ADALORA" (keys pruned) names with
+            Where = Some pruned.Where
             OnModules =
                 fun names ->
-                    ofPlaced
-                        { placed with
+                    ofPruned
+                        { pruned with
                             Where = Targeting.ofNames names
                         }
-            Stored = keptOnly placed
+            Stored = keptOnly pruned
             Completed = withSteps
             // Directions may have been masked or already taken away.
             HasFixedShapes = false
         }
 
-    and private ofPlaced (placed: Placed) : Technique =
-        let settings = placed.Settings
+    and private ofPruned (pruned: Pruned) : Technique =
+        let settings = pruned.Settings
 
         let isOnUsual =
-            (Targeting.names placed.Where |> Option.map set) = Some(set [ "q"; "v" ])
+            (Targeting.names pruned.Where |> Option.map set) = Some(set [ "q"; "v" ])
 
-        let isSaid = placed.Kept.IsEmpty && isOnUsual
+        let isSaid = pruned.Kept.IsEmpty && isOnUsual
 
         let sites =
             if isOnUsual then
                 Selector.attention [ Q; V ]
             else
-                Targeting.selector placed.Where
+                Targeting.selector pruned.Where
 
         let on = if isOnUsual then "q, v" else "the modules named"
-        let form = Form.atSites sites $"start·(in + out + 1) on {on}" (paths placed)
+        let form = Form.atSites sites $"start·(in + out + 1) on {on}" (paths pruned)
 
         let all =
             words settings
             @ if isSaid then
                   []
               else
-                  [ $"peft={HuggingFaceValue.text (keys placed)}" ]
+                  [ $"peft={HuggingFaceValue.text (keys pruned)}" ]
 
-        { Make.technique "adalora" all form (fun where seed -> adapterOf settings (rankAt placed) seed where) with
+        { Make.technique "adalora" all form (fun where seed -> adapterOf settings (rankAt pruned) seed where) with
             IsSaid = isSaid
             Others = [ Convention.HuggingFace, form ]
             Rank = Some settings.InitialRank
             Rates = { Make.rates with SmallPeak = 3e-2 }
             AroundOptimizer = fun steps -> RankAllocation.after (RankAllocation.schedule steps) settings.TargetRank
-            HuggingFace = Some(peft placed)
+            HuggingFace = Some(peft pruned)
         }
 
     /// AdaLoRA with these settings on q and v, where each site named kept these directions only.
     let keeping (kept: (string * bool[]) list) (settings: AdaLoraSettings) : Technique =
-        ofPlaced
+        ofPruned
             {
                 Settings = settings
                 Kept = kept
@@ -218,7 +218,7 @@ module AdaLora =
     let technique (settings: AdaLoraSettings) : Technique = keeping [] settings
 
     let private readPeft (values: HuggingFaceValues) : Technique =
-        ofPlaced
+        ofPruned
             {
                 Settings =
                     {

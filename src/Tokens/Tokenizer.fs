@@ -114,9 +114,6 @@ type Tokenizer internal (recipe: TokenizerRecipe) =
     /// The ids of a text alone, without those that the tokenizer puts before and behind.
     member _.EncodeInner(text: string) : int[] = (encodeOpen text).ToArray()
 
-    /// The ids before every text, and those behind it.
-    member _.Enclosing: int list * int list = recipe.Before, recipe.After
-
     /// The text of ids, without special tokens and without ids that have no token.
     member _.Decode(ids: seq<int>) : string =
         let tokens = ResizeArray<string>()
@@ -155,9 +152,6 @@ type Tokenizer internal (recipe: TokenizerRecipe) =
 
     /// Whether an id is left out of decoded text.
     member _.IsSpecial(id: int) : bool = specials.Contains id
-
-    /// The id of a token as it is written in the tokenizer's files.
-    member _.IdOf(token: string) : int option = idOf token
 
     /// The id of `<extra_id_n>`, the sentinels of T5. `UserError` where the tokenizer has no such token.
     member _.SentinelId(n: int) : int =

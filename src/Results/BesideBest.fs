@@ -19,7 +19,7 @@ type BesideBest =
 /// Techniques ranked on the same rows and seeds. Scores are given by seed, then by row, `nan` where a seed's test did not
 /// have the row.
 [<RequireQualifiedAccess>]
-module Standings =
+module BesideBest =
     /// The interval of a technique's mean: `Crossed.interval` for several seeds. For one seed, conditional on that training:
     /// Wilson's where scores are right or wrong or all the same, so that 0 of 500 is no certainty; else the bootstrap's.
     let interval (level: float) (resamples: int) (seed: uint64) (scores: float[][]) : Interval =
