@@ -81,8 +81,8 @@ let tests =
 
                     Expect.stringContains
                         (page.Text "document.querySelector('#table-failed').textContent")
-                        hostile
-                        "the reason is whole"
+                        (Printable.line hostile)
+                        "the reason is whole, on one line"
 
                     run page "scrollTo(0, 0)"
                     page.Settle()
