@@ -3,6 +3,7 @@ module Peft.Tests.BrowserTests
 open System
 open System.IO
 open Expecto
+open Peft
 open Peft.Reports
 open Peft.Tests.Support
 open Peft.Tests.ReportSupport

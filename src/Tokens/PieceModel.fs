@@ -170,7 +170,10 @@ module internal PieceModel =
 
     /// Reads a model file; `UserError` where it is none, or damaged.
     let read (file: string) (bytes: byte[]) : PieceModel =
-        let refuse problem = TokenizerFile.refuse file problem
+        let refuse problem =
+            TokenizerFile.refuse
+                file
+                $"{problem}: take spiece.model or tokenizer.model from the checkpoint's folder anew"
 
         let model =
             try
@@ -180,18 +183,18 @@ module internal PieceModel =
             | :? DecoderFallbackException -> refuse "is not a SentencePiece model, or it is damaged"
 
         if model.Pieces.Length = 0 then
-            refuse "is not a SentencePiece model: it has no pieces"
+            refuse "is not a SentencePiece model, it has no pieces"
 
         for piece in model.Pieces do
             TokenizerFile.checkPiece file piece |> ignore
 
         match model.CharacterMap with
-        | None -> refuse "is cut short: its normalizer is missing"
-        | Some map when not (CharacterMap map).IsWhole -> refuse "is damaged: its normalizer's table does not fit"
+        | None -> refuse "is cut short, its normalizer is missing"
+        | Some map when not (CharacterMap map).IsWhole -> refuse "is damaged, its normalizer's table does not fit"
         | Some _ -> ()
 
         if not (Array.forall Double.IsFinite model.Scores) then
-            refuse "is damaged: a piece has no finite score"
+            refuse "is damaged, a piece has no finite score"
 
         for name, id in
             [
@@ -201,6 +204,6 @@ module internal PieceModel =
                 "pad", model.Padding
             ] do
             if id >= model.Pieces.Length then
-                refuse $"is damaged: its {name}_id is {id}, and it has {model.Pieces.Length} pieces"
+                refuse $"is damaged, its {name}_id is {id}, and it has {model.Pieces.Length} pieces"
 
         model
