@@ -229,35 +229,23 @@ module Target =
         else
             userError $"'{word}' is no target: {near}"
 
+    /// Parts joined by a mark, from the left.
+    let private joined (mark: char) (join: Target * Target -> Target) (part: Token list -> Target * Token list) =
+        let rec more (left: Target, rest: Token list) =
+            match rest with
+            | Mark found :: rest when found = mark ->
+                let right, rest = part rest
+                more (join (left, right), rest)
+            | _ -> left, rest
+
+        part >> more
+
     let rec private alternatives (all: Token list) : Target * Token list =
-        let rec more (left: Target, rest: Token list) =
-            match rest with
-            | Mark '|' :: rest ->
-                let right, rest = restrictions rest
-                more (Target.Either(left, right), rest)
-            | _ -> left, rest
+        joined '|' Target.Either restrictions all
 
-        restrictions all |> more
+    and private restrictions (all: Token list) : Target * Token list = joined '&' Target.Both items all
 
-    and private restrictions (all: Token list) : Target * Token list =
-        let rec more (left: Target, rest: Token list) =
-            match rest with
-            | Mark '&' :: rest ->
-                let right, rest = items rest
-                more (Target.Both(left, right), rest)
-            | _ -> left, rest
-
-        items all |> more
-
-    and private items (all: Token list) : Target * Token list =
-        let rec more (left: Target, rest: Token list) =
-            match rest with
-            | Mark ',' :: rest ->
-                let right, rest = item rest
-                more (Target.Either(left, right), rest)
-            | _ -> left, rest
-
-        item all |> more
+    and private items (all: Token list) : Target * Token list = joined ',' Target.Either item all
 
     and private item (all: Token list) : Target * Token list =
         match all with
