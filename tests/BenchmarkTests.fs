@@ -295,7 +295,7 @@ let private measured =
 
                 for (name, expected), (_, found) in List.zip (Model.leaves wide) (Model.leaves narrow) do
                     let dtype =
-                        if Leaf.isFloat32 name then
+                        if Shape.isFloat32 wide.Shape name then
                             torch.float32
                         else
                             torch.bfloat16

@@ -126,13 +126,10 @@ let private reading =
                 use _ = torch.NewDisposeScope()
 
                 for name, leaf in Model.leaves (Checkpoint.load torch.CPU torch.bfloat16 gated) do
-                    Expect.equal
-                        leaf.Value.dtype
-                        (if Leaf.isFloat32 name then
-                             torch.float32
-                         else
-                             torch.bfloat16)
-                        name
+                    let isSmall =
+                        name.EndsWith "norm.weight" || name.EndsWith "relative_attention_bias.weight"
+
+                    Expect.equal leaf.Value.dtype (if isSmall then torch.float32 else torch.bfloat16) name
 
             testCase "from shards with an index; its fingerprint is the whole file's"
             <| fun () ->

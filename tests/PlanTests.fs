@@ -175,7 +175,12 @@ let private bytes =
                 let live (precision: torch.ScalarType) =
                     Model.leaves model
                     |> List.sumBy (fun (name, leaf) ->
-                        let kept = if Leaf.isFloat32 name then torch.float32 else precision
+                        let kept =
+                            if Shape.isFloat32 model.Shape name then
+                                torch.float32
+                            else
+                                precision
+
                         (leaf.Value.``to`` kept).numel() * (leaf.Value.``to`` kept).element_size())
 
                 let planned precision =

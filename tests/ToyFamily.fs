@@ -40,6 +40,13 @@ let private site block layer part name (fanIn, fanOut) : Site =
         Part = part
         In = fanIn
         Out = fanOut
+        Usual =
+            match part with
+            | Q -> [ Change.Update ]
+            | V -> [ Change.Update; Change.RescaleOutput ]
+            | K -> [ Change.RescaleOutput ]
+            | Down -> [ Change.RescaleInput ]
+            | _ -> []
     }
 
 let private sitesOf (block: int) : Site list =
@@ -67,18 +74,21 @@ let private shape (vocabulary: int) : Shape =
             {
                 Name = "embed.weight"
                 Shape = [ int64 vocabulary; width ]
+                Kind = TensorKind.Table
             }
             :: (sites
                 |> List.map (fun site ->
                     {
                         Name = $"{site.Name}.weight"
                         Shape = [ site.Out; site.In ]
+                        Kind = TensorKind.Matrix
                     }))
         Shared =
             [
                 {
                     Name = headName
                     Shape = [ int64 vocabulary; width ]
+                    Kind = TensorKind.Table
                 }
             ]
         Width = int width

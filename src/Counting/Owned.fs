@@ -33,9 +33,14 @@ module internal Owned =
 
     /// What a form trains of a model of this shape.
     let of' (shape: Shape) (form: Form) : Owned =
+        let named kind =
+            shape.Tensors
+            |> List.filter (fun outline -> outline.Kind = kind)
+            |> List.map _.Name
+
         let trained = shape.Tensors |> List.filter form.Own |> List.map _.Name
         let all = set trained
-        let norms = shape.Tensors |> List.filter Form.isNorm |> List.map _.Name
+        let norms = named TensorKind.Norm
         let trainedNorms = trained |> List.filter (fun name -> List.contains name norms)
         let blocks = shape.Sites |> List.map blockOf |> List.distinct
 
@@ -43,18 +48,8 @@ module internal Owned =
             trainedNorms
             |> List.filter (fun name -> not (blocks |> List.exists (fun block -> startsWith block name)))
 
-        let tables =
-            shape.Tensors
-            |> List.filter (fun outline -> outline.Shape = [ int64 shape.Vocabulary; int64 shape.Width ])
-            |> List.map _.Name
-
-        let weights = shape.Sites |> List.map (fun site -> $"{site.Name}.weight") |> set
-
-        // What is no table, no norm and no linear map is a bias of positions.
-        let positions =
-            trained
-            |> List.filter (fun name ->
-                not (weights.Contains name || List.contains name tables || List.contains name norms))
+        let tables = named TensorKind.Table
+        let positions = named TensorKind.Position |> List.filter all.Contains
 
         // Without a stack's name it is the only one's.
         let isOf stack (name: string) =

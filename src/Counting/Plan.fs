@@ -121,8 +121,7 @@ module Plan =
                 {
                     Base =
                         shape.Tensors
-                        |> List.sumBy (fun outline ->
-                            outline.Elements * (if Leaf.isFloat32 outline.Name then 4L else size))
+                        |> List.sumBy (fun outline -> outline.Elements * (if outline.IsFloat32 then 4L else size))
                     Trained = 4L * elements
                     Gradients = 4L * elements
                     Optimizer = 8L * elements

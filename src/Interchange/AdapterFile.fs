@@ -75,6 +75,7 @@ module AdapterFile =
                     {
                         Name = name
                         Shape = List.ofArray parameter.shape
+                        Kind = TensorKind.Added
                     }
             ]
 

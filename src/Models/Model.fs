@@ -166,6 +166,7 @@ module Model =
             Part = Down
             In = int64 model.Shape.Width
             Out = int64 model.Shape.Vocabulary
+            Usual = []
         }
 
     let rec private showingHead (model: Model) : Model =
@@ -189,11 +190,10 @@ module Model =
     /// The same function with nothing to train and adapters folded into the weights: for evaluation, where adapters
     /// then cost nothing. A soft prompt stays, and so do biases.
     let merge (model: Model) : Model =
+        let isFloat32 = Shape.isFloat32 model.Shape
+
         let kept name =
-            if Leaf.isFloat32 name then
-                torch.float32
-            else
-                model.Precision
+            if isFloat32 name then torch.float32 else model.Precision
 
         model
         |> rewrite (fun _ -> Projection.merge model.Precision)

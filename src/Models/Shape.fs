@@ -1,14 +1,41 @@
 namespace Peft
 
+/// What a tensor is to its model.
+[<RequireQualifiedAccess>]
+type TensorKind =
+    /// A row for each token: the embedding, a head.
+    | Table
+    /// The weight of a linear map.
+    | Matrix
+    /// The bias of a linear map.
+    | Bias
+    /// The scale of a norm, or its shift.
+    | Norm
+    /// What the model knows of positions.
+    | Position
+    /// No tensor of the model's own: an adapter's.
+    | Added
+
 /// The name and the shape of a tensor that is not there yet.
 type Outline =
     {
         Name: string
         Shape: int64 list
+        Kind: TensorKind
     }
 
     /// The number of elements.
     member outline.Elements: int64 = List.fold (*) 1L outline.Shape
+
+    /// Whether it stays float32 in a bfloat16 model: everything but the large matrices.
+    member outline.IsFloat32: bool =
+        match outline.Kind with
+        | TensorKind.Table
+        | TensorKind.Matrix -> false
+        | TensorKind.Bias
+        | TensorKind.Norm
+        | TensorKind.Position
+        | TensorKind.Added -> true
 
 [<RequireQualifiedAccess>]
 module Outline =
@@ -49,7 +76,12 @@ module Shape =
     /// The number of blocks of a stack.
     let blocks (shape: Shape) (stack: Stack) : int = Site.blocks shape.Sites stack
 
-    /// The scales of all layer norms.
-    let norms (shape: Shape) : Outline list =
-        shape.Tensors
-        |> List.filter (fun outline -> outline.Name.EndsWith("norm.weight", System.StringComparison.Ordinal))
+    /// Whether the tensor of this name, an adapter's too, stays float32 in a bfloat16 model.
+    let isFloat32 (shape: Shape) : string -> bool =
+        let large =
+            shape.Tensors @ shape.Shared
+            |> List.filter (_.IsFloat32 >> not)
+            |> List.map _.Name
+            |> set
+
+        large.Contains >> not

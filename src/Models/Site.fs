@@ -20,12 +20,24 @@ type Part =
     | K
     | V
     | O
+    /// Queries, keys and values in one map.
+    | QKV
     /// The map of a gated feed-forward layer whose result goes through the activation.
     | Gate
     /// The map into a feed-forward layer (of a gated one, the map beside the gate).
     | Up
     /// The map out of a feed-forward layer.
     | Down
+
+/// What a technique does to a linear map.
+[<RequireQualifiedAccess>]
+type Change =
+    /// Adds something small and trained: LoRA and what came of it.
+    | Update
+    /// Rescales what the map gives, as (IA)3 does.
+    | RescaleOutput
+    /// Rescales what it takes.
+    | RescaleInput
 
 /// One linear map of a model: its address, and what it maps.
 type Site =
@@ -41,10 +53,20 @@ type Site =
         In: int64
         /// The width it gives.
         Out: int64
+        /// What techniques that name no maps do to this one: the tables of Hugging Face's peft for the family.
+        Usual: Change list
     }
 
     /// The last part of the name, which is the same in every block: `q`, `wi_1`, `down_proj`.
     member site.Matrix: string = site.Name.Substring(site.Name.LastIndexOf '.' + 1)
+
+[<RequireQualifiedAccess>]
+module Part =
+    /// Whether a map does this, by itself or along with more.
+    let isIn (map: Part) (part: Part) : bool =
+        match map, part with
+        | QKV, (Q | K | V) -> true
+        | _ -> map = part
 
 [<RequireQualifiedAccess>]
 module Site =

@@ -78,7 +78,7 @@ module WeightFiles =
             header
 
     /// What `build` makes of the folder's tensors, which are read one by one: matrices in `dtype` (float32 or bfloat16), the
-    /// others in float32 (`Leaf.isFloat32`). float32, float16 and bfloat16 on disk are accepted. `UserError` names the first
+    /// others in float32 (`Outline.IsFloat32`). float32, float16 and bfloat16 on disk are accepted. `UserError` names the first
     /// tensor that is missing, of another shape, or neither asked for nor `ignorable`. `spelled` gives a tensor's name in the
     /// file.
     let load
@@ -97,7 +97,7 @@ module WeightFiles =
             build (fun outline ->
                 let name = spelled outline.Name
                 let header = check folder outline name tensors
-                let kept = if Leaf.isFloat32 outline.Name then torch.float32 else dtype
+                let kept = if outline.IsFloat32 then torch.float32 else dtype
                 let tensor = readAs device kept header name
                 taken[name] <- tensor
                 tensor)

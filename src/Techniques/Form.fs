@@ -111,9 +111,8 @@ module Form =
             Formula = formula
         }
 
-    /// The scales of the layer norms.
-    let isNorm (outline: Outline) : bool =
-        outline.Name.EndsWith("norm.weight", System.StringComparison.Ordinal)
+    /// The scales of the norms, and their shifts where they have some.
+    let isNorm (outline: Outline) : bool = outline.Kind = TensorKind.Norm
 
     /// Several as one: each on its own sites.
     let together (forms: Form list) : Form =
@@ -172,6 +171,7 @@ module Form =
                     {
                         Name = unique $"{site.Name}.{suffix}"
                         Shape = [ fanOut; fanIn ]
+                        Kind = TensorKind.Added
                     }
             | Step.Scale(suffix, shape)
             | Step.Shift(suffix, shape) ->
@@ -179,6 +179,7 @@ module Form =
                     {
                         Name = unique $"{site.Name}.{suffix}"
                         Shape = shape
+                        Kind = TensorKind.Added
                     }
             | Step.Fixed _
             | Step.Activation
@@ -191,10 +192,12 @@ module Form =
                 {
                     Name = "prompt_embeddings"
                     Shape = [ int64 form.Prompt; int64 shape.Width ]
+                    Kind = TensorKind.Added
                 }
             if form.Prefix > 0 then
                 {
                     Name = "prefix_embeddings"
                     Shape = [ int64 form.Prefix; shape.PrefixWidth ]
+                    Kind = TensorKind.Added
                 }
         ]

@@ -5,7 +5,11 @@ namespace Peft
 module LayerNorm =
     /// The scales of all norms. BitFit's cousin for a T5, whose norms have no bias.
     let adapter: Adapter =
-        Start.trainWhere _.EndsWith("norm.weight", System.StringComparison.Ordinal)
+        fun model ->
+            let norms =
+                (Model.shape model).Tensors |> List.filter Form.isNorm |> List.map _.Name |> set
+
+            Start.trainWhere norms.Contains model
 
     let private form = Form.own "the layer norms" Form.isNorm
 

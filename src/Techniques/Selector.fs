@@ -1,7 +1,6 @@
 namespace Peft
 
 
-
 /// Which linear maps a technique changes.
 type Selector = Site -> bool
 
@@ -15,11 +14,15 @@ module Selector =
 
     /// These parts of every attention, self and encoder-decoder.
     let attention (parts: Part list) : Selector =
-        fun site -> site.Layer <> LayerKind.FeedForward && List.contains site.Part parts
+        fun site -> site.Layer <> LayerKind.FeedForward && List.exists (Part.isIn site.Part) parts
 
     /// These parts of every feed-forward layer.
     let feedForward (parts: Part list) : Selector =
         fun site -> site.Layer = LayerKind.FeedForward && List.contains site.Part parts
+
+    /// Where techniques that name no maps do this.
+    let usual (change: Change) : Selector =
+        fun site -> List.contains change site.Usual
 
     /// Sites that satisfy both.
     let both (left: Selector) (right: Selector) : Selector = fun site -> left site && right site

@@ -108,12 +108,6 @@ type Bottleneck =
 
 [<RequireQualifiedAccess>]
 module Leaf =
-    /// Whether the tensor of this name stays float32 in a bfloat16 model: everything but the large matrices.
-    let isFloat32 (name: string) : bool =
-        not (name.EndsWith(".weight", StringComparison.Ordinal))
-        || name.EndsWith("norm.weight", StringComparison.Ordinal)
-        || name.EndsWith("relative_attention_bias.weight", StringComparison.Ordinal)
-
     /// The shape in an adapter file: T-Few keeps its rescaling vectors as a row and a column, the others are as they are.
     let storedShape (name: string) (shape: int64 list) : int64 list =
         let isOf (suffix: string) =

@@ -5,19 +5,20 @@ open Peft
 /// Name and shape of every tensor of a T5, as its checkpoints have them.
 [<RequireQualifiedAccess>]
 module Outlines =
-    let private of' (name: string) (shape: int list) : Outline =
+    let private of' (kind: TensorKind) (name: string) (shape: int list) : Outline =
         {
             Name = name
             Shape = shape |> List.map int64
+            Kind = kind
         }
 
     /// The embedding, which both stacks use.
     let embedding (config: Config) : Outline =
-        of' "shared.weight" [ config.VocabularySize; config.ModelWidth ]
+        of' TensorKind.Table "shared.weight" [ config.VocabularySize; config.ModelWidth ]
 
     /// The head, where it is not the embedding.
     let head (config: Config) : Outline =
-        of' "lm_head.weight" [ config.VocabularySize; config.ModelWidth ]
+        of' TensorKind.Table "lm_head.weight" [ config.VocabularySize; config.ModelWidth ]
 
     /// The name of a stack's own embedding, where it is not that of both.
     let copyName (stack: Stack) : string =
@@ -38,21 +39,22 @@ module Outlines =
     /// The table of position biases, which belongs to a stack's first block and serves all of them.
     let relativeBias (config: Config) (stack: Stack) : Outline =
         let first = Sites.inside stack 0 LayerKind.SelfAttention
-        of' $"{first}.relative_attention_bias.weight" [ config.Buckets; config.Heads ]
+        of' TensorKind.Position $"{first}.relative_attention_bias.weight" [ config.Buckets; config.Heads ]
 
     /// The scale of the norm before a layer.
     let norm (config: Config) (stack: Stack) (block: int) (kind: LayerKind) : Outline =
-        of' $"{Sites.layer stack block kind}.layer_norm.weight" [ config.ModelWidth ]
+        of' TensorKind.Norm $"{Sites.layer stack block kind}.layer_norm.weight" [ config.ModelWidth ]
 
     /// The scale of the norm behind a stack.
     let finalNorm (config: Config) (stack: Stack) : Outline =
-        of' $"{Site.stackName stack}.final_layer_norm.weight" [ config.ModelWidth ]
+        of' TensorKind.Norm $"{Site.stackName stack}.final_layer_norm.weight" [ config.ModelWidth ]
 
     /// The weight of a linear map.
     let weight (site: Site) : Outline =
         {
             Name = $"{site.Name}.weight"
             Shape = [ site.Out; site.In ]
+            Kind = TensorKind.Matrix
         }
 
     /// The start of the names of a net beside a feed-forward layer.

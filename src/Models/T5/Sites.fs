@@ -11,6 +11,7 @@ module Sites =
         | K -> "k"
         | V -> "v"
         | O -> "o"
+        | QKV -> invalidArg (nameof part) "queries, keys and values have maps of their own in a T5"
         | Gate -> "wi_0"
         | Up -> if isGated then "wi_1" else "wi"
         | Down -> "wo"
@@ -42,6 +43,18 @@ module Sites =
 
         $"{layer stack block kind}.{inner}"
 
+    /// peft's tables for a T5: LoRA on q and v, (IA)3 on k, v and the input of wo.
+    let private usual (part: Part) : Change list =
+        match part with
+        | Q -> [ Change.Update ]
+        | K -> [ Change.RescaleOutput ]
+        | V -> [ Change.Update; Change.RescaleOutput ]
+        | Down -> [ Change.RescaleInput ]
+        | O
+        | QKV
+        | Gate
+        | Up -> []
+
     /// One linear map.
     let at (config: Config) (stack: Stack) (block: int) (kind: LayerKind) (part: Part) : Site =
         let model, inner, hidden =
@@ -53,6 +66,7 @@ module Sites =
             | K
             | V -> model, inner
             | O -> inner, model
+            | QKV -> invalidArg (nameof part) "queries, keys and values have maps of their own in a T5"
             | Gate
             | Up -> model, hidden
             | Down -> hidden, model
@@ -65,6 +79,7 @@ module Sites =
             Part = part
             In = fanIn
             Out = fanOut
+            Usual = usual part
         }
 
     /// Every linear map of a T5 in the order of computation, which is that of `T5.rewrite`.

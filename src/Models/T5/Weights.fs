@@ -153,10 +153,10 @@ module Weights =
         build config dtype (fun outline ->
             use _ = torch.NewDisposeScope()
             let name, shape = outline.Name, List.toArray outline.Shape
-            let kept = if Leaf.isFloat32 name then torch.float32 else dtype
+            let kept = if outline.IsFloat32 then torch.float32 else dtype
 
             let numbers =
-                if name.EndsWith("norm.weight", StringComparison.Ordinal) then
+                if outline.Kind = TensorKind.Norm then
                     torch.ones (shape, dtype = torch.float32)
                 else
                     torch.randn(shape, dtype = torch.float32, generator = generator).mul_((deviation name).ToScalar())
