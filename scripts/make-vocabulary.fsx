@@ -39,6 +39,20 @@ let rowsOf (task: SyntheticTask) =
     Seq.initInfinite (SyntheticTask.row task 40304)
     |> Seq.collect (fun row -> Seq.append (row.Input.Split '\n') [ row.Target ])
 
+/// The labels of the embedded tasks, each so often that it becomes one piece: an answer is then right or wrong as a whole. The
+/// trainer takes pieces from what occurs in two different words at least, hence the marks behind them.
+let labels =
+    let further =
+        "polite rude bad mixed good person place time number reason thing yes no unclear alarm calendar call message translate "
+        + "recipe joke news traffic taxi hotel flight restaurant shopping payment balance volume light heating repair"
+
+    SyntheticTask.all
+    |> List.collect (SyntheticTask.labels >> List.ofArray)
+    |> List.append (List.ofArray (further.Split ' '))
+    |> Seq.distinct
+    |> Seq.collect (fun label -> [ label; $"{label}."; $"{label}," ])
+    |> Seq.collect (Seq.replicate 1000)
+
 let text =
     Seq.concat
         [
@@ -47,6 +61,7 @@ let text =
             |> Seq.collect (fun (input, answer) -> [ input; answer ])
             |> upTo megabyte
             SyntheticTask.all |> Seq.collect (rowsOf >> upTo (megabyte / 2))
+            labels
             [ "1342-0.txt"; "1661.txt"; "2701-0.txt"; "98-0.txt" ] |> Seq.collect novel
         ]
 

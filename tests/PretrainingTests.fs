@@ -128,7 +128,13 @@ let private sources =
                         [
                             PretrainingText.corpus tokenizer.Value 1 40
                             PretrainingText.instructions tokenizer.Value 1 40
-                            PretrainingText.files tokenizer.Value 1 40 [ path ]
+                            PretrainingText.copying tokenizer.Value 1 40
+                            PretrainingText.files tokenizer.Value 1 (PretrainingText.read tokenizer.Value 40 [ path ])
+                            PretrainingText.copyingFiles
+                                tokenizer.Value
+                                1
+                                40
+                                (PretrainingText.read tokenizer.Value 40 [ path ])
                         ]
 
                     for one, other in List.zip (make ()) (make ()) do
@@ -150,7 +156,7 @@ let private sources =
                         let path = textFile folder bytes
 
                         let message =
-                            userErrorOf (fun () -> PretrainingText.files tokenizer.Value 1 40 [ path ] |> ignore)
+                            userErrorOf (fun () -> PretrainingText.read tokenizer.Value 40 [ path ] |> ignore)
 
                         Expect.stringContains message path "the file"
                         Expect.stringContains message word "why")

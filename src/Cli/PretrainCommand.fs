@@ -24,27 +24,39 @@ module PretrainCommand =
             Width = width
             HeadWidth = headWidth
             FeedForward = options.GetResult(PretrainOption.Feed_Forward, 384)
-            Layers = options.GetResult(PretrainOption.Layers, 3)
+            Layers = options.GetResult(PretrainOption.Layers, 4)
             PadId = tokenizer.PadId
             EosId = tokenizer.EosId
         }
 
-    /// Span corruption of generated text and files with some copying, then mostly instructions.
-    let private plan (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) : Pretraining =
-        let seed, length =
-            options.GetResult(PretrainOption.Seed, 1), options.GetResult(PretrainOption.Length, 96)
-
+    /// What one phase draws its rows from: text beside copying, then instructions beside both.
+    let private mixtures (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) (seed: int) =
+        let length = options.GetResult(PretrainOption.Length, 128)
         let corpus = PretrainingText.corpus tokenizer seed length
         let copying = PretrainingText.copying tokenizer seed length
         let instructions = PretrainingText.instructions tokenizer seed length
 
-        let texts =
+        let texts, copiedTexts =
             match options.GetResult(PretrainOption.Text, []) with
-            | [] -> []
-            | files -> [ PretrainingText.files tokenizer seed length files ]
+            | [] -> [], []
+            | files ->
+                let texts = PretrainingText.read tokenizer length files
 
-        let english weight textWeight =
-            (corpus, weight) :: (texts |> List.map (fun source -> source, textWeight))
+                [ PretrainingText.files tokenizer seed texts ],
+                [ PretrainingText.copyingFiles tokenizer seed length texts ]
+
+        let weighted weight = List.map (fun source -> source, weight)
+
+        (copying, 0.25) :: (corpus, 0.35) :: weighted 0.2 copiedTexts
+        @ weighted 0.2 texts,
+        (copying, 0.04) :: (corpus, 0.1) :: weighted 0.04 copiedTexts
+        @ weighted 0.1 texts
+        @ [ instructions, 0.72 ]
+
+    /// Span corruption of generated text and files with much copying, then mostly instructions.
+    let private plan (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) : Pretraining =
+        let seed = options.GetResult(PretrainOption.Seed, 1)
+        let first, second = mixtures options tokenizer seed
 
         {
             Start =
@@ -55,18 +67,18 @@ module PretrainCommand =
                 [
                     {
                         Steps = options.GetResult(PretrainOption.Steps, 1500)
-                        Mixture = (copying, 0.4) :: english 0.4 0.2
+                        Mixture = first
                     }
                     {
                         Steps = options.GetResult(PretrainOption.Instruction_Steps, 9500)
-                        Mixture = (copying, 0.1) :: english 0.15 0.1 @ [ instructions, 0.65 ]
+                        Mixture = second
                     }
                 ]
             BatchSize = options.GetResult(PretrainOption.Batch_Size, 64)
             Seed = seed
             PeakRate = options.GetResult(PretrainOption.Rate, 2e-3)
             WarmupSteps = options.GetResult(PretrainOption.Warmup_Steps, 400)
-            CooldownShare = 0.15
+            CooldownShare = options.GetResult(PretrainOption.Cooldown, 0.15)
             WeightDecay = 0.01
             ClipNorm = 1.0
             Every = options.GetResult(PretrainOption.Every, 500)

@@ -15,6 +15,7 @@ type PretrainOption =
     | [<Unique>] Length of tokens: int
     | [<Unique>] Rate of peak: float
     | [<Unique>] Warmup_Steps of count: int
+    | [<Unique>] Cooldown of share: float
     | [<Unique>] Every of steps: int
     | [<Unique>] Seed of number: int
     | [<Unique>] Width of d_model: int
@@ -38,14 +39,16 @@ type PretrainOption =
             | PretrainOption.Steps _ -> "Steps of span corruption and copying. 1,500 if not given."
             | PretrainOption.Instruction_Steps _ -> "Steps of the instruction mixture that follow. 9,500 if not given."
             | PretrainOption.Batch_Size _ -> "Rows of a step. 64 if not given."
-            | PretrainOption.Length _ -> "The most tokens of a row. 96 if not given."
+            | PretrainOption.Length _ -> "The most tokens of a row. 128 if not given."
             | PretrainOption.Rate _ -> "The peak learning rate. 0.002 if not given."
             | PretrainOption.Warmup_Steps _ -> "Steps until the peak. 400 if not given."
+            | PretrainOption.Cooldown _ ->
+                "The share of all steps, at the end, in which the rate falls to zero. 0.15 if not given."
             | PretrainOption.Every _ -> "Steps from one checkpoint and validation to the next. 500 if not given."
             | PretrainOption.Seed _ -> "Decides weights and order. 1 if not given."
             | PretrainOption.Width _ -> "d_model, a multiple of 32. 128 if not given."
             | PretrainOption.Feed_Forward _ -> "d_ff. 384 if not given."
-            | PretrainOption.Layers _ -> "Blocks of each stack. 3 if not given."
+            | PretrainOption.Layers _ -> "Blocks of each stack. 4 if not given."
             | PretrainOption.Device _ -> "cpu, cuda or cuda:1. cpu if not given."
             | PretrainOption.Dtype _ ->
                 "Dtype of activations, float32 or bfloat16; the trained weights are float32. float32 if not given."

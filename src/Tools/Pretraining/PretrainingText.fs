@@ -18,6 +18,15 @@ type RowSource =
         Row: int -> EncodedRow
     }
 
+/// Text files, cut into pieces of tokens.
+[<ReferenceEquality>]
+type TextPieces =
+    {
+        Pieces: int[][]
+        /// SHA-256 of the files, in their order.
+        Checksum: string
+    }
+
 /// What a small T5 is pretrained on: the project's generated text and instructions, and text files.
 [<RequireQualifiedAccess>]
 module PretrainingText =
@@ -49,27 +58,38 @@ module PretrainingText =
             Row = row
         }
 
-    /// Words of a generated line in another order, to be written down as they stand: what names and numbers need, and what
-    /// span corruption alone teaches late.
+    /// Words of a text in another order, to be written down as they stand.
+    let private copied (tokenizer: Tokenizer) (key: string) (limit: int) (index: int) (text: string) : EncodedRow =
+        let words = text.Split ' '
+
+        let text =
+            Shuffle.order $"{key}/{index}" words.Length
+            |> Array.truncate (4 + index % 17)
+            |> Array.map (fun place -> words[place])
+            |> String.concat " "
+
+        {
+            Ids = tokenizer.Encode($"Copy: {text}", limit)
+            Labels = tokenizer.Encode(text, limit)
+        }
+
+    /// Words of a generated line and of the vocabulary to be copied: what names and numbers need, and what span corruption
+    /// alone teaches late.
     let copying (tokenizer: Tokenizer) (seed: int) (limit: int) : RowSource =
-        let row index =
-            let line = (Corpus.line seed index).Split ' '
-
-            let words =
-                Shuffle.order $"copying/{seed}/{index}" line.Length
-                |> Array.map (fun place -> line[place])
-
-            let text = words |> Array.truncate (4 + index % 17) |> String.concat " "
-
-            {
-                Ids = tokenizer.Encode($"Copy: {text}", limit)
-                Labels = tokenizer.Encode(text, limit)
-            }
-
         {
             Name = "copying"
             Content = ""
-            Row = row
+            Row =
+                fun index ->
+                    let chance = Chance.ofRow "copied words" seed index
+                    let words = Array.init 8 (fun _ -> chance.Pick OptionNames.pieces)
+
+                    copied
+                        tokenizer
+                        $"copying/{seed}"
+                        limit
+                        index
+                        (Corpus.line seed index + " " + String.Join(" ", words))
         }
 
     /// Generated instructions and their answers.
@@ -124,11 +144,11 @@ module PretrainingText =
         |> Array.chunkBySize limit
         |> Array.filter (fun piece -> piece.Length >= 8)
 
-    /// Span corruption of text files, in pieces that are drawn in a new order each time round.
-    let files (tokenizer: Tokenizer) (seed: int) (limit: int) (paths: string list) : RowSource =
+    /// Text files to learn from, read once.
+    let read (tokenizer: Tokenizer) (limit: int) (paths: string list) : TextPieces =
         use hash = IncrementalHash.CreateHash HashAlgorithmName.SHA256
 
-        let all =
+        let pieces =
             paths
             |> List.map (fun file ->
                 let bytes = readBytes file
@@ -139,20 +159,41 @@ module PretrainingText =
                 | found -> found)
             |> Array.concat
 
+        {
+            Pieces = pieces
+            Checksum = Convert.ToHexString(hash.GetHashAndReset())
+        }
+
+    /// Pieces of text files, drawn in a new order each time round.
+    let private drawn (key: string) (texts: TextPieces) : int -> int[] =
         let round = ref -1
         let order = ref [||]
 
-        let row index =
-            let turn, place = index / all.Length, index % all.Length
+        fun index ->
+            let turn, place = index / texts.Pieces.Length, index % texts.Pieces.Length
 
             if turn <> round.Value then
                 round.Value <- turn
-                order.Value <- Shuffle.order $"text/{seed}/{turn}" all.Length
+                order.Value <- Shuffle.order $"{key}/{turn}" texts.Pieces.Length
 
-            corrupt tokenizer $"text/{seed}" index all[order.Value[place]]
+            texts.Pieces[order.Value[place]]
+
+    /// Span corruption of text files.
+    let files (tokenizer: Tokenizer) (seed: int) (texts: TextPieces) : RowSource =
+        let piece = drawn $"text/{seed}" texts
 
         {
             Name = "text files"
-            Content = Convert.ToHexString(hash.GetHashAndReset())
-            Row = row
+            Content = texts.Checksum
+            Row = fun index -> corrupt tokenizer $"text/{seed}" index (piece index)
+        }
+
+    /// Words of text files to be copied as `copying` has it: ordinary English holds pieces that no generator writes.
+    let copyingFiles (tokenizer: Tokenizer) (seed: int) (limit: int) (texts: TextPieces) : RowSource =
+        let piece = drawn $"copied text/{seed}" texts
+
+        {
+            Name = "copying of text files"
+            Content = texts.Checksum
+            Row = fun index -> copied tokenizer $"copied text/{seed}" limit index (tokenizer.Decode(piece index))
         }

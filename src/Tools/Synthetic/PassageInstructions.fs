@@ -249,19 +249,3 @@ module internal PassageInstructions =
             |]
             parts[0],
         parts[2]
-
-    /// A sentence to write without its mistake; sometimes there is none.
-    let correction (chance: Chance) =
-        let pair = Acceptability.minimalPair 70_001 (chance.Below 1_000_000_000)
-
-        let given = if chance.Odds 0.6 then pair.Bad else pair.Good
-
-        ask
-            chance
-            [|
-                "Correct the sentence: {}"
-                "Write it without mistakes: {}"
-                "Improve the grammar, if need be. {}"
-            |]
-            given,
-        pair.Good
