@@ -12,15 +12,22 @@ module Pipeline =
 
     /// How the test rows of a run are answered. A longer answer than the longest label cannot be one.
     let private decoding (run: Prepared) : Decoding =
+        let labels = run.Rows.Labels
+
         let limit =
-            match run.Rows.LongestLabel with
-            | Some longest -> min longest run.Experiment.TargetLimit
-            | None -> run.Experiment.TargetLimit
+            if labels.Length = 0 then
+                run.Experiment.TargetLimit
+            else
+                labels |> Array.map _.Length |> Array.max
 
-        Decoding.Beam(run.Experiment.Beams, limit)
+        let free = Decoding.Beam(run.Experiment.Beams, limit)
 
-    /// A model's answers to the test rows, in their order.
-    let private answers (run: Prepared) (model: Model) : string[] =
+        match run.Experiment.Constrain with
+        | Some AnswerLimit.Labels when labels.Length > 0 -> free.Within labels
+        | _ -> free
+
+    /// A model's answers to the test rows, in their order, with the labels ranked beside them.
+    let private answers (run: Prepared) (model: Model) : Generated[] =
         use _ = torch.NewDisposeScope()
         let shop, test = run.Shop, run.Rows.Test
         let mutable finished = 0
@@ -32,21 +39,26 @@ module Pipeline =
 
         let size = Evaluation.batchSize run.Training.BatchSize
         let tokenizer, device = shop.Session.Tokenizer, shop.Session.Device
-        Evaluation.generate (decoding run) (Model.merge model) tokenizer device size advance test
+        Evaluation.answers run.Rows.Labels (decoding run) (Model.merge model) tokenizer device size advance test
 
     /// The most frequent training target for every test row; ties go to the first in ordinal order.
-    let private majority (run: Prepared) : string[] =
+    let private majority (run: Prepared) : Generated[] =
         let label, _ =
             run.Rows.Split.Train
             |> Array.countBy _.Target
             |> Array.sortWith (fun (a, n) (b, m) -> if n <> m then compare m n else String.CompareOrdinal(a, b))
             |> Array.head
 
-        Array.create run.Rows.Test.Length label
+        Array.create
+            run.Rows.Test.Length
+            {
+                Text = label
+                Ranked = run.Task.Labels |> List.tryFindIndex ((=) label)
+            }
 
     /// Scores the answers, writes predictions and result, and removes what a continued run would have needed.
-    let private conclude (run: Prepared) (watch: Stopwatch) (texts: string[]) (record: Run) : Run =
-        let predictions = Evaluation.predictions run.Task run.Rows.Split.Test texts
+    let private conclude (run: Prepared) (watch: Stopwatch) (answers: Generated[]) (record: Run) : Run =
+        let predictions = Evaluation.predictions run.Task run.Rows.Split.Test answers
         Evaluation.write (Run.predictionsPath run.Shop.Results run.Experiment) predictions
 
         let record =
@@ -94,7 +106,7 @@ module Pipeline =
         let log = Fit.toBest run technique model begin'
         keepAdapter run technique model
         let watch = Stopwatch.StartNew()
-        let texts = answers run model
+        let answers = answers run model
         let record = RunRecord.ofPrepared run
 
         { record with
@@ -109,10 +121,10 @@ module Pipeline =
                     Validate = log.Epochs |> List.sumBy _.ValidationSeconds
                 }
         }
-        |> conclude run watch texts
+        |> conclude run watch answers
 
     /// Answers without training.
-    let private runBaseline (run: Prepared) (begin': int -> unit) (answer: Prepared -> string[]) : Run =
+    let private runBaseline (run: Prepared) (begin': int -> unit) (answer: Prepared -> Generated[]) : Run =
         begin' 0
         let watch = Stopwatch.StartNew()
         let record = RunRecord.ofPrepared run

@@ -12,6 +12,15 @@ type TextModel private (session: Session, model: Model, ownsBase: bool) =
     let tokensAtMost = 512
     let rowsAtOnce = 32
 
+    let encode (texts: IEnumerable<string>) =
+        texts
+        |> Seq.map (fun text ->
+            {
+                Ids = session.Tokenizer.Encode(text, tokensAtMost)
+                Labels = [| model.Shape.EosId |]
+            })
+        |> Array.ofSeq
+
     /// Loads a Hugging Face checkpoint folder with `spiece.model`. `device` is `cpu`, `cuda` or `cuda:1`, `precision`
     /// `float32` or `bfloat16`. `UserError` tells what is missing or damaged.
     static member Load
@@ -57,13 +66,7 @@ type TextModel private (session: Session, model: Model, ownsBase: bool) =
         ) : IReadOnlyList<string> =
         let decoding = Decoding.Beam(beams, maxNewTokens)
 
-        texts
-        |> Seq.map (fun text ->
-            {
-                Ids = session.Tokenizer.Encode(text, tokensAtMost)
-                Labels = [| model.Shape.EosId |]
-            })
-        |> Array.ofSeq
+        encode texts
         |> Evaluation.generate decoding model session.Tokenizer session.Device rowsAtOnce ignore
         :> IReadOnlyList<string>
 
@@ -75,6 +78,24 @@ type TextModel private (session: Session, model: Model, ownsBase: bool) =
             [<Optional; DefaultParameterValue(1)>] beams: int
         ) : string =
         this.Generate([ text ], maxNewTokens, beams)[0]
+
+    /// For each text the option that the model finds most likely as its answer (rank classification: the highest mean
+    /// log-probability of its tokens), the first of equals; 100 options at most. Inputs beyond 512 tokens are cut.
+    member _.Choose(texts: IEnumerable<string>, options: IEnumerable<string>) : IReadOnlyList<string> =
+        let options = Array.ofSeq options
+
+        if options.Length = 0 || options.Length > Evaluation.mostRanked then
+            userError $"there are {options.Length} options to choose from: give 1 to {Evaluation.mostRanked}."
+
+        let labels = options |> Array.map (fun option -> session.Tokenizer.Encode option)
+
+        encode texts
+        |> Evaluation.answers labels (Decoding.Greedy 1) model session.Tokenizer session.Device rowsAtOnce ignore
+        |> Array.map (fun answer -> options[Option.get answer.Ranked])
+        :> IReadOnlyList<string>
+
+    /// The option for one text.
+    member this.Choose(text: string, options: IEnumerable<string>) : string = this.Choose([ text ], options)[0]
 
     interface IDisposable with
         member _.Dispose() =

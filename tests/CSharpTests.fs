@@ -57,6 +57,20 @@ let tests =
                     Expect.notEqual adapted alone "the adapter changes the answer"
                     Expect.equal (model.Generate("a cat and a dog", 8)) alone "and leaves the base as it was")
 
+            testCase "a C# program chooses the option that is likeliest as an answer, in any order of the options"
+            <| fun () ->
+                withModel (fun modelFolder _ ->
+                    let texts = [| "a cat and a dog"; "it rains" |]
+                    let options = [| "the cat"; "a dog"; "rain" |]
+                    let chosen = Calls.Choose(modelFolder, texts, options)
+                    Expect.all chosen (fun option -> Array.contains option options) "options"
+                    Expect.equal (Calls.Choose(modelFolder, texts, Array.rev options)) chosen "whatever their order"
+
+                    Expect.stringContains
+                        (userErrorOf (fun () -> Calls.Choose(modelFolder, texts) |> ignore))
+                        "0 options"
+                        "none")
+
             testCase "a C# program counts what a placed technique trains"
             <| fun () ->
                 // Blocks 1 of 2 and 1, 2 of 3: 1 + 2·2 attentions of four maps 32 → 32, each 4·(32 + 32) + 32 + 32.

@@ -27,6 +27,7 @@ let private fixed': Experiment =
         InputLimit = 512
         TargetLimit = 128
         Beams = 1
+        Constrain = None
         Training = training
     }
 
@@ -153,6 +154,9 @@ let private laws =
                     { fixed' with TargetLimit = 1 }
                     { fixed' with Beams = 4 }
                     { fixed' with
+                        Constrain = Some AnswerLimit.Labels
+                    }
+                    { fixed' with
                         Training = { training with Patience = 2 }
                     }
                 ]
@@ -170,6 +174,22 @@ let private refusedFile (text: string) =
 
 let private files =
     [
+        testCase "what answers are limited to is said where they are, and nothing where they are not"
+        <| fun () ->
+            let limited =
+                { fixed' with
+                    Constrain = Some AnswerLimit.Labels
+                }
+
+            let again experiment =
+                (RunJson.parse "" (RunJson.text (runOf experiment))).Experiment
+
+            Expect.equal (again limited) limited "written and read"
+            Expect.equal (again fixed') fixed' "none"
+            Expect.stringContains (RunJson.text (runOf limited)) "\"Constrain\": \"labels\"" "in a word"
+            Expect.isFalse ((RunJson.text (runOf fixed')).Contains "Constrain") "as files without it"
+            refusedFile ((RunJson.text (runOf limited)).Replace("\"labels\"", "\"verbs\""))
+
         testCase "a run, written and read, is equal"
         <| fun () ->
             inTemporaryFolder (fun folder ->

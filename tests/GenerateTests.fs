@@ -35,6 +35,7 @@ let private decoding (settings: JsonElement) : Decoding =
         EarlyStopping = early
         RepetitionPenalty = real "repetition_penalty" 1.0
         NoRepeatNgram = number "no_repeat_ngram_size" 0
+        Among = None
     }
 
 let private ints (element: JsonElement) =

@@ -214,7 +214,7 @@ let private results =
                     let rows =
                         session.Encoded(plan.Tasks.Head, split, plan.InputLimit, plan.TargetLimit)
 
-                    let limit = min plan.TargetLimit (Option.get rows.LongestLabel)
+                    let limit = min plan.TargetLimit (rows.Labels |> Array.map _.Length |> Array.max)
 
                     let texts =
                         Evaluation.generate

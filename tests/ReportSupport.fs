@@ -27,6 +27,7 @@ let add folder next (task: TaskDefinition) method level seed share seconds : uni
                     if row = 3 then hostile
                     elif isRight then "yes"
                     else "no"
+                Ranked = None
                 Score = if isRight then 1.0 else 0.0
             })
 

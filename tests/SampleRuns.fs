@@ -54,6 +54,7 @@ let run
             InputLimit = 64
             TargetLimit = 16
             Beams = 1
+            Constrain = None
             Training =
                 match method, level with
                 | Tuned technique, Some level -> Training.paper 0.1 technique level
@@ -115,6 +116,7 @@ let predictions (first: int) (scores: float[]) : Prediction[] =
             Input = $"input {first + row}"
             Target = "yes"
             Prediction = if score = 1.0 then "yes" else $"no {score}"
+            Ranked = None
             Score = score
         })
 

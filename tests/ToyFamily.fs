@@ -257,6 +257,11 @@ let private steps pass (toy: Toy) (request: StepRequest) : IStepDecoder =
             Array.exists id isDone && not (Array.forall id isDone)
 
         member _.Step(last, step) =
+            // A step that has been before forgets what came after it.
+            let before = inputs.size 1 + int64 (max 0 (step - 1))
+            ids <- kept (ids.narrow(1L, 0L, before).clone())
+            mask <- kept (mask.narrow(1L, 0L, before).clone())
+
             if step > 0 then
                 let fresh = torch.tensor(last).view(-1L, 1L)
                 ids <- kept (torch.cat ([| ids; fresh |], 1L))

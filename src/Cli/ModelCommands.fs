@@ -34,8 +34,16 @@ module ModelCommands =
         | None -> session.Model
         | Some folder -> AdapterFolders.load folder session.Fingerprint session.Model |> Model.merge
 
-    let private decodingOf (options: ParseResults<ModelOption>) : Decoding =
-        Decoding.Beam(options.GetResult(ModelOption.Beams, 1), options.GetResult(ModelOption.Target_Limit, 128))
+    /// `labels` are the ids of the task's.
+    let private decodingOf (options: ParseResults<ModelOption>) (labels: int[][]) : Decoding =
+        let free =
+            Decoding.Beam(options.GetResult(ModelOption.Beams, 1), options.GetResult(ModelOption.Target_Limit, 128))
+
+        match options.TryGetResult ModelOption.Constrain |> Option.map AnswerLimit.parse with
+        | None -> free
+        | Some AnswerLimit.Labels when labels.Length = 0 ->
+            userError "--constrain labels needs a task that has labels: name one with --task or --custom."
+        | Some AnswerLimit.Labels -> free.Within labels
 
     /// Says of generated text in other scripts than Latin that ROUGE does not see it.
     let tellScripts (task: TaskDefinition) (split: Split) : unit =
@@ -68,8 +76,9 @@ module ModelCommands =
 
         let predictions =
             rows.Test
-            |> Evaluation.generate
-                (decodingOf options)
+            |> Evaluation.answers
+                rows.Labels
+                (decodingOf options rows.Labels)
                 model
                 session.Tokenizer
                 session.Device
@@ -79,7 +88,7 @@ module ModelCommands =
 
         for score in Evaluation.scores task predictions do
             let value = score.Value.ToString("F4", CultureInfo.InvariantCulture)
-            printfn $"{score.Key, -10} {value}"
+            printfn $"{score.Key, -12} {value}"
 
         tellScripts task split
         printfn $"{predictions.Length} test rows in {Progress.duration watch.Elapsed.TotalSeconds}"
@@ -97,10 +106,16 @@ module ModelCommands =
         let model = modelOf session options
         let limit = options.GetResult(ModelOption.Input_Limit, 512)
 
-        let word =
+        let word, labels =
             match ModelOptions.task options with
-            | Some task -> Pools.word task
-            | None -> id
+            | Some task -> Pools.word task, task.Labels
+            | None -> id, []
+
+        let decoding =
+            labels
+            |> List.map (fun label -> session.Tokenizer.Encode label)
+            |> Array.ofList
+            |> decodingOf options
 
         let inputs =
             match options.TryGetResult Text with
@@ -124,7 +139,7 @@ module ModelCommands =
                     Ids = session.Tokenizer.Encode(word text, limit)
                     Labels = [| model.Shape.EosId |]
                 })
-            |> Evaluation.generate (decodingOf options) model session.Tokenizer session.Device 32 ignore
+            |> Evaluation.generate decoding model session.Tokenizer session.Device 32 ignore
             |> Array.iter (printfn "%s")
 
         0

@@ -21,6 +21,7 @@ type ModelOption =
     | [<Unique>] Input_Limit of tokens: int
     | [<Unique>] Target_Limit of tokens: int
     | [<Unique>] Beams of count: int
+    | [<Unique>] Constrain of answers: string
     | [<Unique>] Predictions of file: string
     | [<MainCommand>] Text of texts: string list
 
@@ -46,6 +47,8 @@ type ModelOption =
             | Input_Limit _ -> "The most tokens of an input. 512 if not given."
             | Target_Limit _ -> "The most tokens of an answer. 128 if not given."
             | Beams _ -> "Beams of the search; 1 is greedy. 1 if not given."
+            | Constrain _ ->
+                "What answers are limited to: labels, of the task's. Any text may be an answer if not given."
             | Predictions _ -> "evaluate: a file for the predictions, as JSON Lines."
             | Text _ -> "generate: the inputs; lines of standard input if none is given."
 

@@ -25,6 +25,7 @@ type SweepOption =
     | [<Unique>] Input_Limit of tokens: int
     | [<Unique>] Target_Limit of tokens: int
     | [<Unique>] Beams of count: int
+    | [<Unique>] Constrain of answers: string
     | [<Unique>] Prompt_Text of text: string
     | [<Unique>] Preset of name: string
     | [<Unique>] Epochs of count: int
@@ -74,6 +75,8 @@ type SweepOption =
             | Input_Limit _ -> "The most tokens of an input. 512 if not given."
             | Target_Limit _ -> "The most tokens of a target or answer. 128 if not given."
             | Beams _ -> "Beams of the search that answers test rows; 1 is greedy. 1 if not given."
+            | Constrain _ ->
+                "What answers are limited to: labels, of tasks that have labels; results say so. Any text may be an answer if not given."
             | Prompt_Text _ -> "Start the soft tokens of prompt tuning at the embeddings of this text."
             | Preset _ ->
                 "Settings of training: paper, or small for a small model. small for the embedded model, otherwise paper, if not given."
@@ -211,6 +214,10 @@ module SweepOptions =
                 ValidationLimit = options.GetResult(Validation_Limit, standard.ValidationLimit)
                 TestLimit = options.GetResult(SweepOption.Test_Limit, standard.TestLimit)
                 Beams = options.GetResult(SweepOption.Beams, standard.Beams)
+                Constrain =
+                    options.TryGetResult SweepOption.Constrain
+                    |> Option.map AnswerLimit.parse
+                    |> Option.orElse standard.Constrain
                 Preset = options.GetResult(Preset, standard.Preset)
                 Overrides = overrides options standard.Overrides
                 PromptText = options.TryGetResult Prompt_Text |> Option.orElse standard.PromptText

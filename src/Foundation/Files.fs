@@ -6,6 +6,8 @@ open System.Runtime.InteropServices
 open System.Text
 open System.Text.Encodings.Web
 open System.Text.Json
+open System.Text.Json.Serialization
+open System.Text.Json.Serialization.Metadata
 
 /// What stands behind a path.
 [<RequireQualifiedAccess>]
@@ -179,13 +181,28 @@ module Files =
 /// How this project writes and reads JSON.
 [<RequireQualifiedAccess>]
 module Json =
+    /// Every field of a record must be there when it is read, but for those that are left out when they are written.
+    let internal fields: IJsonTypeInfoResolver =
+        let resolver = DefaultJsonTypeInfoResolver()
+
+        resolver.Modifiers.Add(fun info ->
+            for field in info.Properties do
+                match field.AttributeProvider with
+                | null -> ()
+                | attributes ->
+                    if attributes.IsDefined(typeof<JsonIgnoreAttribute>, true) then
+                        field.IsRequired <- false)
+
+        resolver
+
     /// The one way this project writes JSON: stable order, indented, text kept readable.
     let options: JsonSerializerOptions =
         JsonSerializerOptions(
             WriteIndented = true,
             Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
             RespectNullableAnnotations = true,
-            RespectRequiredConstructorParameters = true
+            RespectRequiredConstructorParameters = true,
+            TypeInfoResolver = fields
         )
 
     /// The string that an element holds; "" for JSON's null. Other kinds raise `InvalidOperationException`.

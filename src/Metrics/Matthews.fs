@@ -43,7 +43,8 @@ module Matthews =
             Name = "matthews"
             Title = "MCC"
             Suits = fun labels -> labels.Length = 2
-            OfRow = Accuracy.ofRow
+            Sees = fun _ -> true
+            OfRow = fun _ -> Accuracy.ofRow
             OfRows = fun _ replies -> ofLabels (replies |> Array.map _.Text) (replies |> Array.map _.Target)
             IsMeanOfRows = false
             IsHigherBetter = true

@@ -3,10 +3,24 @@ namespace Peft
 open System
 
 /// What a model wrote where a target was wanted.
-type Reply = { Target: string; Text: string }
+type Reply =
+    {
+        Target: string
+        Text: string
+        /// The most likely of the task's labels (`Likelihood`); none where they were not ranked.
+        Ranked: string option
+    }
 
 [<RequireQualifiedAccess>]
 module Reply =
+    /// One whose labels were not ranked.
+    let ofText (target: string) (text: string) : Reply =
+        {
+            Target = target
+            Text = text
+            Ranked = None
+        }
+
     /// Predictions beside their references; `ArgumentException` where there are not as many of each.
     let internal paired (predictions: 'a seq) (references: 'a seq) : ('a * 'a)[] =
         let predictions, references = Array.ofSeq predictions, Array.ofSeq references
@@ -36,9 +50,11 @@ type Metric =
         Title: string
         /// Whether it scores tasks with these labels; none where text is generated.
         Suits: string list -> bool
-        /// The score of one row: what is tested row by row. Scores that are all 0 or 1 get Wilson's interval and McNemar's
-        /// test, others the bootstrap's and the permutation test.
-        OfRow: Reply -> float
+        /// Whether a reply holds what it looks at; it scores rows only where all of them do.
+        Sees: Reply -> bool
+        /// The score of one row of a task with these labels: what is tested row by row. Scores that are all 0 or 1 get
+        /// Wilson's interval and McNemar's test, others the bootstrap's and the permutation test.
+        OfRow: string list -> Reply -> float
         /// The score of all rows, for a task with these labels.
         OfRows: string list -> Reply[] -> float
         /// Whether `OfRows` is the mean of `OfRow`; otherwise rows are tested on something related.

@@ -11,6 +11,8 @@ module Metrics =
             Accuracy.metric
             Matthews.metric
             MacroF1.metric
+            RankAccuracy.metric
+            LabelShare.metric
             Rouge.longest
             Rouge.unigrams
             Rouge.bigrams
@@ -51,9 +53,12 @@ module Metrics =
     let usual (labels: string list) : Metric =
         all |> List.find (fun metric -> metric.Suits labels)
 
-    /// Scores by name, in the order of names, of every metric that suits the labels and of the reported one.
+    /// Scores by name, in the order of names, of every metric that suits the labels and sees all replies, and of the
+    /// reported one.
     let scores (labels: string list) (reported: Metric) (replies: Reply[]) : Dictionary<string, float> =
-        reported :: (all |> List.filter (fun metric -> metric.Suits labels))
+        reported
+        :: (all
+            |> List.filter (fun metric -> metric.Suits labels && Array.forall metric.Sees replies))
         |> List.distinct
         |> List.sortBy _.Name
         |> List.map (fun metric -> KeyValuePair(metric.Name, metric.OfRows labels replies))

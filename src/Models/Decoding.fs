@@ -26,6 +26,8 @@ type Decoding =
         RepetitionPenalty: float
         /// No n-gram of this length appears twice; 0 is off.
         NoRepeatNgram: int
+        /// The answers there may be, as ids with `</s>`; none where any may.
+        Among: Trie option
     }
 
     /// The most likely token at each step.
@@ -39,6 +41,7 @@ type Decoding =
             EarlyStopping = WhenHopeless
             RepetitionPenalty = 1.0
             NoRepeatNgram = 0
+            Among = None
         }
 
     /// Beam search with Hugging Face's defaults; one beam is greedy decoding.
@@ -47,11 +50,17 @@ type Decoding =
             Beams = beams
         }
 
+    /// The same, with no other answers than these: ids with `</s>` at their end.
+    member decoding.Within(answers: int[][]) : Decoding =
+        { decoding with
+            Among = answers |> Array.map (Array.map int64) |> Trie.ofSequences |> Some
+        }
+
 /// A generated sequence.
 type Hypothesis =
     {
         /// Token ids without the start token; `</s>` is last unless the length limit cut it off.
         Ids: int[]
-        /// Beams: log-probability / length^penalty. Greedy: the log-probability.
+        /// Beams: log-probability / length^penalty. Greedy: the log-probability, among what may come next where `Among` says.
         Score: float
     }

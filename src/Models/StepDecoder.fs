@@ -9,10 +9,11 @@ type IStepDecoder =
     /// token; a decoder-only model's prompt, padded on the left. The last of them is the first that `Step` is given.
     abstract Begin: int64[][]
 
-    /// To be called before each step, outside of the scope that frees what the step leaves behind.
+    /// To be called before each step of a generation, outside of the scope that frees what the step leaves behind.
     abstract Prepare: step: int -> unit
 
-    /// Logits [lines, vocabulary], in the model's precision, after the tokens `ids`, one for each line, at step `step` from 0.
+    /// Logits [lines, vocabulary], in the model's precision, after the tokens `ids`, one for each line, at step `step` from 0:
+    /// the next one, or one that has been, and what came after that is then forgotten.
     abstract Step: ids: int64[] * step: int -> torch.Tensor
 
     /// Line i goes on from what line `parents[i]` was, with the first `steps` steps. There may be fewer lines than before; the

@@ -242,6 +242,7 @@ module Paper =
                 InputLimit = 0
                 TargetLimit = 0
                 Beams = 0
+                Constrain = None
                 Training = Training.paper 0.1 technique level
             }
 

@@ -90,6 +90,19 @@ module Settings =
 
     let private wordsIf (isTrue: bool) (words: string) = if isTrue then words else ""
 
+    let private decoding (experiment: Experiment) =
+        [
+            if experiment.Beams = 1 then
+                "greedy"
+            else
+                $"{experiment.Beams} beams"
+
+            match experiment.Constrain with
+            | Some limit -> $"{AnswerLimit.text limit} only"
+            | None -> ()
+        ]
+        |> String.concat ", "
+
     /// Each run with its own setting; a baseline's has no training.
     let private own (runs: Run list) : (Run * Setting) list =
         runs
@@ -105,12 +118,7 @@ module Settings =
                 Limits =
                     $"inputs of {experiment.InputLimit} and targets of {experiment.TargetLimit} tokens"
                     |> wordsIf (experiment.InputLimit > 0)
-                Decoding =
-                    (if experiment.Beams = 1 then
-                         "greedy"
-                     else
-                         $"{experiment.Beams} beams")
-                    |> wordsIf (experiment.Beams > 0)
+                Decoding = decoding experiment |> wordsIf (experiment.Beams > 0)
                 Training =
                     if Method.isBaseline experiment.Method then
                         ""

@@ -40,8 +40,8 @@ type EncodedSplit =
         Train: EncodedRow[]
         Validation: EncodedRow[]
         Test: EncodedRow[]
-        /// The ids of the longest target of the label set, `</s>` included; none for generation.
-        LongestLabel: int option
+        /// The ids of each of the task's labels, in their order, `</s>` included; none for generation.
+        Labels: int[][]
         /// Seconds that reading and encoding took.
         Seconds: float
     }
@@ -113,14 +113,10 @@ type Session(options: SessionOptions) =
             Train = train
             Validation = validation
             Test = test
-            LongestLabel =
-                match task.Labels with
-                | [] -> None
-                | labels ->
-                    labels
-                    |> List.map (fun label -> (tokenizer.Encode label).Length)
-                    |> List.max
-                    |> Some
+            Labels =
+                task.Labels
+                |> List.map (fun label -> tokenizer.Encode(label, targetLimit))
+                |> Array.ofList
             Seconds = readSeconds + seconds
         }
 

@@ -108,6 +108,7 @@ module Sweep =
             InputLimit = plan.InputLimit
             TargetLimit = plan.TargetLimit
             Beams = plan.Beams
+            Constrain = plan.Constrain
             Training =
                 match method, level with
                 | Tuned technique, Some level -> training plan session.Model.Shape.Dropout technique level

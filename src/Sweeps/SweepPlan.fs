@@ -28,6 +28,8 @@ type SweepPlan =
         TestLimit: int
         /// Beams of the search that answers test rows; 1 is greedy.
         Beams: int
+        /// What answers are limited to, on tasks that have labels; none where any text may be an answer.
+        Constrain: AnswerLimit option
         /// The settings of training, a name of `Training.presets`.
         Preset: string
         /// What replaces settings of the preset.
@@ -57,6 +59,7 @@ module SweepPlan =
             ValidationLimit = Split.standardLimit
             TestLimit = Split.standardLimit
             Beams = 1
+            Constrain = None
             Preset =
                 if Embedded.isModel session.ModelFolder then
                     "small"

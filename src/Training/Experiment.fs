@@ -39,6 +39,12 @@ type Method =
     | Majority
     | Tuned of Technique
 
+/// What answers are limited to.
+[<RequireQualifiedAccess>]
+type AnswerLimit =
+    /// The task's labels.
+    | Labels
+
 /// Everything that decides a run, as plain data: it prints, compares and serialises.
 type Experiment =
     {
@@ -61,6 +67,10 @@ type Experiment =
         TargetLimit: int
         /// 1 decodes greedily.
         Beams: int
+        /// Of all runs of a sweep, those of tasks without labels too, which it does not change: their table is one. None where
+        /// any text may be an answer.
+        [<JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)>]
+        Constrain: AnswerLimit option
         Training: Training
     }
 
@@ -77,6 +87,22 @@ type EpochLog =
         /// Of the validation after them.
         ValidationSeconds: float
     }
+
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module AnswerLimit =
+    let private all = [ AnswerLimit.Labels, "labels" ]
+
+    /// As options and result files have it.
+    let text (limit: AnswerLimit) : string =
+        all |> List.find (fst >> (=) limit) |> snd
+
+    /// Reads a limit's word; `UserError` where it is none.
+    let parse (word: string) : AnswerLimit =
+        match all |> List.tryFind (snd >> (=) word) with
+        | Some(limit, _) -> limit
+        | None ->
+            let words = all |> List.map snd |> Nearest.orList
+            userError $"answers cannot be limited to '{word}'. Choose {words}."
 
 [<RequireQualifiedAccess>]
 module Method =
@@ -219,12 +245,14 @@ module Experiment =
                 WriteIndented = isIndented,
                 Encoder = Json.options.Encoder,
                 RespectNullableAnnotations = true,
-                RespectRequiredConstructorParameters = true
+                RespectRequiredConstructorParameters = true,
+                TypeInfoResolver = Json.fields
             )
 
         options.Converters.Add(WordsConverter<Method>(Method.text, parse))
         options.Converters.Add(WordsConverter<Placement>(Placement.text, Placement.parse))
         options.Converters.Add(WordsConverter<Level option>(levelText, parseLevel))
+        options.Converters.Add(WordsConverter<AnswerLimit>(AnswerLimit.text, AnswerLimit.parse))
         options
 
     /// How experiments and runs are written as JSON.

@@ -13,6 +13,13 @@ public static class Calls
         return (model.Generate(text, maxNewTokens: 8), adapted.Generate(text, maxNewTokens: 8, beams: 2));
     }
 
+    /// <summary>The likeliest of some options for each text.</summary>
+    public static IReadOnlyList<string> Choose(string modelFolder, string[] texts, params string[] options)
+    {
+        using var model = TextModel.Load(modelFolder);
+        return model.Choose(texts, options);
+    }
+
     /// <summary>Counts what the paper's LoRA on the late half trains.</summary>
     public static long CountLateLora(string modelFolder)
     {

@@ -40,6 +40,27 @@ module internal Constraint =
             let index = torch.tensor (cells, device = scores.device)
             scores.view(-1L).index_fill_(0L, index, minusInfinity) |> ignore
 
+    /// The cells of scores that `width` tokens a line make which lead on in the tree. A line that is in none of its
+    /// sequences any more has ended, and what it says is not kept: all of its cells.
+    let private leading (trie: Trie) (step: int) (width: int64) (line: int) (sequence: int64[]) : int64[] =
+        let first = int64 line * width
+
+        match Trie.tryAfter (Array.skip (sequence.Length - step) sequence) trie with
+        | Some node when not node.IsEnd -> node.Next |> Array.map ((+) first)
+        | _ -> Array.init (int width) (fun token -> first + int64 token)
+
+    let private limit (trie: Trie) (step: int) (sequences: int64[][]) (scores: torch.Tensor) : torch.Tensor =
+        let cells =
+            sequences |> Array.mapi (leading trie step (scores.size 1)) |> Array.concat
+
+        let index = torch.tensor (cells, device = scores.device)
+        let limited = torch.full_like (scores, minusInfinity)
+
+        limited.view(-1L).index_copy_(0L, index, scores.reshape(-1L).index_select(0L, index))
+        |> ignore
+
+        limited
+
     /// Scores [lines, vocabulary] with what may not come next at minus infinity, changed in place where their dtype allows.
     /// `sequences` are what stands already, what each row began with included; `step` counts the tokens generated so far.
     let apply
@@ -72,4 +93,6 @@ module internal Constraint =
         if step < decoding.MinNewTokens then
             scores.narrow(1L, int64 eosId, 1L).fill_ minusInfinity |> ignore
 
-        scores
+        match decoding.Among with
+        | Some trie -> limit trie step sequences scores
+        | None -> scores
