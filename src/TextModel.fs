@@ -17,7 +17,7 @@ type TextModel private (session: Session, model: Model, ownsBase: bool) =
         |> Seq.map (fun text ->
             {
                 Ids = session.Tokenizer.Encode(text, tokensAtMost)
-                Labels = [| model.Shape.EosId |]
+                Labels = [| model.Shape.EosIds.Head |]
             })
         |> Array.ofSeq
 

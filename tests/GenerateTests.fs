@@ -43,7 +43,7 @@ let private ints (element: JsonElement) =
 
 /// A reference sequence without start token and trailing pads; `</s>` stays.
 let private stripped (shape: Shape) (sequence: int list) =
-    match List.tryFindIndex ((=) shape.EosId) sequence with
+    match List.tryFindIndex (fun id -> List.contains id shape.EosIds) sequence with
     | Some place -> List.take place (List.tail sequence)
     | None -> List.tail sequence
 

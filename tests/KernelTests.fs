@@ -43,7 +43,7 @@ let private norm =
             same tolerance (fun inputs -> RmsNorm.apply 1e-6 inputs[1] inputs[0]) plain [ x; scale ])
 
 let private gate =
-    [ GeluNew; Relu ]
+    [ GeluNew; Relu; Silu ]
     |> List.collect (fun activation ->
         forDtypes $"the gate is its composition, forward and back: {activation}" (fun dtype tolerance ->
             for shape in [ [ 2L; 3L; 24L ]; [ 5L; 67L; 1024L ] ] do

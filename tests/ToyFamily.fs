@@ -93,12 +93,13 @@ let private shape (vocabulary: int) : Shape =
             ]
         Width = int width
         Heads = 1
+        KeyValueHeads = 1
         HeadWidth = int width
         Vocabulary = vocabulary
         PrefixWidth = 2L * int64 blocks * width
         Dropout = 0.0
         PadId = 0
-        EosId = 1
+        EosIds = [ 1 ]
     }
 
 let private rewriteBlock f index (block: ToyBlock) : ToyBlock =

@@ -6,6 +6,7 @@ open System.Security.Cryptography
 open System.Text
 open System.Text.Json
 open System.Text.RegularExpressions
+open Peft.Causal
 open Peft.T5
 open TorchSharp
 
@@ -14,7 +15,10 @@ open TorchSharp
 module Checkpoint =
     /// Every family: the values of `model_type` that it serves, and how it reads a configuration.
     let private families: (string list * (string -> JsonElement -> Architecture)) list =
-        [ T5Family.modelTypes, T5Family.ofJson ]
+        [
+            T5Family.modelTypes, T5Family.ofJson
+            CausalFamily.modelTypes, CausalFamily.ofJson
+        ]
 
     /// What a configuration describes; `path` is for messages. Without a `model_type` it is a T5's.
     let ofJson (path: string) (json: JsonElement) : Architecture =

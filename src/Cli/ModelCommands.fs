@@ -137,7 +137,7 @@ module ModelCommands =
             |> Array.map (fun text ->
                 {
                     Ids = session.Tokenizer.Encode(word text, limit)
-                    Labels = [| model.Shape.EosId |]
+                    Labels = [| model.Shape.EosIds.Head |]
                 })
             |> Evaluation.generate decoding model session.Tokenizer session.Device 32 ignore
             |> Array.iter (printfn "%s")

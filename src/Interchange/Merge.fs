@@ -22,7 +22,8 @@ module Merge =
     let private leftOver (model: Model) : string option =
         let ofMap (_, projection) =
             match projection with
-            | Dense _ -> None
+            | Dense _
+            | Affine _ -> None
             | Shifted _ -> Some "biases (BitFit)"
             | _ -> Some "serial adapters or routes"
 
@@ -109,7 +110,8 @@ module Merge =
 
         let isChanged (_, projection) =
             match projection with
-            | Dense(Frozen _) -> false
+            | Dense(Frozen _)
+            | Affine(Frozen _, Frozen _) -> false
             | _ -> true
 
         let report =

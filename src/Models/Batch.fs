@@ -3,7 +3,8 @@ namespace Peft
 open System
 open TorchSharp
 
-/// One row as token ids, of the input and of the target. A target ends with `</s>`, and so does an encoder's input.
+/// One row as token ids, of the input and of the target. A target ends with an id that ends an answer, and so does an
+/// encoder's input.
 type EncodedRow = { Ids: int[]; Labels: int[] }
 
 /// Rows padded on the right to the longest of them. Disposing it frees its tensors. An encoder-decoder reads inputs and labels

@@ -44,7 +44,7 @@ type Model =
         Precision: torch.ScalarType
         /// [vocabulary, width].
         Embedding: Leaf
-        /// From hidden states to logits; `Dense Embedding` where it is tied to the embedding. It is no site.
+        /// From hidden states to logits; around `Embedding` where it is tied to it. It is no site.
         Head: Projection
         /// The model with another head; one around the embedding's own leaf is tied to it.
         WithHead: Projection -> Model
@@ -183,9 +183,10 @@ module Model =
         model |> showingHead |> change |> mapLeaves (fun _ leaf -> leaf)
 
     let private mapHead (f: Projection -> Projection) (model: Model) : Model =
-        match model.Head with
-        | Dense _ -> model
-        | head -> model.WithHead(f head)
+        if Projection.isBare model.Head then
+            model
+        else
+            model.WithHead(f model.Head)
 
     /// The same function with nothing to train and adapters folded into the weights: for evaluation, where adapters
     /// then cost nothing. A soft prompt stays, and so do biases.
@@ -203,13 +204,10 @@ module Model =
             | Frozen _ -> leaf
             | Trained parameter -> Frozen(parameter.detach().``to``(kept name)))
 
-    /// The model without its adapters: every linear map its base weight, no soft tokens. Tensors are shared, and what a
+    /// The model without its adapters: every linear map its base weight and bias, no soft tokens. Tensors are shared, and what a
     /// technique copied or changed in place (full fine-tuning, trained norms, PiSSA) stays as it is.
     let strip (model: Model) : Model =
-        let bare =
-            model
-            |> rewrite (fun _ projection -> Dense(Projection.weight projection))
-            |> mapHead (Projection.weight >> Dense)
+        let bare = model |> rewrite (fun _ -> Projection.bare) |> mapHead Projection.bare
 
         let bare = bare.WithPrompt NoPrompt
         let bare = bare.WithPrefix None
@@ -260,13 +258,8 @@ module Model =
                 else
                     Routed choices)
 
-        let isBare (model: Model) =
-            match model.Head with
-            | Dense _ -> true
-            | _ -> false
-
         let routed =
-            if List.forall isBare members then
+            if List.forall (_.Head >> Projection.isBare) members then
                 routed
             else
                 routed.WithHead(Routed(members |> List.map _.Head))

@@ -57,6 +57,8 @@ type Shape =
         /// The width of hidden states.
         Width: int
         Heads: int
+        /// Heads of keys and values; as many as `Heads` unless several heads of queries share one.
+        KeyValueHeads: int
         /// The width of a head's keys and values.
         HeadWidth: int
         Vocabulary: int
@@ -65,7 +67,8 @@ type Shape =
         /// The rate of the model's own dropout in training.
         Dropout: float
         PadId: int
-        EosId: int
+        /// The ids that end an answer: one at least. Generation stops at any of them.
+        EosIds: int list
     }
 
     /// The number of elements of a model without adapter.

@@ -102,10 +102,13 @@ module Lora =
             let rank, scale = update site
             Start.checkRank rank site inner
 
-            match inner with
-            | Dense weight ->
+            let around (weight: Leaf) remainder =
                 let a, b, rest = principal rank scale weight.Value
-                LowRank(Dense(Frozen rest), Leaf.trained a, Leaf.trained b, scale, dropout)
+                LowRank(remainder (Frozen rest), Leaf.trained a, Leaf.trained b, scale, dropout)
+
+            match inner with
+            | Dense weight -> around weight Dense
+            | Affine(weight, bias) -> around weight (fun rest -> Affine(rest, bias))
             | _ ->
                 userError $"{Site.name site} is adapted already: PiSSA must be the first of a chain to change a map.")
 

@@ -4,66 +4,53 @@ open Peft.Kernels
 open System.Collections.Generic
 open TorchSharp
 
-/// VeRA's random matrices, frozen and one for all sites: `A` [rank, largest in] and `B` [largest out, rank], cut to a
-/// site's shape where they are used. They follow from a seed, so they are no leaves: peft, too, keeps them as buffers.
-[<ReferenceEquality>]
-type Basis =
-    {
-        /// [rank, largest in].
-        A: torch.Tensor
-        /// [largest out, rank].
-        B: torch.Tensor
-    }
-
-/// What a site computes. Adapters wrap: the base weight stays inside, untouched.
-[<ReferenceEquality>]
-type Projection =
-    /// y = W x, with `weight` of shape [out, in].
-    | Dense of weight: Leaf
-    /// The same of a frozen weight, computed from a copy of it in the order in which oneDNN multiplies. For decoding: there is
-    /// no backward pass.
-    | Packed of weight: Leaf * copy: torch.Tensor
-    /// y = inner x + scale · B (A dropout(x)), with `a` [rank, in] and `b` [out, rank] (LoRA, Hu et al. 2021, eq. 3).
-    | LowRank of inner: Projection * a: Leaf * b: Leaf * scale: float * dropout: float
-    /// y = output ∘ inner(input ∘ x), with `input` [in] and `output` [out] ((IA)3; T-Few's LoRALinear).
-    | Rescaled of inner: Projection * input: Leaf option * output: Leaf option
-    /// y = inner x + bias, with `bias` [out] (BitFit, Ben Zaken et al. 2022).
-    | Shifted of inner: Projection * bias: Leaf
-    /// y = (magnitude / ‖W'‖) ∘ inner x, with W' the weight that `inner` amounts to, ‖W'‖ the norms of its rows, held out
-    /// of the gradient, and `magnitude` [out] (DoRA, Liu et al. 2024, eq. 5 and §4.3).
-    | Directed of inner: Projection * magnitude: Leaf
-    /// y = inner x + scale · B (E ∘ (A dropout(x))), with `a` [rank, in], `e` [rank, 1] and `b` [out, rank] (AdaLoRA,
-    /// Zhang et al. 2023, eq. 3). The loss gains `penalty` · the mean of ‖A Aᵀ − I‖ and ‖Bᵀ B − I‖ (eq. 4).
-    | Singular of inner: Projection * a: Leaf * e: Leaf * b: Leaf * scale: float * dropout: float * penalty: float
-    /// y = inner x + b ∘ (B (d ∘ (A dropout(x)))), with A and B random and shared, `d` [rank] and `b` [out] (VeRA,
-    /// Kopiczko et al. 2024, eq. 2).
-    | SharedBasis of inner: Projection * basis: Basis * d: Leaf * b: Leaf * dropout: float
-    /// y = u + bottleneck(u), u = inner x (Houlsby et al. 2019, §2.1: the serial adapter). It is not linear: it stays
-    /// when the rest is merged.
-    | Serial of inner: Projection * bottleneck: Bottleneck
-    /// Row i of the batch computes member `routes[i]`: several adapters around one base weight serve one mixed batch.
-    | Routed of members: Projection list
-
-[<RequireQualifiedAccess>]
+/// What can be asked of a projection and done with it.
+// The type of this name is in an earlier file.
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Projection =
-    /// The base weight [out, in] at the centre of all wrappers.
-    let rec weight (projection: Projection) : Leaf =
+    /// What a wrapper stands around: one map, or all members of a route; nothing in the map at the centre.
+    let private inside (projection: Projection) : Projection list =
         match projection with
-        | Dense weight
-        | Packed(weight = weight) -> weight
+        | Dense _
+        | Affine _
+        | Packed _ -> []
         | LowRank(inner = inner)
         | Rescaled(inner = inner)
         | Shifted(inner = inner)
         | Directed(inner = inner)
         | Singular(inner = inner)
         | SharedBasis(inner = inner)
-        | Serial(inner = inner) -> weight inner
-        | Routed members -> weight members.Head
+        | Serial(inner = inner) -> [ inner ]
+        | Routed members -> members
+
+    /// The base weight [out, in] at the centre of all wrappers.
+    let rec weight (projection: Projection) : Leaf =
+        match projection with
+        | Dense weight
+        | Affine(weight = weight)
+        | Packed(weight = weight) -> weight
+        | wrapper -> weight (inside wrapper).Head
+
+    /// The map at the centre of all wrappers, as a checkpoint has it: its weight, and its bias where it has one.
+    let rec bare (projection: Projection) : Projection =
+        match projection with
+        | Dense _
+        | Affine _ -> projection
+        | Packed(weight = weight) -> Dense weight
+        | wrapper -> bare (inside wrapper).Head
+
+    /// Whether nothing stands around the map.
+    let isBare (projection: Projection) : bool =
+        match projection with
+        | Dense _
+        | Affine _ -> true
+        | _ -> false
 
     /// Whether the whole is one linear map and a bias, so that it can be merged into a weight.
     let rec isLinear (projection: Projection) : bool =
         match projection with
         | Dense _
+        | Affine _
         | Packed _ -> true
         | LowRank(inner = inner)
         | Rescaled(inner = inner)
@@ -100,6 +87,7 @@ module Projection =
         match projection with
         | Dense weight
         | Packed(weight = weight) -> wide weight, None
+        | Affine(weight, bias) -> wide weight, Some(wide bias)
         | LowRank(inner, a, b, scale, _) -> plus inner scale (Product.matmul (wide b) (wide a))
         | Singular(inner, a, e, b, scale, _, _) -> plus inner scale ((wide b).mm((wide a).mul(wide e)))
         | SharedBasis(inner, basis, d, b, _) ->
@@ -152,6 +140,14 @@ module Projection =
 
         let ofUpdated (projection: Projection) =
             match projection with
+            | LowRank(Affine(Frozen weight, bias), a, b, scale, dropout) when not (Drop.isOn pass dropout) ->
+                Some(
+                    weight,
+                    { Around.Nothing with
+                        Update = Some(a.Value, b.Value, scale)
+                        Bias = Some bias.Value
+                    }
+                )
             | LowRank(inner, a, b, scale, dropout) when not (Drop.isOn pass dropout) ->
                 ofRescaled inner
                 |> Option.map (fun (weight, around) ->
@@ -163,10 +159,12 @@ module Projection =
 
         match projection with
         | Dense _
+        | Affine _
         | Shifted(Dense _, _) -> None
         | Shifted(inner, bias) ->
-            ofUpdated inner
-            |> Option.map (fun (weight, around) -> weight, { around with Bias = Some bias.Value })
+            match ofUpdated inner with
+            | Some(weight, around) when around.Bias.IsNone -> Some(weight, { around with Bias = Some bias.Value })
+            | _ -> None
         | projection -> ofUpdated projection
 
     /// What the site computes for `x` [.., in]: [.., out], in the dtype of `x`.
@@ -184,6 +182,7 @@ module Projection =
             let update = x |> Drop.apply pass dropout |> linear a |> linear b
             (apply pass inner x).add(update, scale.ToScalar())
         | Rescaled(inner, input, output) -> x |> scaled input |> apply pass inner |> scaled output
+        | Affine(weight, bias)
         | Shifted(Dense weight, bias) ->
             // No backward pass reads the product: it need not wait for the end of the block.
             use product = linear weight x
@@ -251,29 +250,26 @@ module Projection =
         let distance (square: torch.Tensor) =
             (square - torch.eye (square.size 0, dtype = square.dtype, device = square.device)).norm()
 
-        match projection with
-        | Dense _
-        | Packed _ -> []
-        | Singular(inner, a, _, b, _, _, penalty) ->
-            let a, b = a.Value, b.Value
+        let own =
+            match projection with
+            | Singular(_, a, _, b, _, _, penalty) ->
+                let a, b = a.Value, b.Value
 
-            (penalty, distance (Product.matmul a (a.t ())))
-            :: (penalty, distance (Product.matmul (b.t ()) b))
-            :: orthogonality inner
-        | LowRank(inner = inner)
-        | Rescaled(inner = inner)
-        | Shifted(inner = inner)
-        | Directed(inner = inner)
-        | SharedBasis(inner = inner)
-        | Serial(inner = inner) -> orthogonality inner
-        | Routed members -> List.collect orthogonality members
+                [
+                    penalty, distance (Product.matmul a (a.t ()))
+                    penalty, distance (Product.matmul (b.t ()) b)
+                ]
+            | _ -> []
 
-    /// The same function as one frozen linear map, with its bias around it where it has one: computed in float32,
-    /// kept in `dtype`. A frozen dense map of that dtype is returned as it is. Where a serial adapter or a route is in
+        own @ List.collect orthogonality (inside projection)
+
+    /// The same function as one frozen linear map, with its bias where it has one: computed in float32, the weight kept in
+    /// `dtype`. A bias stands around a map that had none of its own. A frozen bare map of that dtype is returned as it is. Where a serial adapter or a route is in
     /// the way, what it wraps is merged and the rest stays.
     let rec merge (dtype: torch.ScalarType) (projection: Projection) : Projection =
         match projection with
-        | Dense(Frozen weight) when weight.dtype = dtype -> projection
+        | Dense(Frozen weight)
+        | Affine(Frozen weight, Frozen _) when weight.dtype = dtype -> projection
         | linear when isLinear linear ->
             use _ = torch.NewDisposeScope()
             use _ = torch.no_grad ()
@@ -282,12 +278,14 @@ module Projection =
             let frozen (tensor: torch.Tensor) (kept: torch.ScalarType) =
                 Frozen(tensor.``to``(kept, copy = true).MoveToOuterDisposeScope())
 
-            let dense = Dense(frozen weight dtype)
+            let weight = frozen weight dtype
 
-            match bias with
-            | Some bias -> Shifted(dense, frozen bias torch.float32)
-            | None -> dense
+            match bias, bare projection with
+            | None, _ -> Dense weight
+            | Some bias, Affine _ -> Affine(weight, frozen bias torch.float32)
+            | Some bias, _ -> Shifted(Dense weight, frozen bias torch.float32)
         | Dense _
+        | Affine _
         | Packed _ -> projection
         | LowRank(inner, a, b, scale, dropout) -> LowRank(merge dtype inner, a, b, scale, dropout)
         | Rescaled(inner, input, output) -> Rescaled(merge dtype inner, input, output)
@@ -306,6 +304,10 @@ module Projection =
             match Product.pack weight with
             | Some copy -> Packed(Frozen weight, copy)
             | None -> projection
+        | Affine(weight, bias) ->
+            match pack dtype (Dense weight) with
+            | Packed _ as packed -> Shifted(packed, bias)
+            | _ -> projection
         | Shifted(inner, bias) -> Shifted(pack dtype inner, bias)
         | _ -> projection
 
@@ -316,6 +318,7 @@ module Projection =
         match projection with
         | Dense weight
         | Packed(weight = weight) -> Dense(at "weight" weight)
+        | Affine(weight, bias) -> Affine(at "weight" weight, at "bias" bias)
         | LowRank(inner, a, b, scale, dropout) -> LowRank(inside inner, at "lora_a" a, at "lora_b" b, scale, dropout)
         | Rescaled(inner, input, output) ->
             Rescaled(inside inner, Option.map (at "multi_lora_a") input, Option.map (at "multi_lora_b") output)

@@ -65,7 +65,7 @@ module internal Constraint =
     /// `sequences` are what stands already, what each row began with included; `step` counts the tokens generated so far.
     let apply
         (decoding: Decoding)
-        (eosId: int)
+        (eosIds: int64[])
         (step: int)
         (sequences: int64[][])
         (scores: torch.Tensor)
@@ -91,7 +91,8 @@ module internal Constraint =
             forbid (Array.concat cells) scores
 
         if step < decoding.MinNewTokens then
-            scores.narrow(1L, int64 eosId, 1L).fill_ minusInfinity |> ignore
+            for id in eosIds do
+                scores.narrow(1L, id, 1L).fill_ minusInfinity |> ignore
 
         match decoding.Among with
         | Some trie -> limit trie step sequences scores

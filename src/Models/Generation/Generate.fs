@@ -17,7 +17,8 @@ module Generate =
             Decoder: IStepDecoder
             /// Tokens that every row began with.
             Begun: int
-            Eos: int64
+            /// Whatever ends a line.
+            Eos: int64[]
             Pad: int64
         }
 
@@ -32,7 +33,7 @@ module Generate =
         work.Decoder.Step(lines |> Array.map (_.Tokens >> Array.last), step)
 
     let private constrained (work: Work) (step: int) (lines: Line[]) (scores: torch.Tensor) =
-        Constraint.apply work.Decoding (int work.Eos) step (lines |> Array.map _.Tokens) scores
+        Constraint.apply work.Decoding work.Eos step (lines |> Array.map _.Tokens) scores
 
     /// The most likely token of each line and its log-probability.
     let private nextGreedy (work: Work) (step: int) (lines: Line[]) =
@@ -50,7 +51,8 @@ module Generate =
             work.Decoder.Begin |> Array.map (fun tokens -> { Tokens = tokens; Score = 0.0 })
 
         let ends (line: Line) =
-            line.Tokens.Length > work.Begun && Array.last line.Tokens = work.Eos
+            line.Tokens.Length > work.Begun
+            && Array.contains (Array.last line.Tokens) work.Eos
 
         let rec loop (live: int[]) step =
             if
@@ -136,7 +138,7 @@ module Generate =
                                 Tokens = Array.append line.Tokens [| token |]
                                 Score = float score
                             }
-                        IsEnd = token = work.Eos || step + 1 = decoding.MaxNewTokens
+                        IsEnd = Array.contains token work.Eos || step + 1 = decoding.MaxNewTokens
                     })
                 best.Values
                 best.Ids
@@ -317,7 +319,7 @@ module Generate =
                 Decoding = decoding
                 Decoder = decoder
                 Begun = decoder.Begin[0].Length
-                Eos = int64 model.Shape.EosId
+                Eos = model.Shape.EosIds |> List.map int64 |> Array.ofList
                 Pad = int64 model.Shape.PadId
             }
 

@@ -27,7 +27,7 @@ type internal Sequences
                 | None -> heads k, heads v
                 | Some(keys, values) -> after keys k, after values v
 
-            Layer.attend pass (Some bias) (heads q) keys values |> Layer.joinHeads
+            Layers.attend pass (Some bias) (heads q) keys values |> Layer.joinHeads
 
         member _.Cross(_, layer, q) =
             let source = Option.get source
@@ -35,7 +35,7 @@ type internal Sequences
             let project part =
                 Projection.apply pass part source.Hidden |> heads
 
-            Layer.attend pass source.MaskBias (heads q) (project layer.K) (project layer.V)
+            Layers.attend pass source.MaskBias (heads q) (project layer.K) (project layer.V)
             |> Layer.joinHeads
 
 /// Hidden states and logits as pure functions of a T5.

@@ -13,16 +13,7 @@ module Layer =
 
     /// T5's layer norm: the mean square in float32, the result in the dtype of `x`.
     let norm (norm: Norm) (x: torch.Tensor) : torch.Tensor =
-        if RmsNorm.serves norm.Scale.Value x then
-            RmsNorm.apply norm.Epsilon (Leaf.cast x.dtype norm.Scale) x
-        else
-            let wide = x.``to`` torch.float32
-
-            let inverse =
-                wide.square().mean([| -1L |], keepdim = true).add_(norm.Epsilon.ToScalar()).rsqrt_()
-
-            // Hugging Face rounds to bfloat16 before it multiplies by the weight.
-            wide.mul(inverse).``to``(x.dtype).mul(Leaf.cast x.dtype norm.Scale)
+        Layers.rootMeanSquare norm.Epsilon norm.Scale x
 
     /// [rows, length, heads · d_kv] → [rows, heads, length, d_kv].
     let splitHeads (config: Config) (x: torch.Tensor) : torch.Tensor =
@@ -31,40 +22,6 @@ module Layer =
     /// [rows, heads, length, d_kv] → [rows, length, heads · d_kv].
     let joinHeads (x: torch.Tensor) : torch.Tensor = x.transpose(1L, 2L).flatten(2L, 3L)
 
-    /// softmax(Q Kᵀ + bias) V without T5's missing 1/sqrt(d_kv): the initialisation holds it. `bias` is additive,
-    /// float32, broadcast to [rows, heads, queries, keys].
-    let attend
-        (pass: Pass)
-        (bias: torch.Tensor option)
-        (q: torch.Tensor)
-        (k: torch.Tensor)
-        (v: torch.Tensor)
-        : torch.Tensor =
-        if FusedAttention.serves bias q k v && (not pass.IsTraining || pass.Dropout < 1.0) then
-            FusedAttention.apply (Drop.key pass) bias q k v
-        else
-            let scores = (Product.matmul q (k.transpose (2L, 3L))).``to`` torch.float32
-
-            let biased =
-                match bias with
-                | Some bias -> scores.add_ bias
-                | None -> scores
-
-            Product.matmul (biased.softmax(-1L).``to`` q.dtype |> drop pass) v
-
-    /// dropout(act(gate) ∘ input).
-    let private gated (pass: Pass) (activation: Activation) (gate: torch.Tensor) (input: torch.Tensor) =
-        let isServed = activation = Relu || activation = GeluNew
-
-        if
-            isServed
-            && Gating.serves gate input
-            && (not pass.IsTraining || pass.Dropout < 1.0)
-        then
-            Gating.apply (Drop.key pass) activation gate input
-        else
-            (Activation.apply activation gate).mul input |> drop pass
-
     /// x + dropout(Wo dropout(act(gate x̂) ∘ input x̂) + beside x̂), x̂ the normed x.
     let feedForward (pass: Pass) (config: Config) (layer: FeedForward) (x: torch.Tensor) : torch.Tensor =
         let normed = norm layer.Norm x
@@ -72,7 +29,7 @@ module Layer =
 
         let inner =
             match layer.Gate with
-            | Some gate -> gated pass config.Activation (apply gate normed) (apply layer.Input normed)
+            | Some gate -> Layers.gated pass config.Activation (apply gate normed) (apply layer.Input normed)
             | None -> apply layer.Input normed |> Activation.apply config.Activation |> drop pass
 
         let main = apply layer.Output inner

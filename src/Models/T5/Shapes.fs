@@ -96,10 +96,11 @@ module Shapes =
             Shared = Outlines.shared config
             Width = config.ModelWidth
             Heads = config.Heads
+            KeyValueHeads = config.Heads
             HeadWidth = config.KeyWidth
             Vocabulary = config.VocabularySize
             PrefixWidth = 2L * int64 config.DecoderLayers * int64 config.InnerWidth
             Dropout = config.DropoutRate
             PadId = config.PadId
-            EosId = config.EosId
+            EosIds = [ config.EosId ]
         }

@@ -53,32 +53,25 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
             member _.Cross(block, _, q) = memory.CrossAttention(block, q)
         }
 
-    // Bringing a weight into oneDNN's order costs about two steps' products and saves a good half of each: an answer of a
-    // word or two is over before that, and a few more steps would not win it back.
-    let stepsBeforePacking, leastStepsAfter = 3, 8
-    // The copies stand beside the weights.
-    let mostPacked = 1L <<< 30
+    let packing = Packing limit
     let mutable head = fun (hidden: torch.Tensor) -> Forward.head pass model hidden
 
+    /// The weights that steps read.
+    let weights () =
+        T5.leaves model
+        |> List.filter (fun (name, _) ->
+            [ "decoder."; $"{Site.headName}." ]
+            |> List.exists (fun start -> name.StartsWith(start, System.StringComparison.Ordinal)))
+        |> List.map snd
+
     let pack () =
-        let weights =
-            T5.leaves model
-            |> List.filter (fun (name, _) ->
-                [ "decoder."; $"{Site.headName}." ]
-                |> List.exists (fun start -> name.StartsWith(start, System.StringComparison.Ordinal)))
-            |> List.map snd
+        model <- T5.packDecoder model
 
-        let bytes =
-            weights |> List.sumBy (fun leaf -> leaf.Value.numel () * leaf.Value.ElementSize)
-
-        if bytes <= mostPacked then
-            model <- T5.packDecoder model
-
-            match model.Head with
-            | Some(Dense(Frozen weight)) when weight.dtype = model.Precision ->
-                Product.pack weight
-                |> Option.iter (fun copy -> head <- Forward.beforeHead model >> Product.packed copy)
-            | _ -> ()
+        match model.Head with
+        | Some(Dense(Frozen weight)) when weight.dtype = model.Precision ->
+            Product.pack weight
+            |> Option.iter (fun copy -> head <- Forward.beforeHead model >> Product.packed copy)
+        | _ -> ()
 
     interface IStepDecoder with
         member _.Begin = Array.create (int (source.Hidden.size 0)) [| int64 config.StartId |]
@@ -91,7 +84,7 @@ type internal StepDecoder(start: Pass, model: T5, source: Encoded, beams: int, l
             && float finished >= memory.LeavingShare * float isDone.Length
 
         member _.Prepare step =
-            if step = stepsBeforePacking && limit - step >= leastStepsAfter then
+            if packing.IsTime(step, weights) then
                 pack ()
 
         member _.Step(ids, step) =

@@ -115,7 +115,7 @@ type internal TensorMemory(start: MemoryStart) =
             let bias =
                 start.PositionBias.narrow(2L, int64 step, 1L).narrow(3L, 0L, int64 step + 1L)
 
-            Layer.attend
+            Layers.attend
                 Pass.Evaluation
                 (Some bias)
                 (Layer.splitHeads config q)
@@ -129,7 +129,7 @@ type internal TensorMemory(start: MemoryStart) =
             let queries =
                 q.view (lines / int64 beams, int64 beams, -1L) |> Layer.splitHeads config
 
-            (Layer.attend Pass.Evaluation maskBias queries crossKeys[layer] crossValues[layer]
+            (Layers.attend Pass.Evaluation maskBias queries crossKeys[layer] crossValues[layer]
              |> Layer.joinHeads)
                 .reshape(lines, 1L, -1L)
 

@@ -1,0 +1,60 @@
+namespace Peft.Causal
+
+open System.Text.Json
+open Peft
+
+/// Decoder-only families as the rest of the library sees them.
+[<RequireQualifiedAccess>]
+module CausalFamily =
+    /// The values of `model_type` that are served.
+    let modelTypes: string list = Families.all |> List.map _.ModelType
+
+    let rec private ofValue (shape: Shape) (config: string) (causal: Causal) : Model =
+        let again = ofValue shape config
+
+        // Whether the head is the embedding is a matter of configuration and shape.
+        let anew (causal: Causal) =
+            ofValue (Shapes.ofDescription causal.Description) (Families.toJson causal.Description) causal
+
+        {
+            Shape = shape
+            Config = config
+            Precision = causal.Precision
+            Embedding = causal.Embedding
+            Head = causal.Head
+            WithHead = fun head -> anew (Causal.withHead head causal)
+            Shared =
+                if Causal.isTied causal then
+                    [ (Outlines.head causal.Description).Name ]
+                else
+                    []
+            Untie = fun _ -> anew (Causal.untie causal)
+            Joined = fun () -> Some(again causal)
+            Rewrite = fun f -> again (Causal.rewrite f causal)
+            MapLeaves = fun f -> again (Causal.mapLeaves f causal)
+            MapBeside = fun f -> again (Causal.mapBeside f causal)
+            WithPrompt = fun prompt -> again { causal with Prompt = prompt }
+            WithPrefix = fun prefix -> again { causal with Prefix = prefix }
+            WithPrecision = fun dtype -> again { causal with Precision = dtype }
+            Encoder = None
+            Logits = fun pass batch -> Forward.logits pass causal batch
+            Steps = fun pass request -> StepDecoder.start pass causal request
+        }
+
+    /// A decoder as a model.
+    let model (causal: Causal) : Model =
+        ofValue (Shapes.ofDescription causal.Description) (Families.toJson causal.Description) causal
+
+    /// What a description amounts to.
+    let architecture (description: Description) : Architecture =
+        {
+            Shape = Shapes.ofDescription description
+            Config = Families.toJson description
+            Load = fun device dtype folder -> Weights.load device dtype folder description |> model
+            Random = fun dtype seed -> Weights.randomIn dtype description seed |> model
+            Skeleton = fun () -> Weights.skeleton description |> model
+        }
+
+    /// Reads a `config.json`; `path` is for messages, and for what lies beside it.
+    let ofJson (path: string) (json: JsonElement) : Architecture =
+        Families.ofJson path json |> architecture
