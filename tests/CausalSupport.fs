@@ -60,3 +60,23 @@ let batchOf (inputs: System.Collections.Generic.IReadOnlyDictionary<string, torc
             }
     |]
     |> Batch.ofRows 0 torch.CPU
+
+/// One test for each of them.
+let each (name: string) (body: string -> unit) : Expecto.Test =
+    Expecto.Tests.testList
+        name
+        [
+            for architecture in architectures ->
+                Expecto.Tests.testCase architecture
+                <| fun () ->
+                    use _ = torch.NewDisposeScope()
+                    body architecture
+        ]
+
+/// Positions that count from the left edge, padding included: transformers' without position ids.
+let fromEdge (ids: torch.Tensor) : torch.Tensor =
+    torch.arange(ids.size 1, dtype = torch.int64).unsqueeze 0L
+
+/// The tensors of a decoder's reference.
+let tensorsOf (architecture: string) (name: string) =
+    tensors (reference architecture [ $"{name}.safetensors" ])

@@ -8,24 +8,6 @@ open Peft.Causal
 open Peft.Tests.Support
 open Peft.Tests.CausalSupport
 
-let private each name (body: string -> unit) =
-    testList
-        name
-        [
-            for architecture in architectures ->
-                testCase architecture
-                <| fun () ->
-                    use _ = torch.NewDisposeScope()
-                    body architecture
-        ]
-
-/// Positions that count from the left edge, padding included: transformers' without position ids.
-let private fromEdge (ids: torch.Tensor) =
-    torch.arange(ids.size 1, dtype = torch.int64).unsqueeze 0L
-
-let private tensorsOf architecture name =
-    tensors (reference architecture [ $"{name}.safetensors" ])
-
 let private forward =
     each "hidden states and logits equal the reference" (fun architecture ->
         let inputs, outputs, hidden =

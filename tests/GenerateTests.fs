@@ -8,8 +8,9 @@ open TorchSharp
 open Peft
 open Peft.Tests.Support
 
-/// The settings of a reference case in our terms. Hugging Face's lengths count the start token, ours do not.
-let private decoding (settings: JsonElement) : Decoding =
+/// The settings of a reference case in our terms. Hugging Face's lengths count what a row begins with, `begun` tokens, ours do
+/// not.
+let decoding (begun: int) (settings: JsonElement) : Decoding =
     let number (key: string) fallback =
         match settings.TryGetProperty key with
         | true, value -> value.GetInt32()
@@ -29,8 +30,8 @@ let private decoding (settings: JsonElement) : Decoding =
     {
         Beams = number "num_beams" 1
         Returned = number "num_return_sequences" 1
-        MaxNewTokens = number "max_new_tokens" (number "max_length" 0 - 1)
-        MinNewTokens = number "min_new_tokens" (max 0 (number "min_length" 1 - 1))
+        MaxNewTokens = number "max_new_tokens" (number "max_length" 0 - begun)
+        MinNewTokens = number "min_new_tokens" (max 0 (number "min_length" begun - begun))
         LengthPenalty = real "length_penalty" 1.0
         EarlyStopping = early
         RepetitionPenalty = real "repetition_penalty" 1.0
@@ -38,7 +39,7 @@ let private decoding (settings: JsonElement) : Decoding =
         Among = None
     }
 
-let private ints (element: JsonElement) =
+let ints (element: JsonElement) =
     [ for item in element.EnumerateArray() -> item.GetInt32() ]
 
 /// A reference sequence without start token and trailing pads; `</s>` stays.
@@ -48,7 +49,7 @@ let private stripped (shape: Shape) (sequence: int list) =
     | None -> List.tail sequence
 
 /// The sum of a row's token log-probabilities up to `</s>`.
-let private sumUntilEnd (row: JsonElement) (length: int) =
+let sumUntilEnd (row: JsonElement) (length: int) =
     [ for value in row.EnumerateArray() -> value.GetDouble() ]
     |> List.take length
     |> List.sum
@@ -59,7 +60,7 @@ let private compareCase
     (case: JsonElement)
     =
     use _ = torch.NewDisposeScope()
-    let settings = decoding (case.GetProperty "settings")
+    let settings = decoding 1 (case.GetProperty "settings")
     let name = case.GetProperty("name").GetString()
 
     let hypotheses =

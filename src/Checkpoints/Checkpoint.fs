@@ -20,12 +20,27 @@ module Checkpoint =
             CausalFamily.modelTypes, CausalFamily.ofJson
         ]
 
+    /// Weights as integers or in blocks are other tensors than those that a configuration describes.
+    let private checkPlain (path: string) (json: JsonElement) : unit =
+        match json.TryGetProperty "quantization_config" with
+        | true, config when config.ValueKind = JsonValueKind.Object ->
+            let how =
+                match config.TryGetProperty "quant_method" with
+                | true, name -> Json.text name
+                | false, _ -> "quantization_config"
+
+            userError
+                $"{path}: the weights are quantised ({how}), which is not supported: take the checkpoint that it was made from."
+        | _ -> ()
+
     /// What a configuration describes; `path` is for messages. Without a `model_type` it is a T5's.
     let ofJson (path: string) (json: JsonElement) : Architecture =
         let modelType =
             match json.TryGetProperty "model_type" with
             | true, value -> Json.text value
             | false, _ -> "t5"
+
+        checkPlain path json
 
         match families |> List.tryFind (fst >> List.contains modelType) with
         | Some(_, read) -> read path json

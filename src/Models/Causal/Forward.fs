@@ -157,7 +157,8 @@ module Forward =
     let internal head (pass: Pass) (model: Causal) (hidden: torch.Tensor) : torch.Tensor =
         Block.norm model.FinalNorm hidden |> Projection.apply pass model.Head
 
-    /// Inputs [rows, length] moved to the right, so that every answer begins in one column, with their mask.
+    /// Inputs [rows, length] moved to the right, wherever they are padded, so that every answer begins in one column, with their
+    /// mask.
     let internal moved
         (padId: int)
         (ids: torch.Tensor)
@@ -166,17 +167,13 @@ module Forward =
         match mask with
         | None -> ids, None
         | Some mask ->
-            let missing = mask.sum(1L, keepdim = true).neg().add((ids.size 1).ToScalar())
+            let length = ids.size 1
+            let places = torch.arange (length, dtype = torch.int64, device = ids.device)
+            // Padding first, and either in its order.
+            let order = mask.mul(length.ToScalar()).add(places).argsort 1L
+            let mask = mask.gather (1L, order)
 
-            let places =
-                torch.arange(ids.size 1, dtype = torch.int64, device = ids.device).unsqueeze(0L).sub missing
-
-            let isThere = places.ge (0L.ToScalar())
-
-            ids
-                .gather(1L, places.clamp_min (0L.ToScalar()))
-                .masked_fill(isThere.logical_not (), (int64 padId).ToScalar()),
-            Some(isThere.``to`` torch.int64)
+            ids.gather(1L, order).masked_fill(mask.eq (0L.ToScalar()), (int64 padId).ToScalar()), Some mask
 
     /// Logits [rows, target length, vocabulary] under teacher forcing: position i is what is said of label i.
     let logits (pass: Pass) (model: Causal) (batch: Batch) : torch.Tensor =

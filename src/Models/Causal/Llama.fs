@@ -75,6 +75,16 @@ module Llama =
         else
             []
 
+    /// LoRA on q and v, (IA)3 on what `rescaled` gives, on v and on what the feed-forward layer's last map takes.
+    let private usual (rescaled: Part) : (Part * Change) list =
+        [
+            Q, Change.Update
+            V, Change.Update
+            rescaled, Change.RescaleOutput
+            V, Change.RescaleOutput
+            Down, Change.RescaleInput
+        ]
+
     let private read
         (modelType: string)
         (hasHeadNorms: bool)
@@ -117,14 +127,7 @@ module Llama =
             Biased = biased fields
             IsTied = fields.Flag([ "tie_word_embeddings" ], false)
             HasHeadBias = false
-            Usual =
-                [
-                    Q, Change.Update
-                    V, Change.Update
-                    K, Change.RescaleOutput
-                    V, Change.RescaleOutput
-                    Down, Change.RescaleInput
-                ]
+            Usual = usual (if modelType = "llama" then K else Q)
             Dropout = Reading.dropout fields None (Some "attention_dropout") None
             Deviation = fields.Share([ "initializer_range" ], 0.02)
             StartId = Reading.id fields "bos_token_id"
