@@ -59,7 +59,8 @@ let private adaLora =
                 Expect.equal (kept |> List.sumBy (snd >> Array.filter id >> Array.length)) 32 "half stays"
                 RankAllocation.mask kept model
 
-                let pruned = (HuggingFaceConfig.ofTechnique (AdaLora.keeping kept settings)).Value
+                let pruned =
+                    (HuggingFaceConfig.ofTechnique model.Shape (AdaLora.keeping kept settings)).Value
 
                 inTemporaryFolder (fun folder ->
                     HuggingFace.save folder "" pruned model

@@ -124,7 +124,7 @@ let private configurations =
                 Expect.isGreaterThan (number "total_step") 0 "steps"
                 Expect.isLessThan (number "tinit") (number "total_step" - number "tfinal") "peft's condition"
 
-            check (HuggingFaceConfig.ofTechnique (Technique.parse "adalora")).Value
+            check (HuggingFaceConfig.ofTechnique (Tiny.model 1).Shape (Technique.parse "adalora")).Value
 
             for steps in [ "null"; "3"; "100" ] do
                 changed
@@ -135,7 +135,9 @@ let private configurations =
         testCase "floats are written with their point, whole numbers without"
         <| fun () ->
             let raw (words: string) (key: string) =
-                (written (HuggingFaceConfig.ofTechnique (Technique.parse words)).Value).GetProperty(key).GetRawText()
+                (written (HuggingFaceConfig.ofTechnique (Tiny.model 1).Shape (Technique.parse words)).Value)
+                    .GetProperty(key)
+                    .GetRawText()
 
             Expect.equal (raw "lora(rank=4,alpha=8)" "lora_dropout") "0.0" "a share"
             Expect.equal (raw "lora(rank=4,alpha=8)" "lora_alpha") "8" "alpha"
@@ -199,7 +201,7 @@ let private hostile =
 
             inTemporaryFolder (fun folder ->
                 let technique = Technique.parse "prompt(tokens=2)"
-                let config = (HuggingFaceConfig.ofTechnique technique).Value
+                let config = (HuggingFaceConfig.ofTechnique model.Shape technique).Value
                 HuggingFace.save folder "" config (Adapter.ofTechnique technique 0 model)
                 let path = Path.Combine(folder, "adapter_config.json")
                 let text = File.ReadAllText path
@@ -214,7 +216,7 @@ let private hostile =
 
             inTemporaryFolder (fun folder ->
                 let technique = Technique.parse "lora(rank=2)"
-                let config = (HuggingFaceConfig.ofTechnique technique).Value
+                let config = (HuggingFaceConfig.ofTechnique model.Shape technique).Value
                 HuggingFace.save folder "abc" config (Adapter.ofTechnique technique 0 model)
                 let said = userErrorOf (fun () -> AdapterFolders.load folder "" model |> ignore)
                 Expect.stringContains said "which base this is was not said" "no fingerprint")
@@ -228,7 +230,7 @@ let private hostile =
                 inTemporaryFolder (fun folder ->
                     let technique = Technique.parse words
                     let adapted = Adapter.ofTechnique technique 0 model
-                    HuggingFace.save folder "" (HuggingFaceConfig.ofTechnique technique).Value adapted
+                    HuggingFace.save folder "" (HuggingFaceConfig.ofTechnique model.Shape technique).Value adapted
                     Expect.equal (AdapterFolders.summary folder).Elements (Model.countTrained adapted) words)
     ]
 

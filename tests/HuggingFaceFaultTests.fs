@@ -144,7 +144,7 @@ let private badInput =
 
                 let refuses technique =
                     inTemporaryFolder (fun folder ->
-                        let config = (HuggingFaceConfig.ofTechnique technique).Value
+                        let config = (HuggingFaceConfig.ofTechnique model.Shape technique).Value
                         userErrorOf (fun () -> HuggingFace.save folder "" config model) |> ignore
                         Expect.isEmpty (Directory.GetFiles folder) "nothing is written")
 

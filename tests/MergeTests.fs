@@ -223,7 +223,7 @@ let private folders =
                 use _ = torch.NewDisposeScope()
 
                 for technique in Tiny.techniques do
-                    match HuggingFaceConfig.ofTechnique technique with
+                    match HuggingFaceConfig.ofTechnique (Tiny.model 2).Shape technique with
                     | None ->
                         inTemporaryFolder (fun folder ->
                             Tiny.save folder technique (trained technique (Tiny.model 2))

@@ -12,10 +12,16 @@ let private techniques =
         "full"
         "paper-lora"
         "lora(rank=2,alpha=4)"
+        "lora(rank=2,alpha=4,dora,on=k+down)"
+        "lora(rank=2,alpha=4,pissa)"
         "paper-ia3"
+        "ia3"
+        "ia3(published)"
         "bitfit"
         "prompt(tokens=3)"
         "prefix(tokens=2)"
+        "vera(rank=3)"
+        "adalora(rank=2,start=4,alpha=8,on=o)"
     ]
     |> List.map Technique.parse
 

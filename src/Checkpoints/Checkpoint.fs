@@ -10,15 +10,44 @@ open Peft.Causal
 open Peft.T5
 open TorchSharp
 
+/// What the library asks of a family before it has a model of it.
+[<NoComparison; NoEquality>]
+type private Family =
+    {
+        /// The values of `model_type` that it serves.
+        ModelTypes: string list
+        /// How it reads a configuration; the path is for messages.
+        Read: string -> JsonElement -> Architecture
+        /// What its linear maps are called in the end of their names.
+        Maps: string list
+        /// The modules that have a row for each token.
+        Tables: string list
+    }
+
 /// Hugging Face checkpoint folders of every family: the one place that chooses a family by `model_type` of `config.json`.
 [<RequireQualifiedAccess>]
 module Checkpoint =
-    /// Every family: the values of `model_type` that it serves, and how it reads a configuration.
-    let private families: (string list * (string -> JsonElement -> Architecture)) list =
+    let private families: Family list =
         [
-            T5Family.modelTypes, T5Family.ofJson
-            CausalFamily.modelTypes, CausalFamily.ofJson
+            {
+                ModelTypes = T5Family.modelTypes
+                Read = T5Family.ofJson
+                Maps = T5Family.maps
+                Tables = T5Family.tables
+            }
+            {
+                ModelTypes = CausalFamily.modelTypes
+                Read = CausalFamily.ofJson
+                Maps = CausalFamily.maps
+                Tables = CausalFamily.tables
+            }
         ]
+
+    /// What linear maps are called, in any family.
+    let maps: string list = families |> List.collect _.Maps |> List.distinct
+
+    /// What embeddings and heads are called, in any family.
+    let tables: string list = families |> List.collect _.Tables |> List.distinct
 
     /// Weights as integers or in blocks are other tensors than those that a configuration describes.
     let private checkPlain (path: string) (json: JsonElement) : unit =
@@ -42,10 +71,10 @@ module Checkpoint =
 
         checkPlain path json
 
-        match families |> List.tryFind (fst >> List.contains modelType) with
-        | Some(_, read) -> read path json
+        match families |> List.tryFind (_.ModelTypes >> List.contains modelType) with
+        | Some family -> family.Read path json
         | None ->
-            let known = families |> List.collect fst |> String.concat ", "
+            let known = families |> List.collect _.ModelTypes |> String.concat ", "
             userError $"{path}: models of model_type '{modelType}' are not supported; those of {known} are."
 
     /// What the `config.json` of a folder, or a file, describes.

@@ -144,14 +144,16 @@ module AdapterFolders =
         | HuggingFacePeft -> HuggingFace.load folder fingerprint baseModel |> snd
 
     /// Writes the adapter of `source` in the other format to `target`. `UserError` where the other format has no such
-    /// adapter. Of a prompt in peft's format only the rows that T5 reads come along.
+    /// adapter. Of a prompt in peft's format only the rows that the model reads come along.
     let convert (source: string) (target: string) (fingerprint: string) (baseModel: Model) : AdapterSummary =
         match need source with
         | Own ->
             let description = AdapterFile.describe source
             let technique = Technique.parse description.Technique
 
-            match HuggingFaceConfig.ofTechnique technique with
+            let shape = Model.shape baseModel
+
+            match HuggingFaceConfig.ofTechnique shape technique with
             | None -> userError $"Hugging Face's peft has nothing like {description.Technique} ({source})."
             | Some usual ->
                 let placement = Placement.parse description.Placement
@@ -160,10 +162,8 @@ module AdapterFolders =
                     if placement = Placement.everywhere then
                         usual
                     else
-                        let sites =
-                            Accounting.sites (Model.shape baseModel) Convention.Paper technique placement
-
-                        HuggingFaceConfig.onModules (sites |> List.map Site.name) usual
+                        let sites = Accounting.sites shape Convention.Paper technique placement
+                        HuggingFaceConfig.onModules (sites |> List.map (fun site -> site.Name, site)) usual
 
                 let noted =
                     config.Notes

@@ -79,6 +79,16 @@ module Shape =
     /// The number of blocks of a stack.
     let blocks (shape: Shape) (stack: Stack) : int = Site.blocks shape.Sites stack
 
+    /// The module of a tensor: its name without the last part.
+    let moduleOf (tensor: string) : string =
+        tensor.Substring(0, tensor.LastIndexOf '.')
+
+    /// The module that holds the embedding: `shared`, `model.embed_tokens`.
+    let embedding (shape: Shape) : string =
+        shape.Tensors
+        |> List.find (fun outline -> outline.Kind = TensorKind.Table)
+        |> fun outline -> moduleOf outline.Name
+
     /// Whether the tensor of this name, an adapter's too, stays float32 in a bfloat16 model.
     let isFloat32 (shape: Shape) : string -> bool =
         let large =

@@ -62,6 +62,10 @@ type Site =
 
 [<RequireQualifiedAccess>]
 module Part =
+    /// What maps do, in words that every family shares.
+    let words: (string * Part) list =
+        [ "q", Q; "k", K; "v", V; "o", O; "gate", Gate; "up", Up; "down", Down ]
+
     /// Whether a map does this, by itself or along with more.
     let isIn (map: Part) (part: Part) : bool =
         match map, part with
@@ -81,6 +85,13 @@ module Site =
 
     /// The module's name.
     let name (site: Site) : string = site.Name
+
+    /// Whether a word means this map: the end of its name, as `q_proj` or `mlp.c_proj`, or what it does, as `q` or `down`.
+    let isCalled (word: string) (site: Site) : bool =
+        site.Matrix = word
+        || site.Name.EndsWith($".{word}", System.StringComparison.Ordinal)
+        || Part.words
+           |> List.exists (fun (known, part) -> known = word && Part.isIn site.Part part)
 
     /// The number of blocks of a stack among the sites of a model.
     let blocks (sites: Site list) (stack: Stack) : int =

@@ -161,10 +161,10 @@ module AdaLora =
         { Make.huggingFace "ADALORA" (keys pruned) names with
             Where = Some pruned.Where
             OnModules =
-                fun names ->
+                fun modules ->
                     ofPruned
                         { pruned with
-                            Where = Targeting.ofNames names
+                            Where = Targeting.ofNames (List.map fst modules)
                         }
             Stored = keptOnly pruned
             Completed = withSteps
@@ -175,24 +175,26 @@ module AdaLora =
     and private ofPruned (pruned: Pruned) : Technique =
         let settings = pruned.Settings
 
-        let isOnUsual =
-            (Targeting.names pruned.Where |> Option.map set) = Some(set [ "q"; "v" ])
-
-        let isSaid = pruned.Kept.IsEmpty && isOnUsual
+        let isSaid = pruned.Kept.IsEmpty && (Targeting.said pruned.Where).IsSome
 
         let sites =
-            if isOnUsual then
-                Selector.attention [ Q; V ]
+            if isSaid || Targeting.isOn [ "q"; "v" ] pruned.Where then
+                Targeting.updated pruned.Where
             else
                 Targeting.selector pruned.Where
 
-        let on = if isOnUsual then "q, v" else "the modules named"
+        let on =
+            if Targeting.isOn [ "q"; "v" ] pruned.Where then
+                "q, v"
+            else
+                "the modules named"
+
         let form = Form.atSites sites $"start·(in + out + 1) on {on}" (paths pruned)
 
         let all =
             words settings
             @ if isSaid then
-                  []
+                  Option.toList (Targeting.words (Targeting.sorted pruned.Where))
               else
                   [ $"peft={HuggingFaceValue.text (keys pruned)}" ]
 
@@ -211,7 +213,7 @@ module AdaLora =
             {
                 Settings = settings
                 Kept = kept
-                Where = Targeting.ofNames [ "q"; "v" ]
+                Where = Targeting.usual
             }
 
     /// AdaLoRA with these settings on q and v.
@@ -235,13 +237,18 @@ module AdaLora =
             }
 
     let private read (words: Words) : Technique =
-        technique
+        ofPruned
             {
-                TargetRank = words.Count("rank", Some standard.TargetRank)
-                InitialRank = words.Count("start", Some standard.InitialRank)
-                Alpha = words.Number("alpha", standard.Alpha)
-                Dropout = words.Share "dropout"
-                Orthogonality = words.Number("orthogonality", standard.Orthogonality)
+                Settings =
+                    {
+                        TargetRank = words.Count("rank", Some standard.TargetRank)
+                        InitialRank = words.Count("start", Some standard.InitialRank)
+                        Alpha = words.Number("alpha", standard.Alpha)
+                        Dropout = words.Share "dropout"
+                        Orthogonality = words.Number("orthogonality", standard.Orthogonality)
+                    }
+                Kept = []
+                Where = Targeting.read "adalora" words |> Option.defaultValue Targeting.usual
             }
 
     let private ownKeys =
@@ -252,12 +259,16 @@ module AdaLora =
     let spec: Spec =
         {
             Name = "adalora"
-            Usage = "adalora(rank=8,start=12,alpha=8)"
+            Usage = "adalora(rank=8,start=12,alpha=8,on=q+v)"
             Source = "Zhang et al. 2023"
             Summary = "LoRA whose ranks shrink in training where the loss feels it least."
             First = "rank"
             Read = read
-            Examples = [ "adalora(rank=2,start=4,alpha=8)" ]
+            Examples =
+                [
+                    "adalora(rank=2,start=4,alpha=8)"
+                    "adalora(rank=2,start=4,alpha=8,on=q+o+down)"
+                ]
             HuggingFace =
                 Some
                     {

@@ -50,7 +50,7 @@ module BottleneckAdapter =
                 Serial(inner, bottleneck generator GeluNew width fanOut device))
 
     /// The parallel adapter (He et al. 2022, table 1): Up relu(Down x + b) + c joins the output of each feed-forward layer,
-    /// x its normed input. Started like `behind`. A layer is selected by its wo.
+    /// x its normed input. Started like `behind`. A layer is selected by the map out of it.
     let beside (width: int) (seed: int) (where: Selector) : Adapter =
         fun model ->
             use generator = new torch.Generator(uint64 seed, torch.CPU)
@@ -61,7 +61,7 @@ module BottleneckAdapter =
                 |> List.forall (fun (site, _) ->
                     not (site.Layer = LayerKind.FeedForward && site.Part = Down && where site))
             then
-                userError "a parallel adapter stands beside a feed-forward layer, and no wo is selected."
+                userError "a parallel adapter stands beside a feed-forward layer, and no map out of one is selected."
 
             model
             |> Model.withBeside (fun site ->

@@ -19,8 +19,13 @@ module ExtraModules =
 
             for name in names do
                 if not (known |> List.exists (isOf name)) then
-                    userError
-                        $"no module of this model ends in '{name}': lm_head, shared, embed_tokens, final_layer_norm, layer_norm, q, k, v, o, wi_0, wi_1 and wo are usual ones."
+                    let there =
+                        known
+                        |> List.filter _.EndsWith(".weight", StringComparison.Ordinal)
+                        |> List.map (fun leaf -> leaf.Split '.' |> Array.rev |> Array.item 1)
+                        |> List.distinct
+
+                    userError $"no module of this model ends in '{name}': {Nearest.question there name}"
 
             model.Shared
             |> List.filter (isOneOf names)

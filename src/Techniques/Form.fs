@@ -72,6 +72,8 @@ type Form =
         Branches: Site -> Branch list
         /// Soft tokens before the model's input.
         Prompt: int
+        /// Whether each stack has so many of its own, as far as counting goes.
+        IsPromptOfEachStack: bool
         /// Keys and values before those of the decoder's self-attentions.
         Prefix: int
         /// The model's own tensors that it trains.
@@ -90,6 +92,7 @@ module Form =
             Sites = None
             Branches = fun _ -> []
             Prompt = 0
+            IsPromptOfEachStack = false
             Prefix = 0
             Own = fun _ -> false
             Untied = fun _ -> false
@@ -138,6 +141,7 @@ module Form =
                     |> List.filter (isOn site)
                     |> List.collect (fun form -> form.Branches site)
             Prompt = last _.Prompt
+            IsPromptOfEachStack = forms |> List.exists _.IsPromptOfEachStack
             Prefix = last _.Prefix
             Own = fun outline -> forms |> List.exists (fun form -> form.Own outline)
             Untied = fun outline -> forms |> List.exists (fun form -> form.Untied outline)
@@ -187,11 +191,19 @@ module Form =
 
     /// The new tensors that stand at no site: soft tokens and prefixes.
     let tokens (shape: Shape) (form: Form) : Outline list =
+        let stacks =
+            if form.IsPromptOfEachStack then
+                [ Encoder; Decoder ]
+                |> List.filter (fun stack -> Shape.blocks shape stack > 0)
+                |> List.length
+            else
+                1
+
         [
             if form.Prompt > 0 then
                 {
                     Name = "prompt_embeddings"
-                    Shape = [ int64 form.Prompt; int64 shape.Width ]
+                    Shape = [ int64 (stacks * form.Prompt); int64 shape.Width ]
                     Kind = TensorKind.Added
                 }
             if form.Prefix > 0 then

@@ -69,8 +69,6 @@ module Ia3 =
         Form.atSites Selector.paperIa3 "out on k, v, wi_1" (fun site ->
             [ Branch.Behind [ Step.Scale("multi_lora_b", [ site.Out ]) ] ])
 
-    let private down = Selector.feedForward [ Down ]
-
     let private mixedForm isInput sites formula =
         Form.atSites sites formula (fun site ->
             if isInput site then
@@ -78,8 +76,13 @@ module Ia3 =
             else
                 [ Branch.Behind [ Step.Scale("multi_lora_b", [ site.Out ]) ] ])
 
+    let private isRescaledInput = Selector.usual Change.RescaleInput
+
     let private usualForm =
-        mixedForm down (Selector.either (Selector.attention [ K; V ]) down) "out on k, v and in on wo"
+        mixedForm
+            isRescaledInput
+            (Selector.either (Selector.usual Change.RescaleOutput) isRescaledInput)
+            "out on k, v and in on wo"
 
     let private vectorShape (name: string) (own: int64 list) =
         match own with
@@ -100,22 +103,46 @@ module Ia3 =
             FeedForward = ModuleNames []
         }
 
-    let private isOn (names: string list) where =
-        Targeting.names where |> Option.exists (fun found -> set found = set names)
-
     let private keys (settings: Ia3Settings) =
         ("feedforward_modules", HuggingFaceValue.modules settings.FeedForward)
         :: HuggingFaceValue.targeting true false settings.Where
 
-    let rec private peft (settings: Ia3Settings) : HuggingFaceForm =
+    /// The modules as words say them: all, and those whose input is rescaled.
+    let private saidNames (settings: Ia3Settings) : (string list * string list) option =
+        match Targeting.said settings.Where, settings.FeedForward with
+        | Some names, ModuleNames inputs when inputs |> List.forall (fun name -> List.contains name names) ->
+            Some(names, inputs)
+        | _ -> None
+
+    let private isInput (settings: Ia3Settings) : Selector =
+        match saidNames settings, settings.FeedForward with
+        | Some(_, inputs), _ -> Selector.named inputs
+        // peft compares the ends of names here, without a dot before.
+        | None, ModuleNames names ->
+            fun site ->
+                names
+                |> List.exists (fun name -> site.Name.EndsWith(name, StringComparison.Ordinal))
+        | None, other -> fun site -> Targeting.covers other site.Name
+
+    let private wordsOf (settings: Ia3Settings) : string list =
+        match saidNames settings with
+        | Some(names, inputs) ->
+            [
+                "on=" + String.Join("+", List.sort names)
+                if not inputs.IsEmpty then
+                    "inputs=" + String.Join("+", List.sort inputs)
+            ]
+        | None -> [ $"peft={HuggingFaceValue.text (keys settings)}" ]
+
+    let rec private peft (isInput: Selector) (settings: Ia3Settings) : HuggingFaceForm =
         { Make.huggingFace "IA3" (keys settings) [ ".multi_lora_a", ".ia3_l"; ".multi_lora_b", ".ia3_l" ] with
             Where = Some settings.Where
             OnModules =
-                fun names ->
+                fun modules ->
                     ofSettings
                         {
-                            Where = Targeting.ofNames names
-                            FeedForward = names |> List.filter (Targeting.covers settings.FeedForward) |> ModuleNames
+                            Where = Targeting.ofNames (List.map fst modules)
+                            FeedForward = modules |> List.filter (snd >> isInput) |> List.map fst |> ModuleNames
                         }
             FileShape = vectorShape
         }
@@ -123,36 +150,33 @@ module Ia3 =
     /// (IA)3 as a configuration of peft's says it. What words do not say prints as the configuration does.
     and ofSettings (settings: Ia3Settings) : Technique =
         match settings.FeedForward with
-        | ModuleNames [ "wo" ] when isOn [ "k"; "v"; "wo" ] settings.Where ->
-            { Make.technique "ia3" [] usualForm (fun where _ -> mixed down where) with
+        | ModuleNames [ "wo" ] when Targeting.isOn [ "k"; "v"; "wo" ] settings.Where ->
+            { Make.technique "ia3" [] usualForm (fun where _ -> mixed isRescaledInput where) with
                 Others = [ Convention.HuggingFace, usualForm ]
-                HuggingFace = Some(peft settings)
+                HuggingFace = Some(peft isRescaledInput settings)
             }
         | ModuleNames [] when
-            isOn [ "k"; "v"; "wi_1" ] settings.Where
-            || isOn [ "k"; "v"; "wi_1"; "wi" ] settings.Where
+            Targeting.isOn [ "k"; "v"; "wi_1" ] settings.Where
+            || Targeting.isOn [ "k"; "v"; "wi_1"; "wi" ] settings.Where
             ->
             { Make.technique "ia3" [ "published" ] publishedForm (fun where _ -> outputOnly where) with
                 Others = [ Convention.TFew, publishedForm; Convention.HuggingFace, publishedForm ]
-                HuggingFace = Some(peft settings)
+                HuggingFace = Some(peft (fun _ -> false) settings)
             }
         | _ ->
-            // peft compares the ends of names here, without a dot before.
-            let isInput (site: Site) =
-                match settings.FeedForward with
-                | ModuleNames names ->
-                    names
-                    |> List.exists (fun name -> site.Name.EndsWith(name, StringComparison.Ordinal))
-                | other -> Targeting.covers other site.Name
+            let isInput = isInput settings
 
-            let form =
-                mixedForm isInput (Targeting.selector settings.Where) "in or out on the modules named"
+            let where =
+                match saidNames settings with
+                | Some(names, _) -> Selector.named names
+                | None -> Targeting.selector settings.Where
 
-            let said = HuggingFaceValue.text (keys settings)
+            let form = mixedForm isInput where "in or out on the modules named"
 
-            { Make.technique "ia3" [ $"peft={said}" ] form (fun where _ -> mixed isInput where) with
-                IsSaid = false
-                HuggingFace = Some(peft settings)
+            { Make.technique "ia3" (wordsOf settings) form (fun where _ -> mixed isInput where) with
+                IsSaid = (saidNames settings).IsSome
+                Others = [ Convention.HuggingFace, form ]
+                HuggingFace = Some(peft isInput settings)
             }
 
     /// (IA)3 as peft has it: outputs of k and v, inputs of wo.
@@ -184,17 +208,36 @@ module Ia3 =
             HuggingFace = None
         }
 
+    let private read (words: Words) : Technique =
+        match words.Flag "published", words.Names "inputs", Targeting.read "ia3" words with
+        | true, None, None -> published
+        | true, _, _ -> refuse "ia3(published) has its own maps: leave out on= and inputs="
+        | false, None, None -> huggingFace
+        | false, Some _, None -> refuse "ia3 with inputs= needs on=, which names all of its maps"
+        | false, inputs, Some where ->
+            let inputs = Option.defaultValue [] inputs
+            let names = Targeting.names where |> Option.defaultValue []
+
+            match inputs |> List.tryFind (fun name -> not (List.contains name names)) with
+            | Some other -> refuse $"ia3 rescales the input of '{other}', which on= does not name"
+            | None ->
+                ofSettings
+                    {
+                        Where = where
+                        FeedForward = ModuleNames inputs
+                    }
+
     /// What `ia3` means.
     let spec: Spec =
         {
             Name = "ia3"
-            Usage = "ia3, ia3(published)"
+            Usage = "ia3, ia3(published), ia3(on=k+v+wo,inputs=wo)"
             Source = "Liu et al. 2022"
             Summary =
                 "Trained vectors rescale keys, values and the input of wo, as Hugging Face's peft has it, or, as published, the inner activation."
             First = "number"
-            Read = fun words -> if words.Flag "published" then published else huggingFace
-            Examples = [ "ia3"; "ia3(published)" ]
+            Read = read
+            Examples = [ "ia3"; "ia3(published)"; "ia3(on=down+o+q,inputs=down)" ]
             HuggingFace =
                 Some
                     {

@@ -26,7 +26,7 @@ type LoraSettings =
         AlphaPattern: (string * float) list
     }
 
-    /// Hugging Face's targets for T5, q and v, with alpha = rank and everything else off.
+    /// Hugging Face's targets, q and v, with alpha = rank and everything else off.
     static member OfRank(rank: int) : LoraSettings =
         {
             Rank = rank
@@ -36,7 +36,7 @@ type LoraSettings =
             IsDora = false
             IsPissa = false
             RateRatio = 1.0
-            Where = Targeting.ofNames [ "q"; "v" ]
+            Where = Targeting.usual
             RankPattern = []
             AlphaPattern = []
         }
@@ -159,18 +159,11 @@ module Lora =
     /// once whatever the rank is.
     let rank = 8
 
-    /// The modules that words can name.
-    let private moduleNames = set [ "q"; "k"; "v"; "o"; "wi"; "wi_0"; "wi_1"; "wo" ]
-
     let private saidNames (settings: LoraSettings) : string list option =
-        match Targeting.names settings.Where with
-        | Some names when
-            settings.RankPattern.IsEmpty
-            && settings.AlphaPattern.IsEmpty
-            && List.forall moduleNames.Contains names
-            ->
-            Some names
-        | _ -> None
+        if settings.RankPattern.IsEmpty && settings.AlphaPattern.IsEmpty then
+            Targeting.said settings.Where
+        else
+            None
 
     let private peftKeys (settings: LoraSettings) : (string * JsonElement) list =
         [
@@ -204,8 +197,7 @@ module Lora =
             if settings.RateRatio <> 1.0 then
                 $"plus={WordsReader.number settings.RateRatio}"
             match saidNames settings with
-            | Some [ "q"; "v" ] -> ()
-            | Some names -> "on=" + String.concat "+" names
+            | Some _ -> yield! Option.toList (Targeting.words settings.Where)
             | None -> $"peft={HuggingFaceValue.text (peftKeys settings)}"
         ]
 
@@ -220,10 +212,10 @@ module Lora =
         { Make.huggingFace "LORA" (peftKeys settings) names with
             Where = Some settings.Where
             OnModules =
-                fun names ->
+                fun modules ->
                     technique
                         { settings with
-                            Where = Targeting.ofNames names
+                            Where = Targeting.ofNames (List.map fst modules)
                         }
         }
 
@@ -236,8 +228,8 @@ module Lora =
 
         let sites =
             match saidNames settings with
-            | Some [ "q"; "v" ] -> Selector.attention [ Q; V ]
-            | _ -> Targeting.selector settings.Where
+            | Some _ -> Targeting.updated settings.Where
+            | None -> Targeting.selector settings.Where
 
         let magnitude = if settings.IsDora then " + out" else ""
 
@@ -263,11 +255,6 @@ module Lora =
     let private read (words: Words) : Technique =
         let rank = words.Count("rank", Some rank)
         let plain = LoraSettings.OfRank rank
-        let targets = words.Names "on" |> Option.defaultValue [ "q"; "v" ]
-
-        match targets |> List.filter (moduleNames.Contains >> not) with
-        | [] -> ()
-        | unknown :: _ -> refuse $"lora cannot be on '{unknown}', only on q, k, v, o, wi, wi_0, wi_1 and wo"
 
         technique
             { plain with
@@ -277,7 +264,7 @@ module Lora =
                 IsDora = words.Flag "dora"
                 IsPissa = words.Flag "pissa"
                 RateRatio = words.Number("plus", 1.0)
-                Where = Targeting.ofNames targets
+                Where = Targeting.read "lora" words |> Option.defaultValue Targeting.usual
             }
 
     let private readPeft (values: HuggingFaceValues) : Technique =
@@ -323,8 +310,7 @@ module Lora =
             "layers_pattern": null, "layers_to_transform": null, "target_modules": null """
 
     /// Keys of LoRA's that leave the function as it is.
-    /// `bias` trains what biases the base has, and the families here have none on their linear maps; a file with biases is
-    /// refused by their tensors. What `eva_config`, `corda_config` and their like say is how A and B started; where that changed
+    /// `bias` trains what biases the base has; a file that holds some is refused by their tensors. What `eva_config`, `corda_config` and their like say is how A and B started; where that changed
     /// the base, `init_lora_weights` names it.
     let internal peftNotes =
         [

@@ -2,12 +2,12 @@ namespace Peft
 
 open TorchSharp
 
-/// Prefix tuning (Li and Liang 2021) as peft has it for an encoder-decoder.
+/// Prefix tuning (Li and Liang 2021) as peft has it.
 [<RequireQualifiedAccess>]
 module Prefix =
-    /// `tokens` keys and values before those of
-    /// each decoder self-attention, from N(0, 1). It computes something else than the base from the start. With an even
-    /// number of layers half of its numbers are never read (see the model); peft trains and counts them all the same.
+    /// `tokens` keys and values before those of each decoder self-attention, from N(0, 1). It computes something else than
+    /// the base from the start. In a T5 with an even number of layers half of its numbers are never read (see the model);
+    /// peft trains and counts them all the same.
     let adapter (tokens: int) (seed: int) : Adapter =
         if tokens < 1 then
             invalidArg (nameof tokens) $"tokens is {tokens}, the least is 1"
@@ -21,17 +21,25 @@ module Prefix =
             Model.withPrefix (Leaf.trained rows) model
 
     let private peft (tokens: int) : HuggingFaceForm =
-        let keys =
-            [
-                "num_virtual_tokens", HuggingFaceValue.element tokens
-                "num_transformer_submodules", HuggingFaceValue.element 2
-            ]
+        let keys = [ "num_virtual_tokens", HuggingFaceValue.element tokens ]
 
         { Make.huggingFace "PREFIX_TUNING" keys [ "prefix_embeddings", "prompt_embeddings" ] with
             Notes =
                 fun shape ->
-                    ("encoder_hidden_size", HuggingFaceValue.element shape.Width)
-                    :: Prompt.peftNotes (shape.Heads * shape.HeadWidth) shape.Heads (Shape.blocks shape Decoder)
+                    let layers = Shape.blocks shape Decoder
+                    // Of the keys alone, or the values, of one layer.
+                    let width = int (shape.PrefixWidth / 2L / int64 layers)
+
+                    // peft takes the width of hidden states here, and of heads that share keys that of the keys.
+                    let encoder =
+                        if width = shape.Heads * shape.HeadWidth then
+                            shape.Width
+                        else
+                            width
+
+                    ("num_transformer_submodules", HuggingFaceValue.element (Prompt.submodulesOf shape))
+                    :: ("encoder_hidden_size", HuggingFaceValue.element encoder)
+                    :: Prompt.peftNotes width (width / shape.HeadWidth) layers
         }
 
     /// `prefix(tokens=20)`.

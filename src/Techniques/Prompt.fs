@@ -80,6 +80,10 @@ module Prompt =
             "num_layers", HuggingFaceValue.element layers
         ]
 
+    /// peft's `num_transformer_submodules` of a model.
+    let internal submodulesOf (shape: Shape) : int =
+        if Shape.blocks shape Encoder > 0 then 2 else 1
+
     /// The keys that soft prompts and prefixes have.
     let internal peftDefaults =
         """ "num_attention_heads": null, "num_layers": null, "num_transformer_submodules": null,
@@ -124,7 +128,7 @@ module Prompt =
             Formula = "tokens·d_model"
         }
 
-    let private build (tokens: int) (submodules: int) (start: PromptStart) : Technique =
+    let rec private build (tokens: int) (submodules: int) (start: PromptStart) : Technique =
         let words, apply =
             match start with
             | Normal -> [], (fun _ seed -> adapter tokens seed)
@@ -137,14 +141,16 @@ module Prompt =
                     // prompt_tuning.py: rows before the encoder's input and others before the decoder's.
                     if start = Normal then
                         Convention.TFew,
-                        { form (2 * tokens) with
-                            Formula = "2·tokens·d_model, for both stacks"
+                        { form tokens with
+                            IsPromptOfEachStack = true
+                            Formula = "tokens·d_model for each stack"
                         }
 
                     // num_transformer_submodules is 2 for encoder-decoder models, and the forward pass uses the first half.
                     Convention.HuggingFace,
-                    { form (2 * tokens) with
-                        Formula = "2·tokens·d_model, half of it unused"
+                    { form tokens with
+                        IsPromptOfEachStack = true
+                        Formula = "tokens·d_model for each stack, of two half of it unused"
                     }
                 ]
             Rates =
@@ -154,7 +160,15 @@ module Prompt =
                 }
             StartsAtBase = false
             Merges = false
-            HuggingFace = Some(peft tokens submodules)
+            HuggingFace =
+                Some
+                    { peft tokens submodules with
+                        OnShape =
+                            fun shape ->
+                                match submodulesOf shape with
+                                | same when same = submodules -> None
+                                | other -> Some(build tokens other start)
+                    }
         }
 
     /// So many soft tokens, started so. In peft's files a prompt has both halves that peft makes for an encoder-decoder.

@@ -33,9 +33,9 @@ module Selector =
     /// q, k, v and o of every attention: where the paper puts LoRA.
     let paperLora: Selector = attention [ Q; K; V; O ]
 
-    /// Maps whose module name ends in one of these: `q`, `wi_1`, …
-    let named (names: string list) : Selector =
-        fun site -> List.contains site.Matrix names
+    /// Maps that one of these words means: `q`, `wi_1`, `down`, …
+    let named (words: string list) : Selector =
+        fun site -> words |> List.exists (fun word -> Site.isCalled word site)
 
     /// k and v of every attention and the feed-forward's inner activation: where the paper puts (IA)3. In a T5 v1.0
     /// without gate the inner activation is `wi`'s.

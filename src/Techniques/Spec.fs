@@ -38,8 +38,10 @@ type HuggingFaceForm =
         Keys: (string * JsonElement) list
         /// The modules that it changes; none where it changes no linear map.
         Where: Targeting option
-        /// The same technique on exactly these modules.
-        OnModules: string list -> Technique
+        /// The same technique on exactly these modules, each with a map that it means.
+        OnModules: (string * Site) list -> Technique
+        /// The technique as peft has it on a model of this shape, where that is said otherwise than here.
+        OnShape: Shape -> Technique option
         /// What peft notes of the base.
         Notes: Shape -> (string * JsonElement) list
         /// The configuration with what peft asks for beside the function, where it is missing.
@@ -187,6 +189,7 @@ module internal Make =
             Keys = keys
             Where = None
             OnModules = fun _ -> userError $"{type'} of Hugging Face's peft takes no modules."
+            OnShape = fun _ -> None
             Notes = fun _ -> []
             Completed = id
             Names = names

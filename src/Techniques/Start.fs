@@ -8,9 +8,11 @@ module internal Start =
     /// Changes the selected maps; a selector that matches none is a mistake.
     let wrap (where: Selector) (change: Site -> Projection -> Projection) : Adapter =
         fun model ->
-            if model |> Model.projections |> List.forall (fst >> where >> not) then
-                userError
-                    "this technique finds none of its linear maps in this model: q, k, v, o, wo, and wi_0 and wi_1 or wi are the ones there can be."
+            let sites = Model.projections model |> List.map fst
+
+            if sites |> List.forall (where >> not) then
+                let there = sites |> List.map _.Matrix |> List.distinct |> String.concat ", "
+                userError $"this technique finds none of its linear maps in this model: there are {there}."
 
             model
             |> Model.rewrite (fun site projection -> if where site then change site projection else projection)

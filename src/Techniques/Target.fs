@@ -13,7 +13,7 @@ type Target =
     | Layer of LayerKind
     /// Self-attention and encoder-decoder attention.
     | Attention
-    /// The matrices of this name, in whatever layer: `q`, `wi_1`.
+    /// The maps that a word means, in whatever layer: `q`, `wi_1`, `down_proj`.
     | Matrix of name: string
     /// The first half of each stack's blocks. Of an odd number the middle block is not in it.
     | Early
@@ -37,8 +37,8 @@ type Target =
 ///     item   = "(" target ")" | "not(" target ")" | word
 ///            | "random(seed=" number ")" | "blocks(" range { "," range } ")" | "name(" pattern ")"
 ///     word   = "all" | "standard" | "encoder" | "decoder"
-///            | "self" | "cross" | "ffn" | "attention" | "early" | "late"
-///            | "q" | "k" | "v" | "o" | "wi" | "wi_0" | "wi_1" | "wo"
+///            | "self" | "cross" | "ffn" | "mlp" | "attention" | "early" | "late"
+///            | "q" | "k" | "v" | "o" | "gate" | "up" | "down" | the name of a family's maps: "wi_1", "c_fc"
 ///     range  = number | number "-" number
 [<RequireQualifiedAccess>]
 module Target =
@@ -54,13 +54,21 @@ module Target =
             "attention", Target.Attention
             "early", Target.Early
             "late", Target.Late
-            for name in [ "q"; "k"; "v"; "o"; "wi"; "wi_0"; "wi_1"; "wo" ] do
+            for name in List.distinct (List.map fst Part.words @ Checkpoint.maps) do
                 name, Target.Matrix name
         ]
 
+    /// Other words for the same.
+    let private synonyms: (string * Target) list =
+        [ "mlp", Target.Layer LayerKind.FeedForward ]
+
     let private wordOf =
         let known = words |> List.map (fun (word, target) -> target, word) |> dict
-        fun target -> known[target]
+
+        fun target ->
+            match target with
+            | Target.Matrix name -> name
+            | _ -> known[target]
 
     let private ranges (blocks: Set<int>) : (int * int) list =
         let extend block found =
@@ -220,7 +228,7 @@ module Target =
     let private unknown (word: string) : 'a =
         let near =
             Nearest.question
-                (List.map fst words @ [ "random"; "blocks"; "name"; "not"; "only" ])
+                (List.map fst (words @ synonyms) @ [ "random"; "blocks"; "name"; "not"; "only" ])
                 (word.ToLowerInvariant())
 
         if near.StartsWith("there are", StringComparison.Ordinal) then
@@ -264,7 +272,7 @@ module Target =
             | ("not" | "blocks" | "name"), _ -> expected "'(' and what belongs to it" rest
             | "only", _ -> userError "only(...) stands around the whole placement: only(late & q,v)."
             | lower, _ ->
-                match words |> List.tryFind (fun (known, _) -> known = lower) with
+                match words @ synonyms |> List.tryFind (fun (known, _) -> known = lower) with
                 | Some(_, target) -> target, rest
                 | None -> unknown word
         | _ -> expected "a target" all

@@ -106,6 +106,50 @@ module Targeting =
           } -> Some names
         | _ -> None
 
+    /// The names, where words can say them: names of maps in any family, with one module before at most, or what maps do.
+    let said (where: Targeting) : string list option =
+        let isKnown (name: string) =
+            match List.ofArray (name.Split '.') with
+            | [ word ] ->
+                List.contains word Checkpoint.maps
+                || Part.words |> List.exists (fst >> (=) word)
+            | [ _; word ] -> List.contains word Checkpoint.maps
+            | _ -> false
+
+        names where |> Option.filter (List.forall isKnown)
+
+    /// Whether the names are these and no others.
+    let isOn (these: string list) (where: Targeting) : bool =
+        names where |> Option.exists (fun found -> set found = set these)
+
+    /// Queries and values, where peft puts LoRA and what came of it in most families.
+    let usual: Targeting = ofNames [ "q"; "v" ]
+
+    /// Where an update stands: at its family's usual maps where that is all that is said, where the words mean if words say
+    /// it, and where peft would put it otherwise.
+    let updated (where: Targeting) : Selector =
+        match said where with
+        | Some _ when isOn [ "q"; "v" ] where -> Selector.usual Change.Update
+        | Some words -> Selector.named words
+        | None -> selector where
+
+    /// The setting `on=q+k` in a technique's words; none where it is the usual.
+    let words (where: Targeting) : string option =
+        match said where with
+        | Some [ "q"; "v" ]
+        | None -> None
+        | Some names -> Some("on=" + String.Join("+", names))
+
+    /// What the setting `on=q+k` says.
+    let read (technique: string) (words: Words) : Targeting option =
+        words.Names "on"
+        |> Option.map (fun names ->
+            match names |> List.tryFind (fun name -> (said (ofNames [ name ])).IsNone) with
+            | Some unknown ->
+                let known = List.map fst Part.words @ Checkpoint.maps |> List.distinct
+                refuse $"{technique} cannot be on '{unknown}': {Nearest.question known unknown}"
+            | None -> ofNames names)
+
     /// With names in order, which they mean in any.
     let sorted (where: Targeting) : Targeting =
         match where.Targets with

@@ -124,10 +124,11 @@ module Vera =
             yield! HuggingFaceValue.targeting false true settings.Where
         ]
 
-    let private isUsual (settings: VeraSettings) =
+    /// Whether words say all of it.
+    let private isSaid (settings: VeraSettings) =
         settings.Start = 0.1
         && settings.Dropout = 0.0
-        && (Targeting.names settings.Where |> Option.map set) = Some(set [ "q"; "v" ])
+        && (Targeting.said settings.Where).IsSome
 
     let rec private peft (settings: VeraSettings) : HuggingFaceForm =
         let names =
@@ -136,10 +137,10 @@ module Vera =
         { Make.huggingFace "VERA" (keys settings) names with
             Where = Some settings.Where
             OnModules =
-                fun names ->
+                fun modules ->
                     ofSettings
                         { settings with
-                            Where = Targeting.ofNames names
+                            Where = Targeting.ofNames (List.map fst modules)
                         }
             Buffers =
                 Some
@@ -153,15 +154,20 @@ module Vera =
 
     /// VeRA with these settings.
     and ofSettings (settings: VeraSettings) : Technique =
-        let isUsual = isUsual settings
+        let isSaid = isSaid settings
 
         let sites =
-            if isUsual then
-                Selector.attention [ Q; V ]
+            if isSaid then
+                Targeting.updated settings.Where
             else
                 Targeting.selector settings.Where
 
-        let on = if isUsual then "q, v" else "the modules named"
+        let on =
+            if isSaid && Targeting.isOn [ "q"; "v" ] settings.Where then
+                "q, v"
+            else
+                "the modules named"
+
         let form = Form.atSites sites $"rank + out on {on}" (paths settings)
 
         let words =
@@ -169,18 +175,19 @@ module Vera =
                 $"rank={settings.Rank}"
                 if settings.Key <> 0 then
                     $"key={settings.Key}"
-                if not isUsual then
+                if isSaid then
+                    yield! Option.toList (Targeting.words (Targeting.sorted settings.Where))
+                else
                     $"peft={HuggingFaceValue.text (keys settings)}"
             ]
 
         { Make.technique "vera" words form (fun where _ -> apply settings where) with
-            IsSaid = isUsual
+            IsSaid = isSaid
             Others = [ Convention.HuggingFace, form ]
             HuggingFace = Some(peft settings)
         }
 
-    /// `vera(rank=4)`, the matrices following from a key.
-    let technique (rank: int, key: int) : Technique =
+    let private on' (where: Targeting) (rank: int, key: int) : Technique =
         ofSettings
             {
                 Rank = rank
@@ -188,8 +195,11 @@ module Vera =
                 Start = 0.1
                 Dropout = 0.0
                 HoldsBasis = true
-                Where = Targeting.ofNames [ "q"; "v" ]
+                Where = where
             }
+
+    /// `vera(rank=4)`, the matrices following from a key.
+    let technique (rank: int, key: int) : Technique = on' Targeting.usual (rank, key)
 
     let private readPeft (values: HuggingFaceValues) : Technique =
         ofSettings
@@ -206,12 +216,15 @@ module Vera =
     let spec: Spec =
         {
             Name = "vera"
-            Usage = "vera(rank=4)"
+            Usage = "vera(rank=4,on=q+v)"
             Source = "Kopiczko et al. 2024"
             Summary = "Two trained vectors a map around random matrices that all maps share."
             First = "rank"
-            Read = fun words -> technique (words.Count("rank", Some 256), words.Whole("key", Some 0))
-            Examples = [ "vera(rank=3)"; "vera(rank=3,key=17)" ]
+            Read =
+                fun words ->
+                    let where = Targeting.read "vera" words |> Option.defaultValue Targeting.usual
+                    on' where (words.Count("rank", Some 256), words.Whole("key", Some 0))
+            Examples = [ "vera(rank=3)"; "vera(rank=3,key=17)"; "vera(rank=3,on=q+o+down)" ]
             HuggingFace =
                 Some
                     {

@@ -17,7 +17,7 @@ type HuggingFaceConfig =
         Form: HuggingFaceForm
         /// Modules trained whole beside the adapter.
         ModulesToSave: string list
-        /// Which of `shared` and `lm_head` the file holds beside the adapter without naming them (`save_embedding_layers`).
+        /// Which embeddings and heads the file holds beside the adapter without naming them (`save_embedding_layers`).
         Embeddings: string list
         /// The keys that do not change the function, as the file has them: kept, and written again.
         Notes: Map<string, JsonElement>
@@ -35,8 +35,17 @@ module HuggingFaceConfig =
     /// The keys that peft 0.20 writes for a method, with its defaults. What is neither read nor noted must be as here.
     let private defaults (reading: HuggingFaceReading) : string =
         $"""{{ "auto_mapping": null, "base_model_name_or_path": "", "inference_mode": true, "modules_to_save": null,
-              "peft_version": "0.20.1", "revision": null, "task_type": "SEQ_2_SEQ_LM",
+              "peft_version": "0.20.1", "revision": null, "task_type": null,
               "peft_type": "{reading.Type}", {reading.Defaults} }}"""
+
+    let private encoderDecoder, private decoderAlone = "SEQ_2_SEQ_LM", "CAUSAL_LM"
+
+    /// peft's `task_type` of an adapter of such a model.
+    let taskType (shape: Shape) : string =
+        if Shape.blocks shape Encoder > 0 then
+            encoderDecoder
+        else
+            decoderAlone
 
     /// Keys of all methods that describe the training or the file and leave the function as it is.
     let private commonNotes =
@@ -95,8 +104,12 @@ module HuggingFaceConfig =
                     userError $"{file}: the key {key} ({raw}) is unknown, and may change the adapter's function."
 
         match Map.tryFind "task_type" given with
-        | Some task when task.ValueKind = JsonValueKind.String && Json.text task <> "SEQ_2_SEQ_LM" ->
-            userError $"{file}: task_type is {task.GetRawText()}; an adapter of a T5 has SEQ_2_SEQ_LM."
+        | Some task when
+            task.ValueKind = JsonValueKind.String
+            && not (List.contains (Json.text task) [ encoderDecoder; decoderAlone ])
+            ->
+            userError
+                $"{file}: task_type is {task.GetRawText()}; adapters of models that write text have {encoderDecoder} or {decoderAlone}."
         | _ -> ()
 
     /// Reads an `adapter_config.json`; `file` is for messages.
@@ -151,6 +164,13 @@ module HuggingFaceConfig =
 
         ofJson file (Files.readText Files.mostDescription file)
 
+    /// That a configuration read from `file` is of an adapter of such a model.
+    let checkTask (file: string) (shape: Shape) (config: HuggingFaceConfig) : unit =
+        match Map.tryFind "task_type" config.Notes with
+        | Some task when task.ValueKind = JsonValueKind.String && Json.text task <> taskType shape ->
+            userError $"{file}: task_type is {task.GetRawText()}; an adapter of this model has {taskType shape}."
+        | _ -> ()
+
     /// What a reader of the configuration should know, a line each.
     let notices (config: HuggingFaceConfig) : string list =
         [
@@ -177,6 +197,7 @@ module HuggingFaceConfig =
         let merged =
             [
                 yield! Map.toList (parse (defaults reading))
+                "task_type", HuggingFaceValue.element (taskType shape)
                 yield! config.Form.Notes shape
                 yield! Map.toList config.Notes
                 yield! config.Form.Keys
@@ -196,22 +217,66 @@ module HuggingFaceConfig =
 
         JsonSerializer.Serialize(SortedDictionary(table, StringComparer.Ordinal), Json.options)
 
-    /// The modules that `save_embedding_layers` adds to a file.
-    let embeddingNames: string list = [ "shared"; "lm_head" ]
+    /// Whether a name of `modules_to_save` means this module.
+    let private isOf (name: string) (modul: string) =
+        modul.EndsWith(name, StringComparison.Ordinal)
 
-    /// peft's configuration of a technique; none where peft has nothing of the kind (T-Few's forms, BitFit, bottleneck
-    /// adapters).
-    let ofTechnique (technique: Technique) : HuggingFaceConfig option =
+    /// Of an embedding that is named peft trains a copy. What would go on reading the original, because it is not named, if
+    /// there is something: stacks of a T5, a tied head. What the model reads then goes beside the adapter.
+    let readsOriginal (shape: Shape) (saved: string list) : string option =
+        if saved |> List.exists (fun name -> isOf name (Shape.embedding shape)) then
+            shape.Shared
+            |> List.map (fun outline -> Shape.moduleOf outline.Name)
+            |> List.tryFind (fun other -> saved |> List.forall (fun name -> not (isOf name other)))
+        else
+            None
+
+    /// The same on these maps, each said by a name that means it: how peft's configuration says a placement.
+    let onModules (modules: (string * Site) list) (config: HuggingFaceConfig) : HuggingFaceConfig =
+        match config.Form.Where with
+        | None -> config
+        | Some _ ->
+            let technique = config.Form.OnModules modules
+
+            { config with
+                Technique = technique
+                Form = technique.HuggingFace.Value
+            }
+
+    /// The same in the words of a model of this shape: where its own words mean other maps there than the technique does, the
+    /// names of these maps take their place, whole ones if need be.
+    let private inWordsOf (shape: Shape) (config: HuggingFaceConfig) : HuggingFaceConfig =
+        match config.Form.OnShape shape, config.Form.Where, config.Technique.Sites with
+        | Some technique, _, _ ->
+            { config with
+                Technique = technique
+                Form = technique.HuggingFace.Value
+            }
+        | None, Some where, Some own ->
+            let named (selector: Selector) = shape.Sites |> List.filter selector
+            let meant = named own
+            let words = Targeting.selector (Targeting.ofNames (meant |> List.map _.Matrix))
+
+            if named (Targeting.selector where) = meant then
+                config
+            elif named words = meant then
+                onModules (meant |> List.map (fun site -> site.Matrix, site) |> List.distinctBy fst) config
+            else
+                onModules (meant |> List.map (fun site -> site.Name, site)) config
+        | _ -> config
+
+    /// peft's configuration of a technique on a model of this shape; none where peft has nothing of the kind (T-Few's forms,
+    /// BitFit, bottleneck adapters).
+    let ofTechnique (shape: Shape) (technique: Technique) : HuggingFaceConfig option =
         let saved =
             if technique.Parts.IsEmpty then
                 []
             else
                 technique.SavedModules
 
-        // A copy of `shared` peft trains and T5 does not read: what T5 reads goes beside the adapter.
         let embeddings =
-            if List.contains "shared" saved then
-                saved |> List.filter (fun name -> List.contains name embeddingNames)
+            if (readsOriginal shape saved).IsSome then
+                saved |> List.filter (fun name -> List.exists (isOf name) Checkpoint.tables)
             else
                 []
 
@@ -224,19 +289,8 @@ module HuggingFaceConfig =
                 Embeddings = embeddings
                 Notes = Map.empty
                 SpareRows = None
-            })
-
-    /// The same on exactly these modules, given by their whole names: how peft's configuration says a placement.
-    let onModules (names: string list) (config: HuggingFaceConfig) : HuggingFaceConfig =
-        match config.Form.Where with
-        | None -> config
-        | Some _ ->
-            let technique = config.Form.OnModules names
-
-            { config with
-                Technique = technique
-                Form = technique.HuggingFace.Value
             }
+            |> inWordsOf shape)
 
     /// This project's words for a configuration of peft; none where they do not say it (patterns, single layers, other
     /// places).

@@ -30,14 +30,18 @@ module HuggingFace =
     /// Where the fingerprint of the base stands in the tensor file. peft reads past it.
     let fingerprintKey = "base_fingerprint"
 
-    /// Modules that peft could adapt and this project cannot: a target that means one of them is refused.
-    let private notLinear = [ "shared"; "encoder.embed_tokens"; "decoder.embed_tokens" ]
+    /// Modules that peft could adapt and this project cannot: embeddings. A target that means one of them is refused.
+    let private notLinear (shape: Shape) : string list =
+        shape.Tensors @ shape.Shared
+        |> List.filter (fun outline -> outline.Kind = TensorKind.Table)
+        |> List.map (fun outline -> Shape.moduleOf outline.Name)
+        |> List.filter ((<>) Site.headName)
 
-    let private selector (where: Targeting) : Selector =
+    let private selector (shape: Shape) (where: Targeting) : Selector =
         match where.Targets with
         | AllLinear -> ()
         | _ ->
-            match notLinear |> List.tryFind (Targeting.includes where) with
+            match notLinear shape |> List.tryFind (Targeting.includes where) with
             | Some name ->
                 userError
                     $"target_modules means {name} too; only linear maps can be adapted: those of attention and feed-forward, and lm_head."
@@ -45,11 +49,12 @@ module HuggingFace =
 
         Targeting.selector where
 
-    /// peft saves a module of this name and T5 goes on reading the original.
-    let private checkSaved (names: string list) =
-        for name in names do
-            if "shared".EndsWith(name, StringComparison.Ordinal) then
-                userError $"modules_to_save names {name}: peft trains a copy of the embedding that T5 does not read."
+    let private checkSaved (shape: Shape) (names: string list) =
+        match HuggingFaceConfig.readsOriginal shape names with
+        | Some other ->
+            userError
+                $"modules_to_save names {Shape.embedding shape}: peft trains a copy of the embedding that {other} does not read."
+        | None -> ()
 
     /// Whether the adapter stands at the head, too, which peft means where it is named and not by `all-linear`.
     let private meansHead (config: HuggingFaceConfig) : bool =
@@ -62,7 +67,7 @@ module HuggingFace =
         Model.projections model |> List.filter (fst >> where) |> List.map fst
 
     let private checkChosen (where: Targeting) (model: Model) : Selector =
-        let where' = selector where
+        let where' = selector (Model.shape model) where
 
         if (chosen where' model).IsEmpty then
             userError "target_modules means no linear map of this model."
@@ -72,7 +77,7 @@ module HuggingFace =
     /// The adapter, started as peft starts it, around the random matrices where the file holds some.
     let private around (buffers: torch.Tensor list) (config: HuggingFaceConfig) (seed: int) : Adapter =
         fun model ->
-            checkSaved config.ModulesToSave
+            checkSaved (Model.shape model) config.ModulesToSave
 
             let main (model: Model) =
                 let where =
@@ -130,7 +135,7 @@ module HuggingFace =
             [
                 match config.Form.Where with
                 | Some where ->
-                    for site in shape.Sites |> List.filter (selector where) do
+                    for site in shape.Sites |> List.filter (selector shape where) do
                         yield! Form.tensorsAt form site
 
                     if meansHead config then
@@ -210,7 +215,7 @@ module HuggingFace =
 
         { config with
             Embeddings =
-                HuggingFaceConfig.embeddingNames
+                Checkpoint.tables
                 |> List.filter (fun name -> held.Contains(moduleKey name) && not (isNamed name))
         }
 
@@ -222,11 +227,12 @@ module HuggingFace =
         (values: IReadOnlyDictionary<string, torch.Tensor>)
         : HuggingFaceConfig * IReadOnlyDictionary<string, torch.Tensor> =
         let config = withFound values.Keys config
-        let shared, head = moduleKey "shared", moduleKey "lm_head"
+        let embedding = Shape.embedding model.Shape
+        let shared, head = moduleKey embedding, moduleKey Site.headName
 
         if
-            not (List.contains "lm_head" config.Embeddings)
-            || not (List.contains "lm_head.weight" model.Shared)
+            not (List.contains Site.headName config.Embeddings)
+            || not (List.contains $"{Site.headName}.weight" model.Shared)
         then
             config, values
         else
@@ -238,12 +244,13 @@ module HuggingFace =
                 let other = values[head]
 
                 if embedding.shape <> other.shape || not (embedding.eq(other).all().item<bool>()) then
-                    userError $"{file} holds another lm_head than shared, and the head of this model is its embedding."
+                    userError
+                        $"{file} holds another lm_head than {embedding}, and the head of this model is its embedding."
 
             one.Remove head |> ignore
 
             { config with
-                Embeddings = [ "shared" ]
+                Embeddings = [ embedding ]
             },
             one
 
@@ -252,6 +259,7 @@ module HuggingFace =
     /// anything is built; `UserError` is one line.
     let load (folder: string) (fingerprint: string) (baseModel: Model) : HuggingFaceConfig * Model =
         let config = HuggingFaceConfig.load folder
+        HuggingFaceConfig.checkTask (Path.Combine(folder, "adapter_config.json")) (Model.shape baseModel) config
         let file = tensorPath folder
 
         match Map.tryFind fingerprintKey (Safetensors.readMetadata file) with

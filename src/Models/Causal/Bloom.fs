@@ -91,6 +91,7 @@ module Bloom =
         {
             ModelType = "bloom"
             Classes = [ "BloomForCausalLM"; "BloomModel" ]
+            Names = names
             Read = read
             Write = write
         }

@@ -152,6 +152,8 @@ type Family =
         ModelType: string
         /// Its classes in transformers; the first is the one with a language model's head.
         Classes: string list
+        /// What its checkpoints call a model's parts.
+        Names: Names
         /// From `config.json` and, where there is one, `generation_config.json`.
         Read: ConfigFields -> ConfigFields option -> Description
         /// What is said of it beside what every family says.

@@ -9,6 +9,20 @@ module CausalFamily =
     /// The values of `model_type` that are served.
     let modelTypes: string list = Families.all |> List.map _.ModelType
 
+    /// What their linear maps are called.
+    let maps: string list =
+        Families.all
+        |> List.collect _.Names.Maps
+        |> List.map (fun (_, name) -> name.Split '.' |> Array.last)
+        |> List.distinct
+
+    /// The modules that have a row for each token.
+    let tables: string list =
+        Families.all
+        |> List.map (fun family -> $"{family.Names.Root}.{family.Names.Embedding}")
+        |> List.distinct
+        |> fun embeddings -> embeddings @ [ Site.headName ]
+
     let rec private ofValue (shape: Shape) (config: string) (causal: Causal) : Model =
         let again = ofValue shape config
 

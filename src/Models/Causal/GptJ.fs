@@ -107,6 +107,7 @@ module GptJ =
         {
             ModelType = "gptj"
             Classes = [ "GPTJForCausalLM"; "GPTJModel" ]
+            Names = names
             Read = read
             Write = write
         }

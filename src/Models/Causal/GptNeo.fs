@@ -135,6 +135,7 @@ module GptNeo =
         {
             ModelType = "gpt_neo"
             Classes = [ "GPTNeoForCausalLM"; "GPTNeoModel" ]
+            Names = names
             Read = read
             Write = write
         }

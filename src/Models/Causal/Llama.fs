@@ -184,18 +184,21 @@ module Llama =
             {
                 ModelType = "llama"
                 Classes = [ "LlamaForCausalLM"; "LlamaModel" ]
+                Names = names
                 Read = read "llama" false (fun fields -> attentionBiases fields @ feedForwardBiases fields) noWindows
                 Write = fun description -> common description @ flags description
             }
             {
                 ModelType = "qwen2"
                 Classes = [ "Qwen2ForCausalLM"; "Qwen2Model" ]
+                Names = names
                 Read = read "qwen2" false (fun _ -> onQkv) windows
                 Write = fun description -> common description @ windowed description
             }
             {
                 ModelType = "qwen3"
                 Classes = [ "Qwen3ForCausalLM"; "Qwen3Model" ]
+                Names = names
                 Read = read "qwen3" true attentionBiases windows
                 Write = fun description -> common description @ [ List.head (flags description) ] @ windowed description
             }

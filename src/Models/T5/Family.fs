@@ -10,6 +10,12 @@ module T5Family =
     /// The values of `model_type` that it serves.
     let modelTypes: string list = [ "t5"; "mt5" ]
 
+    /// What its linear maps are called.
+    let maps: string list = [ "q"; "k"; "v"; "o"; "wi"; "wi_0"; "wi_1"; "wo" ]
+
+    /// The modules that have a row for each token.
+    let tables: string list = [ "shared"; "lm_head" ]
+
     let rec private ofValue (shape: Shape) (config: string) (t5: T5) : Model =
         let again = ofValue shape config
 
