@@ -49,12 +49,25 @@ def step(parameters: List[Tensor], gradients: List[Tensor], m: List[Tensor], v: 
         && compiled.Value.IsSome
 
     /// Step number `number` (from 1) of slots that it serves, all on one device.
-    let step beta1 beta2 epsilon decay (number: int) (rate: float) (slots: AdamSlot list) : unit =
+    let step
+        (beta1: float)
+        (beta2: float)
+        (epsilon: float)
+        (decay: float)
+        (number: int)
+        (rate: float)
+        (slots: AdamSlot list)
+        : unit =
         match compiled.Value, slots with
         | Some unit, first :: _ ->
             let all (part: AdamSlot -> torch.Tensor) = slots |> List.map part |> Array.ofList
 
             use count = torch.tensor (float32 number, device = first.Parameter.device)
+
+            // Scalars that TorchSharp makes of numbers by itself may be collected before the operation reads them.
+            let scalars =
+                [ rate; beta1; beta2; decay; epsilon ]
+                |> List.map (fun number -> number.ToScalar())
 
             let arguments: obj[] =
                 [|
@@ -63,12 +76,12 @@ def step(parameters: List[Tensor], gradients: List[Tensor], m: List[Tensor], v: 
                     all _.M
                     all _.V
                     Array.create slots.Length count
-                    rate
-                    beta1
-                    beta2
-                    decay
-                    epsilon
+                    for scalar in scalars do
+                        scalar
                 |]
 
             unit.invoke ("step", arguments) |> ignore
+
+            for scalar in scalars do
+                scalar.Dispose()
         | _ -> ()
