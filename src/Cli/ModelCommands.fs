@@ -91,6 +91,7 @@ module ModelCommands =
             printfn $"{score.Key, -12} {value}"
 
         tellScripts task split
+        Options.tellOwn task split
         printfn $"{predictions.Length} test rows in {Progress.duration watch.Elapsed.TotalSeconds}"
 
         options.TryGetResult Predictions

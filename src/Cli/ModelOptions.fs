@@ -33,11 +33,11 @@ type ModelOption =
             | Data _ -> "Folder of the data sets. The embedded data if not given."
             | Task _ ->
                 "evaluate: the task whose test rows are answered. generate: the task in whose words the texts are put."
-            | Custom _ -> "Folder of your own data, instead of --task."
-            | Input_Column _ -> "Your data's input column. 'input' if not given."
-            | Target_Column _ -> "Your data's target column. 'target' if not given."
+            | Custom _ -> "File or folder of your own data, instead of --task."
+            | Input_Column _ -> "Your data's input column. Found by its name if not given."
+            | Target_Column _ -> "Your data's target column. Found by its name if not given."
             | Scoring _ ->
-                $"How your data is scored: {Metrics.all |> List.map _.Name |> Nearest.orList}. accuracy if not given."
+                $"How your data is scored: {Metrics.all |> List.map _.Name |> Nearest.orList}. By the look of the targets if not given."
             | Instruction _ -> "How your rows are worded, as in training."
             | Seed _ -> "evaluate: the seed of the split. 1 if not given."
             | Device _ -> "cpu, cuda or cuda:1. cpu if not given."
@@ -60,12 +60,14 @@ module ModelOptions =
         match options.TryGetResult ModelOption.Task, options.TryGetResult ModelOption.Custom with
         | Some _, Some _ -> userError "--task and --custom name two tasks: give one."
         | Some name, None -> Some(TaskDefinition.find name)
-        | None, Some folder ->
-            Options.customTask
-                folder
-                (options.GetResult(ModelOption.Input_Column, "input"))
-                (options.GetResult(ModelOption.Target_Column, "target"))
-                (options.GetResult(ModelOption.Scoring, "accuracy"))
-                (options.TryGetResult ModelOption.Instruction)
+        | None, Some path ->
+            OwnData.task
+                {
+                    Path = path
+                    InputColumn = options.TryGetResult ModelOption.Input_Column
+                    TargetColumn = options.TryGetResult ModelOption.Target_Column
+                    Scoring = options.TryGetResult ModelOption.Scoring
+                    Instruction = options.TryGetResult ModelOption.Instruction
+                }
             |> Some
         | None, None -> None

@@ -1,6 +1,5 @@
 namespace Peft
 
-open System.IO
 open TorchSharp
 
 /// What the options of several commands have in common.
@@ -46,25 +45,7 @@ module Options =
     let useThreads (count: int option) : unit =
         count |> Option.iter (threads >> torch.set_num_threads)
 
-    /// The user's own folder as a task named after it.
-    let customTask
-        (folder: string)
-        (input: string)
-        (target: string)
-        (scoring: string)
-        (instruction: string option)
-        : TaskDefinition =
-        let whole = Path.TrimEndingDirectorySeparator(Path.GetFullPath folder)
-
-        TaskDefinition.custom
-            {
-                Name = (string (Path.GetFileName whole)).ToLowerInvariant().Replace(' ', '-')
-                Folder = whole
-                Train = None
-                Validation = None
-                Test = None
-                InputColumn = input
-                TargetColumn = target
-                Scoring = scoring
-                Instruction = instruction
-            }
+    /// What is said of a task of the user's own rows, before a run; nothing of the known tasks.
+    let tellOwn (task: TaskDefinition) (split: Split) : unit =
+        if TaskDefinition.all |> List.forall (fun known -> known.Name <> task.Name) then
+            OwnData.describe task split |> List.iter (printfn "%s")

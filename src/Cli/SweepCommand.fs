@@ -41,6 +41,10 @@ module SweepCommand =
 
         workshop sweeping.Plan sweeping.Session sweeping.Results adapter
 
+    /// The rows of a plan's first seed; its first level tells how many are trained on.
+    let private splitOf (session: Session) (plan: SweepPlan) (task: TaskDefinition) (experiment: Experiment) : Split =
+        session.Split(task, plan.Levels.Head, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
+
     let private stateName (state: ForecastState) =
         match state with
         | Finished -> "finished"
@@ -50,6 +54,9 @@ module SweepCommand =
     let private dryRun (sweeping: Sweeping) : int =
         let forecasts = Sweep.forecast sweeping.Session sweeping.Plan sweeping.Results
         let jobs = sweeping.Jobs
+
+        for task, experiment in sweeping.Experiments |> List.distinctBy (fun (task, _) -> task.Name) do
+            splitOf sweeping.Session sweeping.Plan task experiment |> Options.tellOwn task
 
         for forecast in forecasts do
             let experiment = forecast.Experiment
@@ -179,8 +186,9 @@ module SweepCommand =
             options.TryGetResult Adapters |> Option.iter Files.prepareFolder
 
             for task, experiment in sweeping.Experiments |> List.distinctBy (fun (task, _) -> task.Name) do
-                sweeping.Session.Split(task, High, experiment.Seed, plan.ValidationLimit, plan.TestLimit)
-                |> ModelCommands.tellScripts task
+                let split = splitOf sweeping.Session plan task experiment
+                Options.tellOwn task split
+                ModelCommands.tellScripts task split
 
             try
                 let runs = runAll sweeping
@@ -220,6 +228,7 @@ module SweepCommand =
         let session = Session plan.Session
         let experiments = Sweep.experiments session plan
         let task, experiment = experiments.Head
+        splitOf session plan task experiment |> Options.tellOwn task
         let output = options.GetResult Adapters
         Files.createFolder results
         Files.prepareFolder output

@@ -9,6 +9,7 @@ type SweepOption =
     | [<AltCommandLine("--technique", "-p")>] Techniques of names: string list
     | [<AltCommandLine("--placement", "-w")>] Placements of words: string list
     | [<AltCommandLine("--level", "-l")>] Levels of names: string list
+    | [<Unique>] Rows of count: int
     | [<AltCommandLine("--seed", "-s")>] Seeds of numbers: int list
     | Ablations
     | No_Baselines
@@ -55,7 +56,9 @@ type SweepOption =
                 "Techniques to compare, for example full, lora, 'lora(rank=8,alpha=16)', paper-lora, ia3, bitfit, prompt. The paper's five if not given."
             | Placements _ ->
                 "Where techniques go: all, early, late, 'random(seed=3)', 'not(self)', 'late & q,v', 'only(wo)', …. all if not given."
-            | Levels _ -> "Amounts of training data: low (100 rows), medium (1,000), high (10,000). Low if not given."
+            | Levels _ ->
+                "Amounts of training data: low (100 rows), medium (1,000), high (10,000), all-rows. Low if not given; all rows of --custom."
+            | Rows _ -> "Training rows to take, instead of a level."
             | Seeds _ -> "Seeds; scores are averaged over them. 1 if not given."
             | Ablations -> "Run the 13 variants of the paper's Table 2: LoRA and (IA)3 at its places in the model."
             | No_Baselines -> "Leave out the zero-shot and majority rows."
@@ -91,11 +94,11 @@ type SweepOption =
             | Dropout _ -> "T5's dropout in training. The model's own rate if not given."
             | Patience _ -> "Epochs without a lower validation loss after which a run stops. 1 if not given."
             | Custom _ ->
-                "Folder of your own data (train, and if you have them validation and test, as .jsonl, .csv, .tsv or .parquet); it becomes one more task."
-            | Input_Column _ -> "Your data's input column. 'input' if not given."
-            | Target_Column _ -> "Your data's target column. 'target' if not given."
+                "Your own data: a file (.csv, .tsv, .json, .jsonl or .parquet), or a folder of train, and if you have them validation and test; it becomes one more task."
+            | Input_Column _ -> "Your data's input column. Found by its name if not given."
+            | Target_Column _ -> "Your data's target column. Found by its name if not given."
             | Scoring _ ->
-                $"How your data is scored: {Metrics.all |> List.map _.Name |> Nearest.orList}. accuracy if not given."
+                $"How your data is scored: {Metrics.all |> List.map _.Name |> Nearest.orList}. By the look of the targets if not given: few and short ones are labels."
             | Instruction _ ->
                 "How your rows are worded: a template with {column} and {options}. The input column alone if not given."
             | Dry_Run -> "List the runs with their counts and an estimate of the time, and train nothing."
@@ -122,14 +125,27 @@ module SweepOptions =
 
     let private customTasks (options: ParseResults<SweepOption>) : TaskDefinition list =
         options.TryGetResult SweepOption.Custom
-        |> Option.map (fun folder ->
-            Options.customTask
-                folder
-                (options.GetResult(SweepOption.Input_Column, "input"))
-                (options.GetResult(SweepOption.Target_Column, "target"))
-                (options.GetResult(SweepOption.Scoring, "accuracy"))
-                (options.TryGetResult SweepOption.Instruction))
+        |> Option.map (fun path ->
+            OwnData.task
+                {
+                    Path = path
+                    InputColumn = options.TryGetResult SweepOption.Input_Column
+                    TargetColumn = options.TryGetResult SweepOption.Target_Column
+                    Scoring = options.TryGetResult SweepOption.Scoring
+                    Instruction = options.TryGetResult SweepOption.Instruction
+                })
         |> Option.toList
+
+    /// The levels that are asked for: the user's own rows are all used unless something else is said.
+    let private levels (options: ParseResults<SweepOption>) (standard: Level list) : Level list =
+        match options.TryGetResult Levels |> Option.map Options.names, options.TryGetResult Rows with
+        | Some _, Some _ -> userError "--levels and --rows both say how many rows to train on: give one."
+        | Some [], None -> userError "--levels names nothing: give at least one, or leave it out for the default."
+        | Some names, None -> names |> List.map Level.find
+        | None, Some rows when rows < 1 -> userError $"--rows is {rows}; the least is 1."
+        | None, Some rows -> [ Amount rows ]
+        | None, None when options.Contains SweepOption.Custom -> [ Level.everything ]
+        | None, None -> standard
 
     /// The named tasks and the user's own; none where neither is given.
     let private tasks (options: ParseResults<SweepOption>) : TaskDefinition list option =
@@ -159,7 +175,12 @@ module SweepOptions =
 
         {
             ModelFolder = options.TryGetResult SweepOption.Model |> given _.ModelFolder
-            DataFolder = options.TryGetResult SweepOption.Data |> given _.DataFolder
+            DataFolder =
+                // The user's own rows need no other data.
+                if options.Contains SweepOption.Custom && not (options.Contains Tasks) then
+                    options.GetResult(SweepOption.Data, ".")
+                else
+                    options.TryGetResult SweepOption.Data |> given _.DataFolder
             Device = options.GetResult(SweepOption.Device, "cpu")
             Precision = options.GetResult(SweepOption.Dtype, "float32")
         }
@@ -207,7 +228,7 @@ module SweepOptions =
                     @ (listed "--techniques" (options.TryGetResult Techniques) techniques (Technique.parse >> Tuned))
                 Placements = listed "--placements" (options.TryGetResult Placements) standard.Placements Placement.parse
                 IsAblation = options.Contains Ablations || standard.IsAblation
-                Levels = listed "--levels" (options.TryGetResult Levels) standard.Levels Level.find
+                Levels = levels options standard.Levels
                 Seeds = options.GetResult(Seeds, standard.Seeds) |> List.distinct
                 InputLimit = options.GetResult(SweepOption.Input_Limit, standard.InputLimit)
                 TargetLimit = options.GetResult(SweepOption.Target_Limit, standard.TargetLimit)

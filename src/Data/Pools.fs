@@ -135,7 +135,7 @@ module Pools =
         |> only folder
 
     /// The files of a portion in a folder, choice after choice: those of a name, or else those whose names begin with one.
-    let private choicesOf (folder: string) (alternatives: string list list) : string list list =
+    let internal choicesOf (folder: string) (alternatives: string list list) : string list list =
         match
             alternatives
             |> List.map (List.collect (filesOf folder))

@@ -84,6 +84,7 @@ type SplitSource =
         Train: FileRows
         /// None where validation rows are carved from the training rows.
         Validation: FileRows option
+        /// Without files where test rows are carved from the training rows.
         Test: FileRows
         /// Whether the files of `Test` are validation files, since there is no labelled test file.
         IsTestedOnValidation: bool
@@ -122,7 +123,9 @@ module SplitSource =
 
     /// Why validation or test rows come from where they do.
     let private rule (source: SplitSource) : string =
-        if source.IsTestedOnValidation then
+        if source.Test.Files.IsEmpty then
+            "test and validation rows are carved from the training rows, the test rows alike for every seed"
+        elif source.IsTestedOnValidation then
             let noTest = missing "test" source.UnlabelledTest
             $"{noTest}, so {names source.Test} gives the test rows and validation rows are carved from the training rows"
         elif source.Validation.IsSome then
@@ -146,7 +149,8 @@ module SplitSource =
             match source.Validation with
             | Some files -> told files "validation"
             | None -> ()
-            told source.Test "testing"
+            if not source.Test.Files.IsEmpty then
+                told source.Test "testing"
             rule source
             $"{amount source}, {source.ValidationRows:n0} validation rows, {source.TestRows:n0} test rows"
             match source.LeftOut with

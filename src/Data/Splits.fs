@@ -87,7 +87,36 @@ module Split =
         let validation, train = rows |> Array.partition (fun row -> held.Contains row.Input)
         train, validation |> Array.rev |> Array.truncate size
 
+    /// Of rows of which nobody says what they are for, one in five is for testing, up to the limit.
+    let private testShare = 5
+
     let private told (pool: Pool) = String.Join(" and ", pool.Files)
+
+    /// Whether a task's definition names neither validation nor test files: both are carved from the training rows.
+    let private isOneFile (task: TaskDefinition) : bool =
+        task.Files.Validation.IsEmpty && task.Files.Test.IsEmpty
+
+    /// Takes the test rows out of the training rows: the same ones for every seed, as if they had a file of their own.
+    let private withTestRows (task: TaskDefinition) (pools: Pools) : Pools =
+        let rows = pools.Train.Examples
+        let inputs = rows |> Seq.distinctBy _.Input |> Seq.truncate 3 |> Seq.length
+
+        if inputs < 3 then
+            userError
+                $"{told pools.Train} has {rows.Length} rows with {inputs} different inputs. Training, validation and testing need one each at the least, and dozens to tell anything: add rows."
+
+        let test, train =
+            let shuffled = shuffled task.Name "carved" 0 rows
+
+            let train, test =
+                carve (max 1 (min standardLimit (rows.Length / testShare))) shuffled
+
+            test, train
+
+        { pools with
+            Train = { pools.Train with Examples = train }
+            Test = { pools.Test with Examples = test }
+        }
 
     /// The first `digits` hexadecimal digits of the SHA-256 of examples in order.
     let private digest (digits: int) (portions: Example[] list) : string =
@@ -119,7 +148,7 @@ module Split =
 
     /// Refuses a task without rows to test on.
     let private checkTest (task: TaskDefinition) (place: string) (validation: Pool) (test: Pool) : unit =
-        if validation.Files.IsEmpty && test.Files.IsEmpty then
+        if not (isOneFile task) && validation.Files.IsEmpty && test.Files.IsEmpty then
             userError
                 $"""{task.Title} has training rows and no test rows: {missing "test" test}, and {missing "validation" validation}. Put a labelled test or validation file beside {place}."""
 
@@ -136,14 +165,30 @@ module Split =
         checkTest task (told pools.Train) pools.Validation pools.Test
 
         match pools.Validation.Files, pools.Test.Files with
+        | [], [] -> None, pools.Test
         | _ :: _, _ :: _ -> Some pools.Validation, pools.Test
         | [], _ -> None, pools.Test
         | _ :: _, [] -> None, pools.Validation
 
     /// Loads all rows of a task. That there are none to test on is found before the training rows are read.
     let load (dataFolder: string) (task: TaskDefinition) : Pools =
-        Pools.loadChecked (fun folder -> checkTest task $"the training rows in {folder}") dataFolder task
+        let pools =
+            Pools.loadChecked (fun folder -> checkTest task $"the training rows in {folder}") dataFolder task
 
+        if isOneFile task then withTestRows task pools else pools
+
+    /// How many validation rows are carved out of so many training rows.
+    let private carvedRows (validationLimit: int) (trainingRows: int) : int =
+        max 1 (min validationLimit (trainingRows / carvedShare))
+
+    /// The training rows that a level may take from, the same for every seed: where rows of one input go together a seed may
+    /// have fewer, by less than such a group.
+    let available (pools: Pools) (task: TaskDefinition) (validationLimit: int) : int =
+        let rows = pools.Train.Examples.Length
+
+        match fst (roles task pools) with
+        | Some _ -> rows
+        | None -> rows - carvedRows validationLimit rows
 
     /// The split of rows that are loaded; load them once to make several.
     let ofPools
@@ -168,7 +213,7 @@ module Split =
                 pool.Examples
                 |> shuffled task.Name "validation" seed
                 |> Array.truncate validationLimit
-            | None -> carve (max 1 (min validationLimit (trainingRows.Length / carvedShare))) trainingRows
+            | None -> carve (carvedRows validationLimit trainingRows.Length) trainingRows
 
         if available.Length = 0 then
             userError
@@ -184,7 +229,7 @@ module Split =
                 Train = filesOf pools.Train
                 Validation = validationPool |> Option.map filesOf
                 Test = filesOf testPool
-                IsTestedOnValidation = pools.Test.Files.IsEmpty
+                IsTestedOnValidation = pools.Test.Files.IsEmpty && not pools.Validation.Files.IsEmpty
                 UnlabelledValidation = pools.Validation.Unlabelled
                 UnlabelledTest = pools.Test.Unlabelled
                 Level = level

@@ -59,9 +59,7 @@ module Question =
 
     /// The level whose most rows hold the question's: more than 1,000 rows are high.
     let level (question: Question) : Level =
-        Level.all
-        |> List.tryFind (fun level -> question.Rows <= Level.rows level)
-        |> Option.defaultValue High
+        Level.ofRows question.Rows
 
     let internal check (question: Question) : unit =
         if question.Rows < 1 then

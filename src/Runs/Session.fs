@@ -146,6 +146,10 @@ type Session(options: SessionOptions) =
         cached splits (task.Name, level, seed, validationLimit, testLimit) (fun () ->
             Split.ofPools (fst (poolsOf task)) task level seed validationLimit testLimit)
 
+    /// The training rows of a task that a level may take from (`Split.available`).
+    member _.Available(task: TaskDefinition, validationLimit: int) : int =
+        Split.available (fst (poolsOf task)) task validationLimit
+
     /// A split's rows as token ids.
     member _.Encoded(task: TaskDefinition, split: Split, inputLimit: int, targetLimit: int) : EncodedSplit =
         let found =

@@ -93,7 +93,11 @@ module Sweep =
     let private splitOf (session: Session) (plan: SweepPlan) (task: TaskDefinition) (level: Level option) (seed: int) =
         session.Split(task, level |> Option.defaultValue High, seed, plan.ValidationLimit, plan.TestLimit)
 
-    let private experiment session (plan: SweepPlan) task level seed (method, placement) : Experiment =
+    let private experiment (session: Session) (plan: SweepPlan) task level seed (method, placement) : Experiment =
+        let level =
+            level
+            |> Option.map (fun level -> Level.among (session.Available(task, plan.ValidationLimit)) level)
+
         let split = splitOf session plan task level seed
 
         {

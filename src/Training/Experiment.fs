@@ -145,10 +145,14 @@ module Training =
 
     /// At most 10, 5 and 1 epochs for low, medium and high.
     let private epochs (level: Level) =
-        match level with
-        | Low -> 10
-        | Medium -> 5
-        | High -> 1
+        let rec of' level =
+            match level with
+            | Low -> 10
+            | Medium -> 5
+            | High -> 1
+            | Amount rows -> of' (Level.ofRows rows)
+
+        of' level
 
     /// The paper's settings (A.1) for a technique at a level; `dropout` is the model's own rate. What the paper leaves open
     /// is this project's choice: warm-up, weight decay 0.01, clipping at 1, and stopping at the first epoch that is no better.
