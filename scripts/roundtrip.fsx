@@ -181,17 +181,22 @@ for words in
         "lora(rank=4,rs)"
         "lora(rank=4,dora)"
         "ia3"
+        "lora(rank=4,pissa)"
+        "paper-lora"
         "vera(rank=4)"
         "adalora"
+        "layernorm"
+        "modules(names=lm_head)"
+        "lora(rank=4) >> modules(names=lm_head)"
         "prefix(tokens=4)"
         "prompt(tokens=4)"
     ] do
-    match HuggingFaceConfig.ofTechnique (Technique.parse words) with
+    match HuggingFaceConfig.ofTechnique tiny.Shape (Technique.parse words) with
     | None -> ()
     | Some config ->
         let name =
             "adapter-"
-            + words.Replace("(", "-").Replace(")", "").Replace("=", "").Replace(",", "-")
+            + words.Replace(" >> ", "-").Replace("(", "-").Replace(")", "").Replace("=", "").Replace(",", "-")
 
         let folder = Path.Combine(root, name)
         let model = adapted words

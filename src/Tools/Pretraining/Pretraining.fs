@@ -7,6 +7,7 @@ open System.Globalization
 open System.IO
 open System.Text.Json
 open System.Threading
+open System.Threading.Tasks
 open TorchSharp
 
 /// A part of the training: how many steps, on which sources in which proportion.
@@ -81,13 +82,19 @@ module Pretraining =
 
         pick point phase.Mixture
 
-    /// The batches of one bucket of a phase, each as rows.
+    /// The batches of one bucket of a phase, each as rows; drawn on as many threads as libtorch may use.
     let private bucket (plan: Pretraining) (phase: Phase) (number: int) : EncodedRow[][] =
         let next = Shuffle.splitMix64 (uint64 plan.Seed * 1_000_003UL + uint64 number)
         let count = bucketSteps * plan.BatchSize
+        let sources = Array.init count (fun _ -> sourceOf phase (next ()))
+        let rows = Array.zeroCreate count
+        let threads = ParallelOptions(MaxDegreeOfParallelism = torch.get_num_threads ())
+
+        Parallel.For(0, count, threads, (fun place -> rows[place] <- sources[place].Row(number * count + place)))
+        |> ignore
 
         let batches =
-            Array.init count (fun place -> (sourceOf phase (next ())).Row(number * count + place))
+            rows
             |> Array.indexed
             |> Array.sortBy (fun (place, row) -> row.Ids.Length, row.Labels.Length, place)
             |> Array.map snd
@@ -106,6 +113,43 @@ module Pretraining =
             | [] -> invalidOp "a plan has no phase"
 
         find step plan.Phases, step / bucketSteps, step % bucketSteps
+
+    /// The batches of each step in turn. A bucket may straddle two phases: what its batches are is decided by the step's own
+    /// phase. With `ahead`, the next bucket is drawn while this one is learnt: a graphics processor does not wait for text.
+    let private batchesOf (plan: Pretraining) (ahead: bool) : int -> EncodedRow[] =
+        let keyOf step =
+            let phase, number, _ = locate plan step
+
+            number, plan.Phases |> List.findIndex (fun other -> obj.ReferenceEquals(other, phase))
+
+        let draw (number, phase) =
+            Task.Run(fun () -> bucket plan plan.Phases[phase] number)
+
+        let mutable current = None
+        let mutable coming = None
+
+        let drawn key (found: ((int * int) * Task<EncodedRow[][]>) option) =
+            match found with
+            | Some(known, task) when known = key -> Some(key, task)
+            | _ -> None
+
+        fun step ->
+            let key = keyOf step
+
+            let task =
+                drawn key current
+                |> Option.orElse (drawn key coming)
+                |> Option.defaultWith (fun () -> key, draw key)
+
+            let _, _, place = locate plan step
+            let batch = (snd task).GetAwaiter().GetResult()[place]
+            let following = min (plan.Steps - 1) (step - place + bucketSteps) |> keyOf
+            current <- Some task
+
+            if ahead && following <> key && (drawn following coming).IsNone then
+                coming <- Some(following, draw following)
+
+            batch
 
     let private statePath folder =
         Path.Combine(folder, "pretraining.safetensors")
@@ -224,29 +268,25 @@ module Pretraining =
         Files.createFolder folder
         let model = Adapter.full start
         let parameters = Model.trained model
-        // The losses recorded beside the embedded model are of this order of operations, to the bit.
-        let optimizer = Optimizer.unfusedAdamW 0.9 0.98 1e-8 plan.WeightDecay parameters
+        let onDevice = device.``type`` <> DeviceType.CPU
+
+        let optimizer =
+            // The losses recorded beside the embedded model are of the single operations' order, to the bit.
+            if onDevice then
+                Optimizer.adamW 0.9 0.98 1e-8 plan.WeightDecay parameters
+            else
+                Optimizer.unfusedAdamW 0.9 0.98 1e-8 plan.WeightDecay parameters
 
         let losses = restore folder plan model optimizer
         let watch = Stopwatch.StartNew()
         let first = losses.Count
         let mutable tokens = 0L
-        let mutable cached = -1, [||]
+        let batchOf = batchesOf plan onDevice
 
         for step in first .. plan.Steps - 1 do
             stop.ThrowIfCancellationRequested()
             use _ = torch.NewDisposeScope()
-            let phase, number, place = locate plan step
-
-            // A bucket may straddle two phases: what its batches are is decided by the step's own phase.
-            let key =
-                number * 2
-                + List.findIndex (fun other -> obj.ReferenceEquals(other, phase)) plan.Phases
-
-            if fst cached <> key then
-                cached <- key, bucket plan phase number
-
-            let rows = (snd cached)[place]
+            let rows = batchOf step
             let batch = Batch.ofRows model.Shape.PadId device rows
 
             let log =

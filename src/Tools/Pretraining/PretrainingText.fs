@@ -14,7 +14,7 @@ type RowSource =
         Name: string
         /// What the rows are made from, where that is not the program itself: a checksum of the files.
         Content: string
-        /// Row `index` of the stream.
+        /// Row `index` of the stream; asked from several threads at once.
         Row: int -> EncodedRow
     }
 
@@ -166,17 +166,20 @@ module PretrainingText =
 
     /// Pieces of text files, drawn in a new order each time round.
     let private drawn (key: string) (texts: TextPieces) : int -> int[] =
-        let round = ref -1
-        let order = ref [||]
+        // One reference, replaced as a whole: rows are drawn on several threads.
+        let kept = ref (-1, [||])
+
+        let order turn =
+            match kept.Value with
+            | known, order when known = turn -> order
+            | _ ->
+                let order = Shuffle.order $"{key}/{turn}" texts.Pieces.Length
+                kept.Value <- turn, order
+                order
 
         fun index ->
             let turn, place = index / texts.Pieces.Length, index % texts.Pieces.Length
-
-            if turn <> round.Value then
-                round.Value <- turn
-                order.Value <- Shuffle.order $"{key}/{turn}" texts.Pieces.Length
-
-            texts.Pieces[order.Value[place]]
+            texts.Pieces[(order turn)[place]]
 
     /// Span corruption of text files.
     let files (tokenizer: Tokenizer) (seed: int) (texts: TextPieces) : RowSource =
