@@ -28,15 +28,19 @@ let private complaints (file: string) : string =
 
 [<Tests>]
 let tests =
-    testCase "Scripts: every one type-checks against the library as it is"
-    <| fun () ->
-        let loads =
-            Directory.GetFiles(Path.Combine(root, "scripts"), "*.fsx")
-            |> Array.filter (fun path -> Path.GetFileName path <> "prelude.fsx")
-            |> Array.sort
-            |> Array.map (fun path -> $"#load @\"{path}\"")
+    testList
+        "Scripts"
+        [
+            testCase "every one type-checks against the library as it is"
+            <| fun () ->
+                let loads =
+                    Directory.GetFiles(Path.Combine(root, "scripts"), "*.fsx")
+                    |> Array.filter (fun path -> Path.GetFileName path <> "prelude.fsx")
+                    |> Array.sort
+                    |> Array.map (fun path -> $"#load @\"{path}\"")
 
-        inTemporaryFolder (fun folder ->
-            let file = Path.Combine(folder, "all.fsx")
-            File.WriteAllLines(file, loads)
-            Expect.equal (complaints file) "" "the compiler has nothing to say")
+                inTemporaryFolder (fun folder ->
+                    let file = Path.Combine(folder, "all.fsx")
+                    File.WriteAllLines(file, loads)
+                    Expect.equal (complaints file) "" "the compiler has nothing to say")
+        ]
