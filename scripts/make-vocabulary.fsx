@@ -36,7 +36,7 @@ let novel (file: string) : string seq =
 
 /// Rows like the benchmark's, of another seed than the embedded sets.
 let rowsOf (task: SyntheticTask) =
-    Seq.initInfinite (SyntheticTask.row task 40304)
+    Seq.initInfinite (task.Row 40304)
     |> Seq.collect (fun row -> Seq.append (row.Input.Split '\n') [ row.Target ])
 
 /// The labels of the embedded tasks, each so often that it becomes one piece: an answer is then right or wrong as a whole. The
@@ -46,8 +46,8 @@ let labels =
         "polite rude bad mixed good person place time number reason thing yes no unclear alarm calendar call message translate "
         + "recipe joke news traffic taxi hotel flight restaurant shopping payment balance volume light heating repair"
 
-    SyntheticTask.all
-    |> List.collect (SyntheticTask.labels >> List.ofArray)
+    SyntheticTasks.benchmark
+    |> List.collect (_.Labels >> List.ofArray)
     |> List.append (List.ofArray (further.Split ' '))
     |> Seq.distinct
     |> Seq.collect (fun label -> [ label; $"{label}."; $"{label}," ])
@@ -60,7 +60,7 @@ let text =
             Instructions.examples 40302
             |> Seq.collect (fun (input, answer) -> [ input; answer ])
             |> upTo megabyte
-            SyntheticTask.all |> Seq.collect (rowsOf >> upTo (megabyte / 2))
+            SyntheticTasks.benchmark |> Seq.collect (rowsOf >> upTo (megabyte / 2))
             labels
             [ "1342-0.txt"; "1661.txt"; "2701-0.txt"; "98-0.txt" ] |> Seq.collect novel
         ]

@@ -1,12 +1,13 @@
-// Counts the sentences of the acceptability rows that occur, corrected, among the instructions of pretraining: the family
-// "correction" draws its sentences from the same constructions, with another seed.
+// Counts the rows of the embedded tasks that pretraining could know: those all of whose sentences (of four words at least) occur
+// among the inputs and targets of its instructions.
 //
 //     dotnet build -c Release
 //     dotnet fsi scripts/overlap.fsx          the first million instructions of seed 1
 //     dotnet fsi scripts/overlap.fsx 100000   so many
 #load "prelude.fsx"
 
-open System.IO
+open System
+open System.Collections.Generic
 open Peft.Synthetic
 
 let count =
@@ -15,22 +16,31 @@ let count =
     | [ count ] -> int count
     | _ -> failwith "Give a number of instructions, or nothing."
 
-let corrected =
-    Seq.init count (Instructions.example 1)
-    |> Seq.filter (fun instruction -> instruction.Family = "correction")
-    |> Seq.map _.Target
-    |> Array.ofSeq
+let sentences (text: string) : string[] =
+    text.Split([| '.'; '?'; '!'; '\n'; ':'; ';' |], StringSplitOptions.RemoveEmptyEntries)
+    |> Array.map _.Trim()
+    |> Array.filter (fun sentence -> sentence.Split(' ').Length >= 4)
 
-let distinct = set corrected
-printfn $"{corrected.Length} corrected sentences among {count} instructions, {distinct.Count} different"
+let known = HashSet<string>()
 
-for split in [ "train"; "validation"; "test" ] do
-    let sentences =
-        Path.Combine(__SOURCE_DIRECTORY__, "..", "data", "acceptability", $"{split}.jsonl")
-        |> File.ReadAllLines
-        |> Array.map (fun line ->
-            System.Text.Json.JsonDocument.Parse(line).RootElement.GetProperty("sentence").GetString()
-            |> string)
+for index in 0 .. count - 1 do
+    let instruction = Instructions.example 1 index
 
-    let found = sentences |> Array.filter distinct.Contains
-    printfn $"{split}: {found.Length} of {sentences.Length} sentences"
+    for text in [ instruction.Input; instruction.Target ] do
+        for sentence in sentences text do
+            known.Add sentence |> ignore
+
+printfn $"{known.Count} different sentences in {count} instructions"
+
+for task in SyntheticTasks.suite do
+    let splits = DataSets.splits task DataSets.seed DataSets.sizes
+
+    let found (rows: Peft.Example[]) =
+        rows
+        |> Array.filter (fun row ->
+            let own = sentences row.Input
+            own.Length > 0 && own |> Array.forall known.Contains)
+        |> _.Length
+
+    printfn
+        $"{task.Name}: {found splits.Train} of {splits.Train.Length} training, {found splits.Validation} of {splits.Validation.Length} validation, {found splits.Test} of {splits.Test.Length} test rows"

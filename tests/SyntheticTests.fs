@@ -10,14 +10,14 @@ open Peft.Synthetic
 /// The first rows of every task, made once.
 let internal rows =
     lazy
-        (SyntheticTask.all
+        (SyntheticTasks.suite
          |> List.map (fun task -> task, SyntheticTask.distinct task DataSets.seed 15000)
          |> dict)
 
 let private words (text: string) =
     text.Split([| ' '; '\n'; '.'; ','; '?'; '!'; ':'; '\'' |], StringSplitOptions.RemoveEmptyEntries)
 
-let private forTasks (law: SyntheticTask -> unit) () = SyntheticTask.all |> List.iter law
+let private forTasks (law: SyntheticTask -> unit) () = SyntheticTasks.suite |> List.iter law
 
 let private chance =
     testList
@@ -126,10 +126,10 @@ let private laws =
             testCase "a row is decided by its seed and its place"
             <| forTasks (fun task ->
                 for index in 0..49 do
-                    Expect.equal (SyntheticTask.row task 3 index) (SyntheticTask.row task 3 index) "twice the same"
+                    Expect.equal (task.Row 3 index) (task.Row 3 index) "twice the same"
 
                 let some seed =
-                    [ for index in 0..49 -> SyntheticTask.row task seed index ]
+                    [ for index in 0..49 -> task.Row seed index ]
 
                 Expect.notEqual (some 3) (some 4) "another seed, other rows")
 
@@ -154,18 +154,18 @@ let private laws =
                     float (found |> Array.filter (fun row -> row.Target = label)).Length
                     / float found.Length
 
-                for task in [ Topics; Acceptabilities ] do
+                for task in (SyntheticTasks.suite |> List.filter (fun task -> task.Labels <> [||])) do
                     Expect.equal
                         (rows.Value[task] |> Array.map _.Target |> Array.distinct |> Array.sort)
-                        (SyntheticTask.labels task |> Array.sort)
+                        (task.Labels |> Array.sort)
                         "all labels occur and no other"
 
                 for label in Topic.labels do
-                    Expect.floatClose { absolute = 0.01; relative = 0.0 } (share Topics label) 0.25 label
+                    Expect.floatClose { absolute = 0.01; relative = 0.0 } (share Topic.task label) 0.25 label
 
                 Expect.floatClose
                     { absolute = 0.02; relative = 0.0 }
-                    (share Acceptabilities "acceptable")
+                    (share Acceptability.task "acceptable")
                     Acceptability.acceptableShare
                     "acceptable"
 
@@ -175,7 +175,7 @@ let private laws =
                 let counts = Dictionary<string, int[]>()
                 let place label = Array.IndexOf(Topic.labels, label)
 
-                for row in rows.Value[Topics][..99] do
+                for row in rows.Value[Topic.task][..99] do
                     for word in words row.Input do
                         if not (counts.ContainsKey word) then
                             counts[word] <- Array.zeroCreate 4
@@ -192,7 +192,7 @@ let private laws =
 
                     Array.IndexOf(counts[purest], Array.max counts[purest])
 
-                let test = rows.Value[Topics][1000..2999]
+                let test = rows.Value[Topic.task][1000..2999]
                 let right = test |> Array.filter (fun row -> guess row = place row.Target)
 
                 Expect.isLessThan
@@ -254,7 +254,7 @@ let private laws =
             <| fun () ->
                 let names = HashSet(Array.append Lexicon.girls Lexicon.boys)
 
-                for row in rows.Value[Dialogues] do
+                for row in rows.Value[Dialogue.task] do
                     let known = HashSet(words row.Input)
 
                     for word in words row.Target do
@@ -263,7 +263,7 @@ let private laws =
 
             testCase "a dialogue has three to seven turns of two speakers, and a summary in the third person"
             <| fun () ->
-                for row in rows.Value[Dialogues] do
+                for row in rows.Value[Dialogue.task] do
                     let turns = row.Input.Split '\n'
 
                     if turns.Length < 3 || turns.Length > 7 then
@@ -290,9 +290,9 @@ let private dataSets =
                 Support.inTemporaryFolder (fun folder ->
                     DataSets.write folder DataSets.seed DataSets.sizes
 
-                    for task in SyntheticTask.all do
+                    for task in SyntheticTasks.suite do
                         for split in [ "train"; "validation"; "test" ] do
-                            let file = Path.Combine(SyntheticTask.name task, split + ".jsonl")
+                            let file = Path.Combine(task.Name, split + ".jsonl")
                             let written = File.ReadAllBytes(Path.Combine(folder, file))
                             let committed = File.ReadAllBytes(Path.Combine(Support.root, "data", file))
 
@@ -326,7 +326,7 @@ let private dataSets =
             <| fun () ->
                 let small =
                     DataSets.splits
-                        Topics
+                        Topic.task
                         5
                         {
                             Train = 10
@@ -336,7 +336,7 @@ let private dataSets =
 
                 let large =
                     DataSets.splits
-                        Topics
+                        Topic.task
                         5
                         {
                             Train = 100

@@ -134,7 +134,7 @@ let private pretraining =
 
             testCase "no instruction holds a sentence of an acceptability row"
             <| fun () ->
-                let splits = DataSets.splits Acceptabilities DataSets.seed DataSets.sizes
+                let splits = DataSets.splits Acceptability.task DataSets.seed DataSets.sizes
 
                 let sentences =
                     [ splits.Train; splits.Validation; splits.Test ]

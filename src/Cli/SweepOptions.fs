@@ -51,7 +51,7 @@ type SweepOption =
         member option.Usage =
             match option with
             | Tasks _ ->
-                "Tasks to run: agnews, cola, e2e, samsum (published data), topic, acceptability, attributes, dialogue (embedded data). All of the data folder's kind if not given."
+                "Tasks to run: agnews, cola, e2e, samsum (published data), topic, acceptability, attributes, dialogue (embedded data), politeness, rating, question, intent, inference, extraction, passive, table (further embedded data), suite (all twelve embedded). The first four of the data folder's kind if not given."
             | Techniques _ ->
                 "Techniques to compare, for example full, lora, 'lora(rank=8,alpha=16)', paper-lora, ia3, bitfit, prompt. The paper's five if not given."
             | Placements _ ->
@@ -151,7 +151,7 @@ module SweepOptions =
     let private tasks (options: ParseResults<SweepOption>) : TaskDefinition list option =
         match options.TryGetResult Tasks |> Option.map Options.names, customTasks options with
         | None, [] -> None
-        | given, custom -> Some((given |> Option.defaultValue [] |> List.map TaskDefinition.find) @ custom)
+        | given, custom -> Some((given |> Option.defaultValue [] |> List.collect TaskDefinition.named) @ custom)
 
     let private overrides (options: ParseResults<SweepOption>) (standard: Overrides) : Overrides =
         {

@@ -175,14 +175,64 @@ module TaskDefinition =
     let dialogue: TaskDefinition =
         embedded "dialogue" "Dialogue" [] summarizing "summary"
 
+    let private labelled (name: string) (title: string) (labels: string) (question: string) (column: string) =
+        embedded name title (List.ofArray (labels.Split ' ')) $"{question}\n{{options}}\n\n{{{column}}}" "label"
+
+    /// Two labels: requests by how they are made.
+    let politeness: TaskDefinition =
+        labelled "politeness" "Politeness" "polite rude" "In what tone is this request made?" "request"
+
+    /// Three labels: reviews by both of their remarks.
+    let rating: TaskDefinition =
+        labelled "rating" "Rating" "good mixed bad" "What does the writer think of it, all in all?" "review"
+
+    /// Six labels: questions by the kind of answer.
+    let question: TaskDefinition =
+        labelled
+            "question"
+            "Question"
+            "person place time number reason thing"
+            "What kind of answer does this question want?"
+            "question"
+
+    /// Twenty labels: what an assistant is asked to do.
+    let intent: TaskDefinition =
+        labelled
+            "intent"
+            "Intent"
+            "alarm calendar call message translate recipe joke news traffic taxi hotel flight restaurant shopping payment balance volume light heating repair"
+            "Which service does the speaker want?"
+            "utterance"
+
+    /// Three labels: claims that a text makes certain, excludes or leaves open.
+    let inference: TaskDefinition =
+        labelled "inference" "Inference" "yes no unclear" "Given the text, is the claim true?" "text"
+
+    /// A detail of a notice.
+    let extraction: TaskDefinition =
+        embedded "extraction" "Extraction" [] "Find the detail of this notice that is asked for.\n\n{text}" "answer"
+
+    /// A sentence in the passive voice.
+    let passive: TaskDefinition =
+        embedded "passive" "Passive" [] "Rewrite this sentence in the passive voice.\n\n{sentence}" "passive"
+
+    /// A table in words.
+    let table: TaskDefinition =
+        embedded "table" "Table" [] "Tell what this table says.\n\n{table}" "text"
+
     /// The paper's four data sets, in the order of its tables.
     let paper: TaskDefinition list = [ agnews; cola; e2e; samsum ]
 
     /// The four generated data sets that come with this project, in the same order.
     let generated: TaskDefinition list = [ topic; acceptability; attributes; dialogue ]
 
+    /// The suite on which recommendations are tested: the four generated ones, and eight of other kinds and sizes.
+    let suite: TaskDefinition list =
+        generated
+        @ [ politeness; rating; question; intent; inference; extraction; passive; table ]
+
     /// Every task with a name of its own.
-    let all: TaskDefinition list = paper @ generated
+    let all: TaskDefinition list = paper @ suite
 
     /// The task of a name; `UserError` where there is none.
     let find (name: string) : TaskDefinition =
@@ -190,7 +240,14 @@ module TaskDefinition =
         | Some task -> task
         | None ->
             let names = String.Join(", ", all |> List.map _.Name)
-            userError $"There is no task \"{name}\". Choose one of {names}."
+
+            userError
+                $"There is no task \"{name}\". Choose one of {names}; a sweep also takes suite, all twelve embedded tasks."
+
+    /// The tasks that a word means: `suite` all twelve embedded ones, any other the task of that name; `UserError` where there
+    /// is none.
+    let named (word: string) : TaskDefinition list =
+        if word = "suite" then suite else [ find word ]
 
     /// The user's own rows as a task, read with the same checks as any other. Where the metric is one of labels, they are the
     /// distinct targets of the training rows, in ordinal order; a target of another portion outside them is refused.

@@ -101,3 +101,11 @@ module Acceptability =
                 Input = sentences.Bad
                 Target = labels[1]
             }
+
+    let task: SyntheticTask =
+        {
+            Name = "acceptability"
+            Columns = "sentence", "label"
+            Labels = labels
+            Row = row
+        }

@@ -250,3 +250,11 @@ module Attributes =
             Input = Museums.represent subject
             Target = Inflect.finish text
         }
+
+    let task: SyntheticTask =
+        {
+            Name = "attributes"
+            Columns = "attributes", "text"
+            Labels = [||]
+            Row = row
+        }

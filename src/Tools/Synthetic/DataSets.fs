@@ -7,17 +7,6 @@ open System.Text
 open System.Text.Json
 open Peft
 
-/// One of the four generated tasks, each a small mirror of a data set of the paper.
-type SyntheticTask =
-    /// Mirrors AG News.
-    | Topics
-    /// Mirrors CoLA.
-    | Acceptabilities
-    /// Mirrors E2E NLG.
-    | MeaningRepresentations
-    /// Mirrors SAMSum.
-    | Dialogues
-
 /// How many rows each split holds.
 type SplitSizes =
     {
@@ -50,52 +39,26 @@ type SplitStatistics =
         Majority: float
     }
 
+/// The generated tasks.
 [<RequireQualifiedAccess>]
-module SyntheticTask =
-    /// All four.
-    let all: SyntheticTask list =
-        [ Topics; Acceptabilities; MeaningRepresentations; Dialogues ]
+module SyntheticTasks =
+    /// The four of the benchmark, each a small mirror of a data set of the paper: AG News, CoLA, E2E NLG, SAMSum.
+    let benchmark: SyntheticTask list =
+        [ Topic.task; Acceptability.task; Attributes.task; Dialogue.task ]
 
-    /// The name of its folder.
-    let name (task: SyntheticTask) : string =
-        match task with
-        | Topics -> "topic"
-        | Acceptabilities -> "acceptability"
-        | MeaningRepresentations -> "attributes"
-        | Dialogues -> "dialogue"
-
-    /// The names of its two columns: what is read, what is written.
-    let columns (task: SyntheticTask) : string * string =
-        match task with
-        | Topics -> "text", "label"
-        | Acceptabilities -> "sentence", "label"
-        | MeaningRepresentations -> "attributes", "text"
-        | Dialogues -> "dialogue", "summary"
-
-    /// The answers of a labelled task; empty for the two that ask for text.
-    let labels (task: SyntheticTask) : string[] =
-        match task with
-        | Topics -> Topic.labels
-        | Acceptabilities -> Acceptability.labels
-        | MeaningRepresentations
-        | Dialogues -> [||]
-
-    /// Row `index` of the task's endless stream.
-    let row (task: SyntheticTask) : int -> int -> Example =
-        match task with
-        | Topics -> Topic.row
-        | Acceptabilities -> Acceptability.row
-        | MeaningRepresentations -> Attributes.row
-        | Dialogues -> Dialogue.row
-
-    /// The first `count` rows of a stream, without those whose input came before.
-    let distinct (task: SyntheticTask) (seed: int) (count: int) : Example[] =
-        let seen = HashSet<string>()
-
-        Seq.initInfinite (row task seed)
-        |> Seq.filter (fun row -> seen.Add row.Input)
-        |> Seq.truncate count
-        |> Array.ofSeq
+    /// Those on which recommendations are tested: the benchmark's, and eight of other kinds and sizes.
+    let suite: SyntheticTask list =
+        benchmark
+        @ [
+            Politeness.task
+            Rating.task
+            QuestionKind.task
+            Intent.task
+            Inference.task
+            Extraction.task
+            Passive.task
+            PriceTable.task
+        ]
 
 [<RequireQualifiedAccess>]
 module DataSets =
@@ -124,7 +87,7 @@ module DataSets =
 
     /// Rows as JSON Lines: one object a line, each line ended by a line feed.
     let jsonLines (task: SyntheticTask) (rows: Example[]) : string =
-        let input, target = SyntheticTask.columns task
+        let input, target = task.Columns
         let text = StringBuilder()
 
         let quoted (value: string) =
@@ -136,11 +99,11 @@ module DataSets =
 
         text.ToString()
 
-    /// Writes `<folder>/<task>/{train,validation,test}.jsonl` for all four tasks.
+    /// Writes `<folder>/<task>/{train,validation,test}.jsonl` for every task of the suite.
     let write (folder: string) (seed: int) (sizes: SplitSizes) : unit =
-        for task in SyntheticTask.all do
+        for task in SyntheticTasks.suite do
             let rows = splits task seed sizes
-            let target = Path.Combine(folder, SyntheticTask.name task)
+            let target = Path.Combine(folder, task.Name)
             Directory.CreateDirectory target |> ignore
 
             for split, rows in [ "train", rows.Train; "validation", rows.Validation; "test", rows.Test ] do
@@ -174,7 +137,7 @@ module DataSets =
         (100.0 * share).ToString("0.0", Globalization.CultureInfo.InvariantCulture)
         + " %"
 
-    /// The statistics of all four tasks as a Markdown table.
+    /// The statistics of every task of the suite as a Markdown table.
     let report (seed: int) (sizes: SplitSizes) : string =
         let header =
             [
@@ -184,7 +147,7 @@ module DataSets =
 
         let lines =
             [
-                for task in SyntheticTask.all do
+                for task in SyntheticTasks.suite do
                     let rows = splits task seed sizes
 
                     for split, earlier, rows in
@@ -196,7 +159,7 @@ module DataSets =
                         let found = statistics earlier rows
                         let pair (middle, high) = $"{middle}, {high}"
 
-                        $"| {SyntheticTask.name task} | {split} | {found.Rows} | {pair found.InputWords} | {pair found.TargetWords} | {found.Duplicates} | {found.Overlap} | {found.Targets} | {percent found.Majority} |"
+                        $"| {task.Name} | {split} | {found.Rows} | {pair found.InputWords} | {pair found.TargetWords} | {found.Duplicates} | {found.Overlap} | {found.Targets} | {percent found.Majority} |"
             ]
 
         String.Join("\n", header @ lines) + "\n"

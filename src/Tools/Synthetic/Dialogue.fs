@@ -82,3 +82,11 @@ module Dialogue =
             Input = String.Join('\n', parts[0].Split '\n' |> Array.map line)
             Target = Inflect.capital (parts[1].Replace(" my ", $" {owner.Hers} "))
         }
+
+    let task: SyntheticTask =
+        {
+            Name = "dialogue"
+            Columns = "dialogue", "summary"
+            Labels = [||]
+            Row = row
+        }

@@ -95,3 +95,11 @@ module Topic =
             Input = (Template.expand rules [] chance $"{headline}. {body}").Replace(",,", ",")
             Target = label
         }
+
+    let task: SyntheticTask =
+        {
+            Name = "topic"
+            Columns = "text", "label"
+            Labels = labels
+            Row = row
+        }
