@@ -4,6 +4,7 @@
 //   build     everything in Release (-p:TorchBackend=cuda and the like are passed on)
 //   test      all tests; ends with "N passed, N failed, N skipped"
 //   sweep     the default benchmark; options go to scripts/sweep.fsx
+//   choose    a technique for your rows; options go to scripts/choose.fsx
 //   format    Fantomas over all sources
 open System
 open System.Diagnostics
@@ -55,6 +56,10 @@ let sweep options =
     build []
     dotnet ([ "fsi"; Path.Combine("scripts", "sweep.fsx") ] @ options)
 
+let choose options =
+    build []
+    dotnet ([ "fsi"; Path.Combine("scripts", "choose.fsx") ] @ options)
+
 let format () =
     restore ()
     dotnet [ "fantomas"; "src"; "tests"; "scripts"; "build.fsx" ]
@@ -65,6 +70,7 @@ let targets =
         "build", build
         "test", test
         "sweep", sweep
+        "choose", choose
         "format", ignore >> format
     ]
 

@@ -66,7 +66,7 @@ let private parse (arguments: string list) =
 
 /// Starts what a sweep with `--jobs 2` starts.
 let private startWorker (arguments: string list) (since: DateTime) : Process =
-    let program, first = WorkerProgram.self ()
+    let program, first = WorkerProgram.self "sweep"
 
     let start =
         ProcessStartInfo(

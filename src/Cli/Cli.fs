@@ -4,6 +4,7 @@ open Argu
 
 /// The commands of `peft`.
 type Command =
+    | [<CliPrefix(CliPrefix.None)>] Choose of ParseResults<ChooseOption>
     | [<CliPrefix(CliPrefix.None)>] Sweep of ParseResults<SweepOption>
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<SweepOption>
     | [<CliPrefix(CliPrefix.None)>] Evaluate of ParseResults<ModelOption>
@@ -22,6 +23,8 @@ type Command =
     interface IArgParserTemplate with
         member command.Usage =
             match command with
+            | Choose _ ->
+                "Choose a technique for your rows within a time budget, train it, and say what the choice rests on."
             | Sweep _ -> "Train and compare techniques on tasks, and print the paper's Table 1."
             | Train _ -> "Train one technique on one task and keep the adapter."
             | Evaluate _ -> "Score a model, with or without an adapter, on a task's test rows."
@@ -45,6 +48,7 @@ let main arguments =
         let parser = ArgumentParser.Create<Command>(programName = "peft")
 
         match (parser.ParseCommandLine(inputs = arguments, raiseOnUsage = true)).GetSubCommand() with
+        | Choose options -> ChooseCommand.run options
         | Sweep options -> SweepCommand.sweep options
         | Train options -> SweepCommand.train options
         | Evaluate options -> ModelCommands.evaluate options

@@ -58,6 +58,15 @@ module Script =
                     plan)
             |> Ok)
 
+    /// Chooses a technique as `peft choose` would: the script's arguments are its options.
+    let choose (arguments: string[]) : unit =
+        exit (
+            Guard.run (fun () ->
+                Native.ensure () |> ignore
+                Kernels.Kernel.readSwitches ()
+                ChooseCommand.run (parse<ChooseOption> arguments))
+        )
+
     /// Ends a sweep's script: with 1 where a run failed.
     let finish (runs: Run list) : unit = exit (SweepCommand.exitCode runs)
 

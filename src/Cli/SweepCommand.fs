@@ -112,7 +112,8 @@ module SweepCommand =
         with :? OperationCanceledException ->
             Guard.interrupted
 
-    let private checkLocks (results: string) =
+    /// `UserError` where several processes cannot share a folder.
+    let checkLocks (results: string) : unit =
         Files.createFolder results
 
         if not (SharedWork.keepsLocks results) then
@@ -131,7 +132,7 @@ module SweepCommand =
         let stop = Guard.stopOnCtrlC ()
 
         use workers =
-            new Workers(jobs - 1, Worker.arguments sweeping.Options threads began command, stop)
+            new Workers("sweep", jobs - 1, Worker.arguments sweeping.Options threads began command, stop)
 
         let costs = Sweep.costs sweeping.Session sweeping.Plan sweeping.Experiments
 

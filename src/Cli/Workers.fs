@@ -11,9 +11,9 @@ open Argu
 /// What a worker is started as.
 [<RequireQualifiedAccess>]
 module internal WorkerProgram =
-    /// The program and the arguments that take a sweep's options: the command line's `sweep`, or the script that runs, since
-    /// its plan is its own.
-    let self () : string * string list =
+    /// The program and the arguments that take the options of a command (`sweep`, `choose`): the command line's own, or the
+    /// script that runs, since its plan is its own.
+    let self (command: string) : string * string list =
         let given = Environment.GetCommandLineArgs() |> List.ofArray
 
         let isScript (part: string) =
@@ -24,13 +24,13 @@ module internal WorkerProgram =
             "dotnet", List.take (last + 1) given
         | _ ->
             let program, first = BenchProcess.self ()
-            program, first @ [ "sweep" ]
+            program, first @ [ command ]
 
 /// Processes of this program that work on a sweep beside it. They claim runs in the results folder as any other sweep does;
 /// all that they hear from this process is the end of their standard input, which tells them to stop, also when this process
 /// is killed.
 [<Sealed>]
-type internal Workers(count: int, arguments: string list, stop: CancellationToken) =
+type internal Workers(command: string, count: int, arguments: string list, stop: CancellationToken) =
     /// Longer than a worker takes to its next micro-batch.
     let patience = TimeSpan.FromSeconds 30.0
     let started = List<Process>()
@@ -40,7 +40,7 @@ type internal Workers(count: int, arguments: string list, stop: CancellationToke
     let tell (number: int) (line: string) = eprintfn $"worker {number}: {line}"
 
     let start (number: int) =
-        let program, first = WorkerProgram.self ()
+        let program, first = WorkerProgram.self command
 
         let child =
             new Process(
@@ -71,7 +71,7 @@ type internal Workers(count: int, arguments: string list, stop: CancellationToke
             let isWanted = isOver || stop.IsCancellationRequested || child.ExitCode = 0
 
             if not isWanted then
-                tell number $"ended with exit code {child.ExitCode}; the sweep goes on without it.")
+                tell number $"ended with exit code {child.ExitCode}; the work goes on without it.")
 
         try
             child.Start() |> ignore
@@ -81,7 +81,7 @@ type internal Workers(count: int, arguments: string list, stop: CancellationToke
         with
         | :? Win32Exception
         | :? InvalidOperationException as error ->
-            tell number $"could not be started ({error.Message}); the sweep goes on without it."
+            tell number $"could not be started ({error.Message}); the work goes on without it."
 
     /// Starts them, the first time.
     member _.Start() : unit =

@@ -130,7 +130,7 @@ module OwnData =
                         $"{path} has {several.Length} data files, and none is called train: {names}. Give one of them by its path, or call the training rows train."
 
     /// A task's name from that of its file or folder: it becomes part of file names, and must not be a known task's.
-    let private nameOf (path: string) : string =
+    let nameOf (path: string) : string =
         let bare =
             Path.TrimEndingDirectorySeparator(Path.GetFullPath path)
             |> Path.GetFileName

@@ -12,6 +12,8 @@ type Priority =
     | Quality
     | Time
     | Memory
+    /// Few trained parameters.
+    | Size
 
 /// What a user wants to know: which technique to take for so many training rows.
 type Question =
@@ -49,13 +51,22 @@ module Question =
         | "generation" -> TaskKind.Generation
         | _ -> userError $"\"{text}\" is no kind of task. Choose classification or generation."
 
-    /// `quality`, `time` or `memory`.
+    /// `quality`, `time`, `memory` or `size`.
     let priority (text: string) : Priority =
         match text.Trim().ToLowerInvariant() with
         | "quality" -> Priority.Quality
         | "time" -> Priority.Time
         | "memory" -> Priority.Memory
-        | _ -> userError $"\"{text}\" is no priority. Choose quality, time or memory."
+        | "size" -> Priority.Size
+        | _ -> userError $"\"{text}\" is no priority. Choose quality, time, memory or size."
+
+    /// The word that `priority` reads.
+    let priorityName (priority: Priority) : string =
+        match priority with
+        | Priority.Quality -> "quality"
+        | Priority.Time -> "time"
+        | Priority.Memory -> "memory"
+        | Priority.Size -> "size"
 
     /// The level whose most rows hold the question's: more than 1,000 rows are high.
     let level (question: Question) : Level =

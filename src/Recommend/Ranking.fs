@@ -298,6 +298,7 @@ module Ranking =
         | Priority.Memory when all |> List.forall (fun candidate -> not (Double.IsNaN candidate.MemoryMiB)) ->
             fun candidate -> -candidate.MemoryMiB
         | Priority.Memory -> fun candidate -> known candidate.PerParameters
+        | Priority.Size -> fun candidate -> known -candidate.Parameters
 
     /// The tasks that the most techniques were run on; only on common tasks are means comparable.
     let commonTasks (evidence: Evidence list) : string list =

@@ -77,11 +77,7 @@ module RecommendationText =
             | TaskKind.Classification -> "classification"
             | TaskKind.Generation -> "generation"
 
-        let priority =
-            match question.Priority with
-            | Priority.Quality -> "quality"
-            | Priority.Time -> "time"
-            | Priority.Memory -> "memory"
+        let priority = Question.priorityName question.Priority
 
         let listed heading lines =
             if List.isEmpty lines then

@@ -11,6 +11,8 @@ type ReportContent =
         Sheets: Sheet list
         Figures: Chart list
         Samples: TaskSample list
+        /// What the runs come to, in words, a line each: the first thing on the page. Empty where nobody has said so.
+        Answer: string list
         /// The command that made it.
         Command: string
         /// UTC, to the second.
@@ -81,11 +83,17 @@ module Page =
                 )
             ]
 
+    let private answer (content: ReportContent) =
+        match content.Answer with
+        | [] -> []
+        | lines -> [ Element("div", [ "class", "answer" ], lines |> List.map Html.paragraph) ]
+
     let private summary (content: ReportContent) =
         section
             "summary"
             "Summary"
             [
+                yield! answer content
                 Html.paragraph (Summary.sentence content.Findings)
                 facts content
                 yield! problems content

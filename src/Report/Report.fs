@@ -30,6 +30,7 @@ module Report =
             Sheets = Sheets.all findings
             Figures = Charts.all findings
             Samples = samples
+            Answer = []
             Command = command
             MadeAt = DateTime.UtcNow.ToString("yyyy-MM-dd HH:mm:ss 'UTC'", CultureInfo.InvariantCulture)
             ResultsPath = Path.GetRelativePath(output, results).Replace('\\', '/')

@@ -146,6 +146,9 @@ type Session(options: SessionOptions) =
         cached splits (task.Name, level, seed, validationLimit, testLimit) (fun () ->
             Split.ofPools (fst (poolsOf task)) task level seed validationLimit testLimit)
 
+    /// Rows that are at hand already serve as a task's, instead of its files.
+    member internal _.Adopt(task: TaskDefinition, rows: Pools) : unit = pools[task.Name] <- (rows, 0.0)
+
     /// The training rows of a task that a level may take from (`Split.available`).
     member _.Available(task: TaskDefinition, validationLimit: int) : int =
         Split.available (fst (poolsOf task)) task validationLimit
