@@ -214,7 +214,7 @@ let private refusals =
 
                 Expect.stringContains
                     (userErrorOf (fun () -> Question.priority "cost" |> ignore))
-                    "quality, time or memory"
+                    "quality, time, memory or size"
                     "priority"
 
                 Expect.equal (Question.kind " Generation ") TaskKind.Generation "words"

@@ -5,26 +5,33 @@ open Argu
 /// The options of `recommend`.
 [<RequireQualifiedAccess>]
 type RecommendOption =
-    | [<Mandatory; Unique; AltCommandLine("-k")>] Kind of name: string
-    | [<Mandatory; Unique; AltCommandLine("-n")>] Rows of count: int
+    | [<Unique; AltCommandLine("-k")>] Kind of name: string
+    | [<Unique; AltCommandLine("-n")>] Rows of count: int
+    | [<Unique; AltCommandLine("-m")>] Model of folder: string
     | [<Unique>] Priority of name: string
     | [<Unique>] Max_Minutes of minutes: float
     | [<Unique>] Max_Memory of mib: float
     | [<Unique>] Max_Parameters of count: int64
     | [<Unique>] Floor of share: float
     | [<Unique; AltCommandLine("-r")>] Results of folder: string
+    | Why
+    | Check
 
     interface IArgParserTemplate with
         member option.Usage =
             match option with
             | Kind _ -> "classification or generation."
             | Rows _ -> "How many training rows you have."
-            | Priority _ -> "What counts most: quality, time or memory. quality if not given."
+            | Model _ ->
+                "Folder of your base checkpoint, or small, base, large, xl, xxl: evidence of the nearest size is used."
+            | Priority _ -> "What counts most: quality, time, memory or size. quality if not given."
             | Max_Minutes _ -> "The most minutes a run may take."
             | Max_Memory _ -> "The most memory a run may take, in MiB."
             | Max_Parameters _ -> "The most trainable parameters."
             | Floor _ -> "Techniques below this share of the best expected score come last. 0.9 if not given."
             | Results _ -> "Folder or file of your own results, to be used as evidence beside the paper's figures."
+            | Why -> "The evidence, the paper's rules, what would change the answer, and what to read with care."
+            | Check -> "Instead of a question: leave each task out in turn, and tell what such answers lose."
 
 /// The options of `table`.
 [<RequireQualifiedAccess>]
@@ -64,25 +71,72 @@ module AnswerCommands =
         printfn $"{Audit.describe ()}"
         0
 
-    /// Ranks techniques for a question.
-    let recommend (options: ParseResults<RecommendOption>) : int =
+    let private sets () : EvidenceSet list =
+        EvidenceSets.paper :: Option.toList (EvidenceSets.embedded ())
+
+    /// Leaves each task out of every set of evidence in turn.
+    let private check (own: Run list) : unit =
+        let mine: EvidenceSet list =
+            if own.IsEmpty then
+                []
+            else
+                [
+                    {
+                        Name = "your runs"
+                        Parameters = EvidenceSets.sizeOf own
+                        Runs = own
+                        IsPaper = false
+                    }
+                ]
+
+        for set in sets () @ mine do
+            try
+                printfn $"{Regret.cellsOf set.Runs |> Regret.check |> Regret.describe set.Name}\n"
+            with UserError cause ->
+                printfn $"{set.Name}: {cause}\n"
+
+    let private ask (options: ParseResults<RecommendOption>) (runs: Run list) : unit =
+        let needed (what: string) value =
+            match value with
+            | Some value -> value
+            | None -> userError $"recommend needs {what}."
+
         let question =
             { Question.create
-                  (Question.kind (options.GetResult RecommendOption.Kind))
-                  (options.GetResult RecommendOption.Rows) with
+                  (options.TryGetResult RecommendOption.Kind
+                   |> needed "--kind: classification or generation"
+                   |> Question.kind)
+                  (options.TryGetResult RecommendOption.Rows
+                   |> needed "--rows: how many training rows you have") with
                 Priority = Question.priority (options.GetResult(RecommendOption.Priority, "quality"))
                 MaxSeconds = options.TryGetResult RecommendOption.Max_Minutes |> Option.map ((*) 60.0)
                 MaxMemoryMiB = options.TryGetResult RecommendOption.Max_Memory
                 MaxParameters = options.TryGetResult RecommendOption.Max_Parameters
+                ModelParameters =
+                    options.TryGetResult RecommendOption.Model
+                    |> Option.map (fun model -> (Checkpoint.shape model).Tensors |> List.sumBy _.Elements |> float)
                 Floor = options.GetResult(RecommendOption.Floor, 0.9)
             }
 
+        let answer = Recommend.answerFrom question runs (sets ())
+
+        if options.Contains RecommendOption.Why then
+            printfn $"{RecommendationText.brief answer}\n\n{RecommendationText.describe answer}"
+        else
+            printfn $"{RecommendationText.brief answer}\n(--why shows the evidence.)"
+
+    /// Ranks techniques for a question, or tests how right such answers are.
+    let recommend (options: ParseResults<RecommendOption>) : int =
         let runs, hasDamaged =
             match options.TryGetResult RecommendOption.Results with
             | Some folder -> readable folder
             | None -> [], false
 
-        printfn $"{Recommend.answer question runs |> RecommendationText.describe}"
+        if options.Contains RecommendOption.Check then
+            check runs
+        else
+            ask options runs
+
         if hasDamaged then 1 else 0
 
     let private formats =

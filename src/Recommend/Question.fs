@@ -26,6 +26,8 @@ type Question =
         /// The most resident memory of a run.
         MaxMemoryMiB: float option
         MaxParameters: int64 option
+        /// Elements of the base model that is to be tuned; none where nobody says.
+        ModelParameters: float option
         /// Techniques below this share of the best expected score come after the others, however fast or small they are.
         Floor: float
     }
@@ -41,6 +43,7 @@ module Question =
             MaxSeconds = None
             MaxMemoryMiB = None
             MaxParameters = None
+            ModelParameters = None
             Floor = 0.9
         }
 
@@ -69,8 +72,7 @@ module Question =
         | Priority.Size -> "size"
 
     /// The level whose most rows hold the question's: more than 1,000 rows are high.
-    let level (question: Question) : Level =
-        Level.ofRows question.Rows
+    let level (question: Question) : Level = Level.ofRows question.Rows
 
     let internal check (question: Question) : unit =
         if question.Rows < 1 then

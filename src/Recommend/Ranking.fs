@@ -65,6 +65,16 @@ type Candidate =
 module Evidence =
     let private isPaper (run: Run) = run.Experiment.Data = Paper.source
 
+    /// The rows that were there to learn from: where a run took all of them, those that were carved for validation and testing
+    /// count too.
+    let private available (run: Run) : int =
+        match run.Source with
+        | Some source when run.TrainRows < Level.rows source.Level || source.TrainRows = source.Available ->
+            run.TrainRows
+            + (if source.Validation.IsNone then run.ValidationRows else 0)
+            + (if source.Test.Files.IsEmpty then run.TestRows else 0)
+        | _ -> run.TrainRows
+
     /// What a finished, tuned run says.
     let ofRun (run: Run) : Evidence =
         let rows =
@@ -83,7 +93,7 @@ module Evidence =
                     run.Name + ".json"
             Task = run.Experiment.Task
             Method = run.Experiment.Method
-            Rows = run.TrainRows
+            Rows = available run
             Seed = run.Experiment.Seed
             Score = score
             StandardError =

@@ -21,6 +21,10 @@ type Recommendation =
         Basis: string
         /// Best first; those that break a limit last.
         Ranking: Candidate list
+        /// What to take of it.
+        Take: Take
+        /// How the rule fares on tasks that are left out; none where there are fewer than three.
+        Check: RegretCheck option
         /// What the other runs say of techniques that the ranking's runs do not have.
         Elsewhere: Candidate list
         Rules: AppliedRule list
@@ -33,112 +37,6 @@ type Recommendation =
 /// Which technique to take: `peft recommend`.
 [<RequireQualifiedAccess>]
 module Recommend =
-    let private techniques (runs: Run list) : int =
-        runs |> List.distinctBy _.Experiment.Method |> List.length
-
-    /// The group that says most: the most techniques, then the most runs, then the newest one.
-    let private fullest (groups: ('key * Run list) list) : 'key * Run list =
-        groups
-        |> List.sortBy fst
-        |> List.maxBy (fun (_, runs) -> techniques runs, runs.Length, runs |> List.map _.FinishedAt |> List.max)
-
-    let private count (runs: Run list) : string =
-        if runs.Length = 1 then "1 run" else $"{runs.Length} runs"
-
-    /// The runs of the setting with the most techniques, and in words those of the others. Which version of its task's rows
-    /// a run has is not in it: each task has its own.
-    let private ofOneSetting (settings: Settings) (runs: Run list) : Run list * string list =
-        let groups =
-            runs
-            |> List.groupBy (fun run ->
-                { Settings.first settings run with
-                    DataVersion = 0
-                })
-
-        let chosen, found = fullest groups
-
-        let words setting =
-            Setting.parts
-            |> List.filter (fun (_, part) -> groups |> List.distinctBy (fst >> part) |> List.length |> (<) 1)
-            |> List.map (fun (heading, part) -> $"{heading} {part setting}")
-            |> String.concat ", "
-
-        let others =
-            groups
-            |> List.filter (fst >> (<>) chosen)
-            |> List.sortBy fst
-            |> List.map (fun (setting, runs) -> $"{count runs} of {words setting}")
-
-        found,
-        [
-            if not others.IsEmpty then
-                let names = String.Join("; ", others)
-                $"Your runs are of {groups.Length} settings; only those of {words chosen} count here. Left out: {names}."
-        ]
-
-    /// Of one task's runs those of the version of its rows with the most techniques.
-    let private ofOneVersion (settings: Settings) (task: string, runs: Run list) : Run list * string list =
-        let version, found =
-            runs
-            |> List.groupBy (fun run -> (Settings.first settings run).DataVersion)
-            |> fullest
-
-        let others = runs |> List.except found
-
-        found,
-        [
-            if not others.IsEmpty then
-                $"Your runs on {Tables.title task} are of several versions of its rows; only those of version {version} count here. Left out: {count others}."
-        ]
-
-    /// The user's finished runs of a kind: of one setting, of one version of each task's rows, the newest of each seed; with
-    /// what was left out. What differs in model, training, device or rows is never averaged.
-    let private usable (kind: TaskKind) (runs: Run list) : Run list * string list =
-        let relevant =
-            runs
-            |> List.filter (fun run ->
-                run.IsFinished
-                && not (Method.isBaseline run.Experiment.Method)
-                && run.Experiment.Placement = Placement.everywhere
-                && Evidence.isOf kind run
-                // Shares of the best score, and score per minute, are of scores of which more is better.
-                && Metrics.worth run.Metric 1.0 > 0.0)
-
-        if relevant.IsEmpty then
-            [], []
-        else
-            let settings = Settings.ofRuns relevant
-            let ofSetting, otherSettings = ofOneSetting settings relevant
-
-            let ofVersion, otherVersions =
-                ofSetting
-                |> List.groupBy _.Experiment.Task
-                |> List.sortBy fst
-                |> List.map (ofOneVersion settings)
-                |> List.unzip
-
-            let found = List.concat ofVersion
-
-            let newest =
-                found
-                |> List.groupBy (fun run ->
-                    let experiment = run.Experiment
-                    experiment.Task, experiment.Method, experiment.Level, experiment.Seed)
-                |> List.map (fun (_, runs) -> runs |> List.maxBy (fun run -> run.FinishedAt, run.Id))
-
-            let older = found.Length - newest.Length
-
-            newest
-            |> List.sortBy (fun run ->
-                Method.text run.Experiment.Method, run.Experiment.Task, run.TrainRows, run.Experiment.Seed),
-            [
-                yield! otherSettings
-                yield! List.concat otherVersions
-                if older > 0 then
-                    let runs = if older = 1 then "run is" else "runs are"
-                    $"{older} of your {runs} left out: older results of the same seed."
-            ]
-
     let private name (candidate: Candidate) = Method.name candidate.Method
 
     let private first (question: Question) (evidence: Evidence list) : Candidate option =
@@ -298,24 +196,95 @@ module Recommend =
                 $"{techniques} left out of the ranking, not having been run on every task that counts."
         ]
 
+    /// The baselines' mean scores over the tasks of a ranking, of those that have been asked on all of them.
+    let private untrained (kind: TaskKind) (evidence: Evidence list) (runs: Run list) : (Method * float) list =
+        let tasks = Ranking.commonTasks evidence
+
+        runs
+        |> List.filter (fun run ->
+            run.IsFinished
+            && Method.isBaseline run.Experiment.Method
+            && Evidence.isOf kind run
+            && List.contains run.Experiment.Task tasks)
+        |> List.groupBy _.Experiment.Method
+        |> List.filter (fun (_, runs) -> (runs |> List.distinctBy _.Experiment.Task).Length = tasks.Length)
+        |> List.map (fun (method, runs) ->
+            method,
+            runs
+            |> List.groupBy _.Experiment.Task
+            |> List.averageBy (snd >> List.averageBy _.Score))
+
+    let private tryCheck (cells: RegretCell list) : RegretCheck option =
+        try
+            Some(Regret.check cells)
+        with UserError _ ->
+            None
+
+    let private sizeWords (question: Question) (parameters: float option) : string =
+        match parameters, question.ModelParameters with
+        | Some theirs, Some yours ->
+            $", of a base of {EvidenceSets.size theirs} parameters; yours has {EvidenceSets.size yours}"
+        | Some theirs, None -> $", of a base of {EvidenceSets.size theirs} parameters"
+        | None, _ -> ""
+
     /// Ranks techniques for a question by the user's runs where they have two techniques or more of the task's kind,
-    /// otherwise by the paper's figures. `UserError` for a question that makes no sense.
-    let answer (question: Question) (runs: Run list) : Recommendation =
+    /// otherwise by the set of evidence whose base is nearest in size. `UserError` for a question that makes no sense.
+    let answerFrom (question: Question) (runs: Run list) (sets: EvidenceSet list) : Recommendation =
         Question.check question
-        let own, leftOut = usable question.Kind runs
+        let own, leftOut = UsableRuns.choose question.Kind runs
+        let ownEvidence = own |> List.map Evidence.ofRun
+        let ownTechniques = ownEvidence |> List.distinctBy _.Method |> List.length
+        let usesOwn = ownTechniques >= 2
+        let set = EvidenceSets.nearest question.ModelParameters sets
 
-        let paper =
-            Paper.runs
-            |> List.filter (Evidence.isOf question.Kind)
-            |> List.map Evidence.ofRun
+        // The paper's runs have no settings to choose among.
+        let theirs (set: EvidenceSet) : Run list * string list =
+            if set.IsPaper then
+                set.Runs |> List.filter (Evidence.isOf question.Kind), []
+            else
+                UsableRuns.choose question.Kind set.Runs
 
-        let own = own |> List.map Evidence.ofRun
-        let ownTechniques = own |> List.distinctBy _.Method |> List.length
-        let usesPaper = ownTechniques < 2
-        let evidence, others = if usesPaper then paper, own else own, paper
+        let chosen, chosenNotes = theirs set
+
+        let evidence =
+            if usesOwn then
+                ownEvidence
+            else
+                chosen |> List.map Evidence.ofRun
+
+        let others =
+            if usesOwn then
+                chosen |> List.map Evidence.ofRun
+            else
+                ownEvidence
+
+        let usesPaper = not usesOwn && set.IsPaper
         let ranking = Ranking.make question evidence
-        let top = ranking |> List.tryFind _.Breaks.IsEmpty
         let known = ranking |> List.map _.Method
+
+        // Rules are tested on all kinds of tasks.
+        let allRuns = if usesOwn then runs else set.Runs
+
+        let cells =
+            if usesOwn || not set.IsPaper then
+                [ TaskKind.Classification; TaskKind.Generation ]
+                |> List.collect (fun kind -> UsableRuns.choose kind allRuns |> fst)
+                |> Regret.cellsOf
+            else
+                Regret.cellsOf allRuns
+
+        let check = tryCheck cells
+
+        let advised =
+            if check.IsSome then
+                Regret.advise cells question.Kind (Level.name (Question.level question))
+            else
+                None
+
+        let take =
+            untrained question.Kind evidence allRuns |> Take.choose question ranking advised
+
+        let top = ranking |> List.tryFind _.Breaks.IsEmpty
 
         let rules =
             Rule.all
@@ -331,30 +300,46 @@ module Recommend =
                         | techniques, Some top -> Some(List.contains (name top) techniques)
                 })
 
+        let paper =
+            Paper.runs
+            |> List.filter (Evidence.isOf question.Kind)
+            |> List.map Evidence.ofRun
+
         let disagreement =
-            match usesPaper, top, first question paper with
-            | false, Some mine, Some theirs when mine.Method <> theirs.Method ->
+            match usesOwn, top, first question paper with
+            | true, Some mine, Some theirs when mine.Method <> theirs.Method ->
                 [ $"Your runs put {name mine} first, the paper's figures {name theirs}." ]
             | _ -> []
 
         {
             Question = question
             Basis =
-                if usesPaper && ownTechniques = 0 then
-                    "the paper's figures (Tables 1, 3 and 4); there are no runs of yours of this kind"
-                elif usesPaper then
-                    "the paper's figures (Tables 1, 3 and 4); your runs of this kind have one technique only"
+                if usesOwn then
+                    $"{own.Length} runs of yours{sizeWords question (EvidenceSets.sizeOf own)}"
                 else
-                    $"{own.Length} runs of yours"
+                    let why =
+                        if ownTechniques = 0 then
+                            "there are no runs of yours of this kind"
+                        else
+                            "your runs of this kind have one technique only"
+
+                    $"{set.Name}{sizeWords question set.Parameters}; {why}"
             Ranking = ranking
+            Take = take
+            Check = check
             Elsewhere =
                 Ranking.make question others
-                |> List.filter (fun candidate -> usesPaper || not (List.contains candidate.Method known))
+                |> List.filter (fun candidate -> not usesOwn || not (List.contains candidate.Method known))
             Rules = rules
             WouldChange = wouldChange question evidence ranking
             Warnings =
                 leftOut
+                @ (if usesOwn then [] else chosenNotes)
                 @ disagreement
                 @ evidenceWarnings question usesPaper ranking evidence
                 @ ruleWarnings rules
         }
+
+    /// `answerFrom` with the paper's figures beside the user's runs.
+    let answer (question: Question) (runs: Run list) : Recommendation =
+        answerFrom question runs [ EvidenceSets.paper ]

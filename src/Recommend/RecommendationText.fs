@@ -68,27 +68,91 @@ module RecommendationText =
 
         $"  {applied.Rule.Source}: {applied.Rule.Statement} — {agreement}{Claim.verdict applied.Claim}"
 
+    let private kind (question: Question) =
+        match question.Kind with
+        | TaskKind.Classification -> "classification"
+        | TaskKind.Generation -> "generation"
+
+    /// What to take, or that nothing needs to be trained.
+    let private choice (recommendation: Recommendation) : string =
+        let question, take = recommendation.Question, recommendation.Take
+
+        let asked =
+            $"{kind question}, {question.Rows:N0} training rows, {Question.priorityName question.Priority} first."
+
+        match take.Technique, take.Untrained with
+        | None, _ -> $"No technique meets the limits: {asked}"
+        | Some technique, Some(method, score) ->
+            let answer =
+                match method with
+                | Majority -> "the majority answer"
+                | _ -> "the base model as it is"
+
+            $"Take none: {answer} scores {NumberStyle.text (Fixed 3) score}, {Method.name technique.Method} {NumberStyle.text (Fixed 3) technique.Score}: {asked}"
+        | Some technique, None -> $"Take {Method.name technique.Method}: {asked}"
+
+    let private expected (candidate: Candidate) : string =
+        let number style value = NumberStyle.text style value
+
+        let costs =
+            [
+                if not (Double.IsNaN candidate.Parameters) then
+                    $"{number Grouped candidate.Parameters} parameters"
+                if not (Double.IsNaN candidate.Seconds) then
+                    $"{number Grouped candidate.Seconds} s a run"
+                if not (Double.IsNaN candidate.MemoryMiB) then
+                    $"{number Grouped candidate.MemoryMiB} MiB"
+            ]
+            |> String.concat ", "
+
+        $"{Method.name candidate.Method} {number (Fixed 3) candidate.Score} ({number (Fixed 3) candidate.Interval.Low} … {number (Fixed 3) candidate.Interval.High}; {costs})"
+
+    let private checked' (recommendation: Recommendation) : string =
+        match recommendation.Check with
+        | None -> "How right that is: not tested, since the evidence has fewer than three tasks."
+        | Some check ->
+            let told =
+                check.Rules
+                |> List.map (fun rule -> $"{rule.Rule} {NumberStyle.text (Fixed 1) (100.0 * rule.Mean)} %%")
+                |> String.concat ", "
+
+            $"How right that is: with each of {check.Tasks} tasks left out in turn, of the best score there is lost by {told}."
+
+    /// The answer in five lines: what to take, why not the first where it is not, what to expect beside the next ones, what it
+    /// rests on, and how right such answers are.
+    let brief (recommendation: Recommendation) : string =
+        let take = recommendation.Take
+
+        [
+            choice recommendation
+            match take.First, take.Technique with
+            | Some first, Some _ -> $"Not {Method.name first.Method}, the first by score: {take.Because}."
+            | _ -> ()
+            match take.Technique with
+            | None -> ()
+            | Some technique ->
+                let next =
+                    recommendation.Ranking
+                    |> List.filter (fun candidate -> candidate.Method <> technique.Method && candidate.Breaks.IsEmpty)
+                    |> List.truncate 2
+                    |> List.map expected
+
+                let told = expected technique :: next |> String.concat "; "
+                $"Expected scores: {told}."
+            $"By {recommendation.Basis}."
+            checked' recommendation
+        ]
+        |> String.concat "\n"
+
     /// A recommendation as text: the ranking, the evidence, the rules, what would change it, and how far to trust it.
     let describe (recommendation: Recommendation) : string =
-        let question = recommendation.Question
-
-        let kind =
-            match question.Kind with
-            | TaskKind.Classification -> "classification"
-            | TaskKind.Generation -> "generation"
-
-        let priority = Question.priorityName question.Priority
-
         let listed heading lines =
             if List.isEmpty lines then
                 []
             else
                 [ String.concat "\n" (heading :: lines) ]
 
-        let choice =
-            match recommendation.Ranking |> List.tryFind _.Breaks.IsEmpty with
-            | Some top -> $"Take {Method.name top.Method}: {kind}, {question.Rows:N0} training rows, {priority} first."
-            | None -> $"No technique meets the limits: {kind}, {question.Rows:N0} training rows, {priority} first."
+        let choice = choice recommendation
 
         [
             yield choice
