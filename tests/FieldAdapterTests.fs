@@ -11,7 +11,7 @@ open Peft.Tests.Support
 let private field (parts: string list) = golden ("field" :: parts)
 
 let private embedded () =
-    Checkpoint.load torch.CPU torch.float32 (Path.Combine(root, "data", "models", "tiny"))
+    Checkpoint.load torch.CPU torch.float32 (Path.Combine(root, "tests", "golden", "field", "base"))
 
 let private batch () : Batch =
     let inputs = tensors (field [ "inputs.safetensors" ])

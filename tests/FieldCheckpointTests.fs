@@ -13,7 +13,7 @@ let private field (parts: string list) = golden ("field" :: parts)
 
 let private embedded () =
     let read =
-        Safetensors.readAll (Path.Combine(root, "data", "models", "tiny", "model.safetensors"))
+        Safetensors.readAll (Path.Combine(root, "tests", "golden", "field", "base", "model.safetensors"))
 
     [ for pair in read -> pair.Key, pair.Value ]
 

@@ -10,7 +10,7 @@ open Peft.Tests.Support
 let private field (parts: string list) = golden ("field" :: parts)
 
 let private own () =
-    Checkpoint.load torch.CPU torch.float32 (Path.Combine(root, "data", "models", "tiny"))
+    Checkpoint.load torch.CPU torch.float32 (Path.Combine(root, "tests", "golden", "field", "base"))
 
 /// The same with the embedding as its head, scaled.
 let private tied () =
@@ -24,7 +24,7 @@ let private tied () =
             config.Replace("\"tie_word_embeddings\": false", "\"tie_word_embeddings\": true")
         )
 
-        tensors (Path.Combine(root, "data", "models", "tiny", "model.safetensors"))
+        tensors (Path.Combine(root, "tests", "golden", "field", "base", "model.safetensors"))
         |> Seq.filter (fun pair -> pair.Key <> "lm_head.weight")
         |> Seq.map (fun pair -> pair.Key, pair.Value)
         |> List.ofSeq

@@ -124,6 +124,8 @@ let private hostile =
                             whole.Replace("\"Device\": \"cpu\"", "\"Device\": \"" + String('x', 100_000) + "\"")
                             "surrogate", whole.Replace("\"Device\"", "\"\\ud800Device\"")
                             "deep", String('[', 100_000)
+                            "epoch", whole.Replace("\"Epochs\": []", "\"Epochs\": [null]")
+                            "missing", whole.Replace("\"Device\": \"cpu\"", "\"Device\": null")
                         ]
 
                     for name, text in damaged do

@@ -246,7 +246,7 @@ let fieldCases =
             testCase "tokenizer.json alone gives the ids of spiece.model"
             <| fun () ->
                 let json = Tokenizer.Load(field [ "tiny-json-only" ])
-                let pieces = Tokenizer.Load(Embedded.modelFolder ())
+                let pieces = Tokenizer.Load(golden [ "field"; "base" ])
                 Expect.equal json.VocabularySize pieces.VocabularySize "size"
                 Expect.equal (json.SentinelId 7) (pieces.SentinelId 7) "sentinel"
 

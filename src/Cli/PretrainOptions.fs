@@ -47,7 +47,7 @@ type PretrainOption =
             | PretrainOption.Every _ -> "Steps from one checkpoint and validation to the next. 500 if not given."
             | PretrainOption.Seed _ -> "Decides weights and order. 1 if not given."
             | PretrainOption.Width _ -> "d_model, a multiple of 32. 128 if not given."
-            | PretrainOption.Feed_Forward _ -> "d_ff. 384 if not given."
+            | PretrainOption.Feed_Forward _ -> "d_ff. 256 if not given."
             | PretrainOption.Layers _ -> "Blocks of each stack. 4 if not given."
             | PretrainOption.Device _ -> "cpu, cuda or cuda:1. cpu if not given."
             | PretrainOption.Dtype _ ->

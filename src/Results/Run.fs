@@ -170,26 +170,40 @@ module Run =
 
     /// What no run can have, in words that follow a file's name; none where all is well.
     let problem (run: Run) : string option =
-        let long =
-            texts run
+        let texts = texts run
+
+        // JSON's null stands where a text or an epoch belongs.
+        let missing =
+            ("Error", run.Error) :: ("Command", run.Command) :: texts
+            |> List.tryFind (fun (_, text) -> isNull (box text))
+            |> Option.map (fun (name, _) -> $"has null in {name}")
+
+        let hasEpochs = run.Epochs |> List.forall (box >> isNull >> not)
+
+        let long () =
+            texts
             |> List.tryFind (fun (_, text) -> text.Length > mostText)
             |> Option.map (fun (name, text) -> $"has {text.Length} letters in {name}; {mostText} is the most")
 
-        let infinite =
+        let infinite () =
             numbers run
             |> List.tryFind (fun (_, value) -> not (Double.IsFinite value))
             |> Option.map (fun (name, _) -> $"has a number in {name} that is none of this world")
 
-        let negative =
+        let negative () =
             counts run
             |> List.tryFind (fun (_, count) -> count < 0L)
             |> Option.map (fun (name, count) -> $"has {count} in {name}")
 
-        if run.Status <> "finished" && run.Status <> "failed" then
+        if missing.IsSome then
+            missing
+        elif not hasEpochs then
+            Some "has null in Epochs"
+        elif run.Status <> "finished" && run.Status <> "failed" then
             Some "has a status that is neither finished nor failed"
         elif run.IsFinished && not (run.Scores.ContainsKey run.Metric) then
             Some "is finished, but has no score"
         elif run.Error.Length > mostMessage || run.Command.Length > mostMessage then
             Some $"has a message of more than {mostMessage} letters"
         else
-            long |> Option.orElse infinite |> Option.orElse negative
+            long () |> Option.orElseWith infinite |> Option.orElseWith negative
