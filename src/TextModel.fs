@@ -21,7 +21,7 @@ type TextModel private (session: Session, model: Model, ownsBase: bool) =
             })
         |> Array.ofSeq
 
-    /// Loads a Hugging Face checkpoint folder with `spiece.model`. `device` is `cpu`, `cuda` or `cuda:1`, `precision`
+    /// Loads a Hugging Face checkpoint folder, or fetches a name of the hub, `owner/name[@revision]`. `device` is `cpu`, `cuda` or `cuda:1`, `precision`
     /// `float32` or `bfloat16`. `UserError` tells what is missing or damaged.
     static member Load
         (
@@ -41,12 +41,12 @@ type TextModel private (session: Session, model: Model, ownsBase: bool) =
         session.CheckVocabulary()
         new TextModel(session, session.Model, true)
 
-    /// The same base with the adapter of a folder, merged into a copy of the weights it changes. The base is shared.
+    /// The same base with the adapter of a folder, or of a name of the hub, merged into a copy of the weights it changes. The base is shared.
     member _.WithAdapter(adapterFolder: string) : TextModel =
         use _ = torch.NewDisposeScope()
 
         let adapted =
-            AdapterFolders.load adapterFolder session.Fingerprint session.Model
+            AdapterFolders.load (Hub.adapter HubSettings.ofEnvironment adapterFolder) session.Fingerprint session.Model
             |> Model.merge
 
         for _, leaf in Model.leaves adapted do

@@ -67,11 +67,13 @@ let private parse (arguments: string list) =
 /// Starts what a sweep with `--jobs 2` starts.
 let private startWorker (arguments: string list) (since: DateTime) : Process =
     let program, first = WorkerProgram.self "sweep"
+    let options = parse arguments
+    let model = options.GetResult(SweepOption.Model, "")
 
     let start =
         ProcessStartInfo(
             program,
-            first @ Worker.arguments (parse arguments) 1 since "the command",
+            first @ Worker.arguments options model 1 since "the command",
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true
@@ -242,7 +244,8 @@ let private processes =
     testList
         "processes"
         [
-            testCase "the arguments of a worker read back as the sweep's, without the jobs and with the threads"
+            testCase
+                "the arguments of a worker read back as the sweep's, without the jobs, with the threads and the folder"
             <| fun () ->
                 let given =
                     options
@@ -268,14 +271,15 @@ let private processes =
 
                 let since = DateTime.UtcNow
 
-                let rest = Worker.arguments (parse given) 2 since "peft sweep --jobs 3"
+                let rest = Worker.arguments (parse given) "elsewhere" 2 since "peft sweep --jobs 3"
                 let all = (parse rest).GetAllResults() |> List.map string |> Set.ofList
 
                 let expected =
                     (parse given).GetAllResults()
-                    |> List.filter (function
-                        | Jobs _ -> false
-                        | _ -> true)
+                    |> List.choose (function
+                        | Jobs _ -> None
+                        | SweepOption.Model _ -> Some(SweepOption.Model "elsewhere")
+                        | other -> Some other)
                     |> List.append [ SweepOption.Threads 2; Worker(since.Ticks, "peft sweep --jobs 3") ]
                     |> List.map string
                     |> Set.ofList
@@ -372,7 +376,7 @@ let private processes =
 
                     // One experiment is held here, so that the worker waits.
                     use _ =
-                        SharedWork.tryLock (Path.Combine(results, Experiment.name held + ".lock"))
+                        FileLock.tryTake (Path.Combine(results, Experiment.name held + ".lock"))
                         |> Option.get
 
                     let worker = startWorker given DateTime.UtcNow

@@ -44,6 +44,8 @@ let private runAll (arguments: string[]) : int =
 [<EntryPoint>]
 let main arguments =
     Native.ensure () |> ignore
+    // No test, and no program that a test starts, asks the hub of the world.
+    Environment.SetEnvironmentVariable("HF_HUB_OFFLINE", "1")
     // OpenMP threads spin; the models here are tiny.
     torch.set_num_threads 1
 

@@ -67,6 +67,8 @@ let run
         Name = Experiment.name experiment
         Experiment = experiment
         Base = "tiny"
+        BaseCommit = None
+        DataCommit = None
         Recipe =
             if Method.isBaseline method then
                 None

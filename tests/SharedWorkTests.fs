@@ -83,14 +83,14 @@ let private locks =
                 inTemporaryFolder (fun folder ->
                     let path = Path.Combine(folder, "a.lock")
 
-                    match SharedWork.tryLock path with
+                    match FileLock.tryTake path with
                     | None -> failtest "nobody holds it"
                     | Some held ->
-                        Expect.isNone (SharedWork.tryLock path) "held"
+                        Expect.isNone (FileLock.tryTake path) "held"
                         held.Dispose()
 
                     Expect.isTrue (File.Exists path) "the file stays, as after a kill"
-                    let again = SharedWork.tryLock path
+                    let again = FileLock.tryTake path
                     Expect.isSome again "a file that nobody holds is no hindrance"
                     again |> Option.iter _.Dispose())
 
@@ -100,7 +100,7 @@ let private locks =
                     let path = Path.Combine(folder, "absent", "a.lock")
 
                     Expect.stringContains
-                        (userErrorOf (fun () -> SharedWork.tryLock path |> ignore))
+                        (userErrorOf (fun () -> FileLock.tryTake path |> ignore))
                         path
                         "the file is named")
 
@@ -110,7 +110,7 @@ let private locks =
                     let path = Path.Combine(folder, "a.lock")
 
                     do
-                        use _ = SharedWork.tryLock path |> Option.get
+                        use _ = FileLock.tryTake path |> Option.get
                         SharedWork.clear path
                         Expect.isTrue (File.Exists path) "held: its holder will"
 
@@ -125,7 +125,7 @@ let private waits =
             testCase "a piece that another holds is waited for, and taken over when that one goes away without a result"
             <| fun () ->
                 inTemporaryFolder (fun folder ->
-                    let held = SharedWork.tryLock (Path.Combine(folder, "2.lock")) |> Option.get
+                    let held = FileLock.tryTake (Path.Combine(folder, "2.lock")) |> Option.get
                     let performed, heard = ResizeArray(), ResizeArray()
 
                     let letGo left =
@@ -140,7 +140,7 @@ let private waits =
             testCase "a result that another makes while it is waited for is taken, not made again"
             <| fun () ->
                 inTemporaryFolder (fun folder ->
-                    use _ = SharedWork.tryLock (Path.Combine(folder, "2.lock")) |> Option.get
+                    use _ = FileLock.tryTake (Path.Combine(folder, "2.lock")) |> Option.get
                     let performed = ResizeArray()
 
                     let finish _ =
@@ -156,7 +156,7 @@ let private waits =
             testCase "a stop ends the waiting"
             <| fun () ->
                 inTemporaryFolder (fun folder ->
-                    use _ = SharedWork.tryLock (Path.Combine(folder, "1.lock")) |> Option.get
+                    use _ = FileLock.tryTake (Path.Combine(folder, "1.lock")) |> Option.get
                     use source = new CancellationTokenSource()
 
                     Expect.throwsT<OperationCanceledException>

@@ -91,14 +91,17 @@ module Checkpoint =
     let sizes: (string * Shape) list =
         Sizes.all |> List.map (fun (name, config) -> name, Shapes.ofConfig config)
 
-    /// What a built-in size (`xl`, `flan-t5-xl`, `google/flan-t5-xl`), a `config.json`, or a folder with one describes.
+    /// What a built-in size (`xl`, `flan-t5-xl`, `google/flan-t5-xl`), a `config.json`, a folder with one, or a name of the hub
+    /// describes.
     let named (text: string) : Architecture =
         match Sizes.tryFind text with
         | Some config -> T5Family.architecture config
         | None when Directory.Exists text || File.Exists text -> architecture text
+        | None when (HubName.tryParse HubKind.Model text).IsSome ->
+            architecture (Hub.description HubSettings.ofEnvironment text)
         | None ->
             userError
-                $"'{text}' is neither a built-in size nor a config.json nor a folder with one: {Nearest.question (List.map fst sizes) (Sizes.short text)}"
+                $"'{text}' is neither a built-in size nor a config.json nor a folder with one nor a hub's owner/name: {Nearest.question (List.map fst sizes) (Sizes.short text)}"
 
     /// The shape of what `named` finds.
     let shape (text: string) : Shape = (named text).Shape
@@ -114,7 +117,8 @@ module Checkpoint =
     /// tensor that is missing, unknown or of another shape.
     let load (device: torch.Device) (dtype: torch.ScalarType) (folder: string) : Model =
         if not (Directory.Exists folder) then
-            userError $"the model folder {folder} does not exist."
+            userError
+                $"the model folder {folder} does not exist, and a name of the hub is owner/name, or owner/name@revision."
 
         (architecture folder).Load device dtype folder
 

@@ -16,11 +16,12 @@ type AdaptersOption =
     interface IArgParserTemplate with
         member option.Usage =
             match option with
-            | Folder _ -> "An adapter folder, or a folder of adapter folders to list."
+            | Folder _ -> "An adapter folder, a folder of adapter folders to list, or an adapter's name on the hub."
             | Inspect -> "List the tensors of the adapter."
             | Convert _ ->
                 "Write the adapter into this folder in the other format: this project's as Hugging Face peft's, peft's as this project's."
-            | Model _ -> "Folder of the base checkpoint, for --convert. The embedded model if not given."
+            | Model _ ->
+                "Folder of the base checkpoint, or its name on the hub, for --convert. The embedded model if not given."
 
 /// The options of `merge`.
 [<RequireQualifiedAccess>]
@@ -34,9 +35,10 @@ type MergeOption =
     interface IArgParserTemplate with
         member option.Usage =
             match option with
-            | Adapter _ -> "Folder of the adapter, in this project's or Hugging Face peft's format."
+            | Adapter _ ->
+                "Folder of the adapter, in this project's or Hugging Face peft's format, or its name on the hub."
             | Output _ -> "Folder for the merged checkpoint."
-            | Model _ -> "Folder of the base checkpoint. The embedded model if not given."
+            | Model _ -> "Folder of the base checkpoint, or its name on the hub. The embedded model if not given."
             | Dtype _ -> "Dtype of the written weights: float32 or bfloat16. float32 if not given."
             | Samples _ ->
                 "Texts on which the largest change of a logit is measured. Two of our own if none is given; without a tokenizer rows of token ids."
@@ -48,7 +50,12 @@ module AdapterCommands =
         value.ToString("N0", CultureInfo.InvariantCulture)
 
     let private session (modelFolder: string option) : Session =
-        Session(SessionOptions.create (modelFolder |> Option.defaultWith Embedded.modelFolder) "")
+        let folder =
+            modelFolder
+            |> Option.map (Hub.model Downloads.settings)
+            |> Option.defaultWith Embedded.modelFolder
+
+        Session(SessionOptions.create folder "")
 
     let private formatName (format: AdapterFormat) =
         match format with
@@ -75,7 +82,8 @@ module AdapterCommands =
 
     /// Lists, inspects or converts adapter folders.
     let adapters (options: ParseResults<AdaptersOption>) : int =
-        let folder = options.GetResult(AdaptersOption.Folder, ".")
+        let folder =
+            options.GetResult(AdaptersOption.Folder, ".") |> Hub.adapter Downloads.settings
 
         match options.TryGetResult AdaptersOption.Convert with
         | Some target ->
@@ -134,7 +142,10 @@ module AdapterCommands =
         let target = options.GetResult MergeOption.Output
 
         let adapted =
-            AdapterFolders.load (options.GetResult MergeOption.Adapter) session.Fingerprint session.Model
+            AdapterFolders.load
+                (Hub.adapter Downloads.settings (options.GetResult MergeOption.Adapter))
+                session.Fingerprint
+                session.Model
 
         let samples =
             samplesFor session (options.TryGetResult MergeOption.Samples)

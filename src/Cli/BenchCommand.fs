@@ -30,7 +30,7 @@ type BenchOption =
         member option.Usage =
             match option with
             | Size _ ->
-                "embedded, small, base, large, xl or xxl, or a model folder for its shape; weights are random. small if not given."
+                "embedded, small, base, large, xl or xxl, or a model folder or a name of the hub for its shape; weights are random. small if not given."
             | Techniques _ -> "Techniques whose training step is measured. The paper's five if not given."
             | Dtype _ -> "float32, bfloat16 or both. Both if not given."
             | Batch _ -> "Rows of a training batch. 16 if not given."

@@ -35,7 +35,7 @@ type ChooseOption =
             | Custom _ ->
                 "Your data: a file (.csv, .tsv, .json, .jsonl or .parquet), or a folder of train, and if you have them validation and test."
             | Budget _ -> "The time for all of it: 90s, 10m, 2h. 10m if not given."
-            | Model _ -> "Folder of the base checkpoint. The embedded model if not given."
+            | Model _ -> "Folder of the base checkpoint, or its name on the hub. The embedded model if not given."
             | Memory _ -> "The most memory of a training: 4GiB, 800MiB."
             | Parameters _ -> "The most trained parameters: 1M, 500k."
             | Priority _ ->
@@ -99,6 +99,7 @@ module ChooseOptions =
         let model =
             options.TryGetResult ChooseOption.Model
             |> Option.defaultWith Embedded.modelFolder
+            |> Hub.model Downloads.settings
 
         let usual =
             ChooseQuestion.create

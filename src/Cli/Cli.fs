@@ -9,6 +9,7 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<SweepOption>
     | [<CliPrefix(CliPrefix.None)>] Evaluate of ParseResults<ModelOption>
     | [<CliPrefix(CliPrefix.None)>] Generate of ParseResults<ModelOption>
+    | [<CliPrefix(CliPrefix.None)>] Download of ParseResults<DownloadOption>
     | [<CliPrefix(CliPrefix.None)>] Pretrain of ParseResults<PretrainOption>
     | [<CliPrefix(CliPrefix.None)>] Params of ParseResults<ParamsOption>
     | [<CliPrefix(CliPrefix.None)>] Plan of ParseResults<PlanOption>
@@ -30,6 +31,7 @@ type Command =
             | Train _ -> "Train one technique on one task and keep the adapter."
             | Evaluate _ -> "Score a model, with or without an adapter, on a task's test rows."
             | Generate _ -> "Answer texts with a model, with or without an adapter."
+            | Download _ -> "Fetch models, adapters and data sets of the hub into Hugging Face's cache."
             | Pretrain _ -> "Train a small T5 from random weights: span corruption, then instructions."
             | Params _ -> "Count trained and total parameters of any size, technique and placement, without weights."
             | Plan _ -> "Tell what an experiment would train, how much memory and time it would take."
@@ -55,6 +57,7 @@ let main arguments =
         | Train options -> SweepCommand.train options
         | Evaluate options -> ModelCommands.evaluate options
         | Generate options -> ModelCommands.generate options
+        | Download options -> DownloadCommand.run options
         | Pretrain options -> PretrainCommand.run options
         | Params options -> CountCommands.parameters options
         | Plan options -> CountCommands.plan options

@@ -18,7 +18,7 @@ type ParamsOption =
         member option.Usage =
             match option with
             | Model _ ->
-                "Sizes of FLAN-T5 (small, base, large, xl, xxl), model folders or config.json files. base if not given."
+                "Sizes of FLAN-T5 (small, base, large, xl, xxl), model folders, config.json files or names of the hub. base if not given."
             | Techniques _ ->
                 "Techniques, for example lora, 'lora(rank=8,alpha=16)', paper-lora, ia3. The paper's five if not given."
             | Placements _ ->
@@ -45,7 +45,7 @@ type PlanOption =
         member option.Usage =
             match option with
             | Model _ ->
-                "A size of FLAN-T5 (small, base, large, xl, xxl), a model folder or a config.json file. base if not given."
+                "A size of FLAN-T5 (small, base, large, xl, xxl), a model folder, a config.json file or a name of the hub. base if not given."
             | Technique _ -> "The technique. lora if not given."
             | Placement _ -> "Where the technique goes. all if not given."
             | Dtype _ -> "Dtype of frozen weights and activations: float32 or bfloat16. float32 if not given."

@@ -23,6 +23,7 @@ module ModelCommands =
         {
             ModelFolder =
                 options.TryGetResult ModelOption.Model
+                |> Option.map (Hub.model Downloads.settings)
                 |> Option.defaultWith Embedded.modelFolder
             DataFolder = options.TryGetResult ModelOption.Data |> Option.defaultWith Embedded.dataFolder
             Device = options.GetResult(ModelOption.Device, "cpu")
@@ -32,7 +33,9 @@ module ModelCommands =
     let private modelOf (session: Session) (options: ParseResults<ModelOption>) : Model =
         match options.TryGetResult ModelOption.Adapter with
         | None -> session.Model
-        | Some folder -> AdapterFolders.load folder session.Fingerprint session.Model |> Model.merge
+        | Some folder ->
+            AdapterFolders.load (Hub.adapter Downloads.settings folder) session.Fingerprint session.Model
+            |> Model.merge
 
     /// `labels` are the ids of the task's.
     let private decodingOf (options: ParseResults<ModelOption>) (labels: int[][]) : Decoding =
@@ -63,6 +66,7 @@ module ModelCommands =
             | Some task -> task
             | None -> userError "evaluate needs --task or --custom."
 
+        Downloads.rows session.Options.DataFolder [ task ]
         let seed = options.GetResult(ModelOption.Seed, 1)
         let limit = options.GetResult(ModelOption.Test_Limit, Split.standardLimit)
         let split = session.Split(task, High, seed, Split.standardLimit, limit)

@@ -28,9 +28,10 @@ type ModelOption =
     interface IArgParserTemplate with
         member option.Usage =
             match option with
-            | Adapter _ -> "Folder of a trained adapter. The base model alone if not given."
-            | Model _ -> "Folder of the base checkpoint. The embedded model if not given."
-            | Data _ -> "Folder of the data sets. The embedded data if not given."
+            | Adapter _ -> "Folder of a trained adapter, or its name on the hub. The base model alone if not given."
+            | Model _ ->
+                "Folder of the base checkpoint, or its name on the hub: google/flan-t5-base. The embedded model if not given."
+            | Data _ -> "Folder of the data sets, or hub. The embedded data if not given."
             | Task _ ->
                 "evaluate: the task whose test rows are answered. generate: the task in whose words the texts are put."
             | Custom _ -> "File or folder of your own data, instead of --task."

@@ -132,7 +132,12 @@ module SweepCommand =
         let stop = Guard.stopOnCtrlC ()
 
         use workers =
-            new Workers("sweep", jobs - 1, Worker.arguments sweeping.Options threads began command, stop)
+            new Workers(
+                "sweep",
+                jobs - 1,
+                Worker.arguments sweeping.Options sweeping.Plan.Session.ModelFolder threads began command,
+                stop
+            )
 
         let costs = Sweep.costs sweeping.Session sweeping.Plan sweeping.Experiments
 
@@ -151,6 +156,7 @@ module SweepCommand =
     let private prepare (options: ParseResults<SweepOption>) (plan: SweepPlan) : Sweeping =
         let results = options.GetResult(SweepOption.Results, "results")
         let session = Session plan.Session
+        Downloads.rows plan.Session.DataFolder plan.Tasks
         let experiments = Sweep.experiments session plan
 
         let open' =
@@ -227,6 +233,7 @@ module SweepCommand =
         Options.useThreads (options.TryGetResult SweepOption.Threads)
         let results = options.GetResult(SweepOption.Results, "results")
         let session = Session plan.Session
+        Downloads.rows plan.Session.DataFolder plan.Tasks
         let experiments = Sweep.experiments session plan
         let task, experiment = experiments.Head
         splitOf session plan task experiment |> Options.tellOwn task

@@ -63,8 +63,9 @@ type SweepOption =
             | Ablations -> "Run the 13 variants of the paper's Table 2: LoRA and (IA)3 at its places in the model."
             | No_Baselines -> "Leave out the zero-shot and majority rows."
             | Model _ ->
-                "Folder of a T5 checkpoint: config.json, model.safetensors, spiece.model. The embedded model if not given."
-            | Data _ -> "Folder of the data sets. The embedded data if not given."
+                "Folder of a checkpoint (config.json, model.safetensors, the tokenizer's files), or its name on the hub: google/flan-t5-base, or with a version owner/name@revision. The embedded model if not given."
+            | Data _ ->
+                "Folder of the data sets, or hub: the published ones are then fetched from the hub. The embedded data if not given."
             | Results _ -> "Folder of result files; finished runs in it are skipped. 'results' if not given."
             | Adapters _ ->
                 "Folder in which every run's trained adapter is kept. None is kept if not given; train needs it."
@@ -174,7 +175,10 @@ module SweepOptions =
             option |> Option.defaultWith (fun () -> choose usual.Value)
 
         {
-            ModelFolder = options.TryGetResult SweepOption.Model |> given _.ModelFolder
+            ModelFolder =
+                options.TryGetResult SweepOption.Model
+                |> given _.ModelFolder
+                |> Hub.model Downloads.settings
             DataFolder =
                 // The user's own rows need no other data.
                 if options.Contains SweepOption.Custom && not (options.Contains Tasks) then

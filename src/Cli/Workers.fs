@@ -61,6 +61,8 @@ type internal Workers(command: string, count: int, arguments: string list, stop:
             | "" -> ()
             | line -> tell number line
 
+        // The rows of the hub, too, are those that this process has fetched.
+        child.StartInfo.Environment["HF_HUB_OFFLINE"] <- "1"
         child.OutputDataReceived.Add hear
         child.ErrorDataReceived.Add hear
 
@@ -111,19 +113,23 @@ type internal Workers(command: string, count: int, arguments: string list, stop:
 /// The two ends of a worker.
 [<RequireQualifiedAccess>]
 module internal Worker =
-    /// The arguments for workers of a sweep that began at `since`: its own, with the number of threads said.
+    /// The arguments for workers of a sweep that began at `since`: its own, with the folder of the model and the
+    /// number of threads said.
     let arguments
         (options: ParseResults<SweepOption>)
+        (modelFolder: string)
         (threads: int)
         (since: DateTime)
         (command: string)
         : string list =
         let kept =
             options.GetAllResults()
-            |> List.filter (function
+            |> List.choose (function
                 | Jobs _
-                | SweepOption.Threads _ -> false
-                | _ -> true)
+                | SweepOption.Threads _ -> None
+                // What a name of the hub means was asked once, for all.
+                | SweepOption.Model _ -> Some(SweepOption.Model modelFolder)
+                | other -> Some other)
 
         let own = [ SweepOption.Threads threads; Worker(since.Ticks, command) ]
 

@@ -17,9 +17,20 @@ type Answer =
         Codes: (string * string) list
     }
 
+/// Where the hub has a data set.
+type HubSource =
+    {
+        /// `owner/name`.
+        Id: string
+        /// None where there is one only.
+        Configuration: string option
+    }
+
 /// Where a task's rows lie: names of folders and files, tried in order.
 type TaskFiles =
     {
+        /// None where the hub has no such data set.
+        Hub: HubSource option
         /// Under the data folder; the first that holds training rows is used, for all portions.
         Folders: string list
         /// Names without extension, or paths of whole files. Names in one inner list are read together, where they exist. Where

@@ -29,8 +29,16 @@ module TaskDefinition =
 
     let private answer (column: string) (codes: (string * string) list) : Answer = { Column = column; Codes = codes }
 
+    let private onHub (id: string) (configuration: string option) : HubSource option =
+        Some
+            {
+                Id = id
+                Configuration = configuration
+            }
+
     let private usualNames (folders: string list) (header: Header) : TaskFiles =
         {
+            Hub = None
             Folders = folders
             Train = [ [ "train" ] ]
             Validation = [ [ "validation" ]; [ "valid" ]; [ "val" ]; [ "dev" ] ]
@@ -64,9 +72,11 @@ module TaskDefinition =
                     answer "Class Index" (coded 1 newsTopics)
                 ]
             Files =
-                usualNames
-                    [ "ag_news"; "agnews"; "ag_news_csv" ]
-                    (Guessed([ "text"; "label"; "label_text"; "Class Index" ] @ columns, columns))
+                { usualNames
+                      [ "ag_news"; "agnews"; "ag_news_csv" ]
+                      (Guessed([ "text"; "label"; "label_text"; "Class Index" ] @ columns, columns)) with
+                    Hub = onHub "fancyzhx/ag_news" None
+                }
             LeavesOutEmpty = false
         }
 
@@ -89,6 +99,7 @@ module TaskDefinition =
             Answers = [ answer "label" (coded 0 judgements) ]
             Files =
                 {
+                    Hub = onHub "nyu-mll/glue" (Some "cola")
                     Folders = [ "cola"; "CoLA"; "cola_public"; "cola/cola_public"; "glue/cola" ]
                     Train = [ [ "in_domain_train" ]; [ "train" ] ]
                     Validation = [ [ "in_domain_dev"; "out_of_domain_dev" ]; [ "validation" ]; [ "dev" ] ]
@@ -110,6 +121,7 @@ module TaskDefinition =
             Answers = [ answer "ref" []; answer "human_reference" []; answer "target" [] ]
             Files =
                 {
+                    Hub = onHub "tuetschek/e2e_nlg" None
                     Folders = [ "e2e_nlg"; "e2e"; "e2e-dataset"; "e2e_nlg_cleaned" ]
                     Train = [ [ "trainset" ]; [ "train" ]; [ "train-fixed.no-ol" ] ]
                     Validation = [ [ "devset" ]; [ "validation" ]; [ "dev" ]; [ "devel-fixed.no-ol" ] ]
@@ -132,7 +144,10 @@ module TaskDefinition =
             Instruction = summarizing
             Fields = []
             Answers = [ answer "summary" [] ]
-            Files = usualNames [ "samsum"; "SAMSum"; "corpus" ] FirstRow
+            Files =
+                { usualNames [ "samsum"; "SAMSum"; "corpus" ] FirstRow with
+                    Hub = onHub "knkarthick/samsum" None
+                }
             LeavesOutEmpty = true
         }
 

@@ -152,7 +152,8 @@ module Files =
     /// Writes a file through a temporary neighbour and a rename: readers see the old file or the whole new one, and a full
     /// disk leaves the old one. `UserError` where it cannot be written.
     let replace (path: string) (write: Stream -> unit) : unit =
-        let temporary = $"{path}.{Environment.ProcessId}.tmp"
+        let temporary =
+            $"{path}.{Environment.ProcessId}.{Environment.CurrentManagedThreadId}.tmp"
 
         try
             try

@@ -3,43 +3,23 @@ namespace Peft
 open System
 open System.Collections.Generic
 open System.IO
-open System.Text.Json
 open TorchSharp
 
 /// The weights of a checkpoint folder: `model.safetensors`, or shards with an index.
 [<RequireQualifiedAccess>]
 module WeightFiles =
-    let private shardFiles (folder: string) (index: string) : string list =
-        try
-            use document = JsonDocument.Parse(Files.readText Files.mostDescription index)
-
-            [
-                for item in document.RootElement.GetProperty("weight_map").EnumerateObject() -> Json.text item.Value
-            ]
-            |> List.distinct
-            |> List.map (fun name ->
-                // A path here could lead out of the folder.
-                if name <> string (Path.GetFileName name) then
-                    userError $"{index} names the shard '{name}', which is no plain file name."
-
-                Path.Combine(folder, name))
-        with
-        | :? JsonException
-        | :? InvalidOperationException
-        | :? KeyNotFoundException -> userError $"{index} is not a readable index of shards."
-
     let private weightFiles (folder: string) : string list =
         let at name = Path.Combine(folder, name)
 
         if File.Exists(at "model.safetensors") then
             [ at "model.safetensors" ]
-        elif File.Exists(at "model.safetensors.index.json") then
-            shardFiles folder (at "model.safetensors.index.json")
+        elif File.Exists(at ShardIndex.name) then
+            ShardIndex.shards (at ShardIndex.name) |> List.map at
         elif File.Exists(at "pytorch_model.bin") then
             userError
                 $"{folder} holds pytorch_model.bin only, which is a Python pickle: convert it to model.safetensors."
         else
-            userError $"{folder} holds no model.safetensors and no model.safetensors.index.json."
+            userError $"{folder} holds no model.safetensors and no {ShardIndex.name}."
 
     /// The checked header of the file that holds a tensor, by the tensor's name.
     let headers (folder: string) : Map<string, SafetensorsHeader> =

@@ -35,6 +35,12 @@ type Run =
         Experiment: Experiment
         /// The base model's folder or hub name; "" where it is not known.
         Base: string
+        /// The commit of the hub that the base model is of, 40 hexadecimal digits; none for another folder.
+        [<JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)>]
+        BaseCommit: string option
+        /// The same for the rows.
+        [<JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)>]
+        DataCommit: string option
         /// Where the training's values come from; none for a baseline and where nobody said so.
         Recipe: Recipe option
         /// `finished` or `failed`.
@@ -123,6 +129,8 @@ module Run =
             "Data", experiment.Data
             "Precision", experiment.Precision
             "Base", run.Base
+            "BaseCommit", Option.defaultValue "" run.BaseCommit
+            "DataCommit", Option.defaultValue "" run.DataCommit
             "Metric", run.Metric
             "Device", run.Device
             "FinishedAt", run.FinishedAt

@@ -39,6 +39,8 @@ module internal RunRecord =
             Name = Experiment.name experiment
             Experiment = experiment
             Base = Run.baseName shop.Session.Options.ModelFolder
+            BaseCommit = shop.Session.BaseCommit
+            DataCommit = None
             Recipe =
                 if Method.isBaseline experiment.Method then
                     None
@@ -84,6 +86,7 @@ module internal RunRecord =
                 portion.Length
 
         { unknown with
+            DataCommit = session.DataCommit prepared.Task
             Metric = prepared.Task.Metric.Name
             Timing =
                 { unknown.Timing with

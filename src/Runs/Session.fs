@@ -9,8 +9,9 @@ open TorchSharp
 /// What a session loads, and where it computes. What decides a run's result is in `Experiment`.
 type SessionOptions =
     {
-        /// A Hugging Face checkpoint folder with `spiece.model`.
+        /// A Hugging Face checkpoint folder, or a name of the hub, `owner/name[@revision]`.
         ModelFolder: string
+        /// Or `hub`.
         DataFolder: string
         /// `cpu`, `cuda` or `cuda:1`.
         Device: string
@@ -49,6 +50,11 @@ type EncodedSplit =
 /// The base model, tokenizer and splits that the runs of a sweep share: each is loaded once, when it is first needed, and
 /// never changed. Not for several threads at once.
 type Session(options: SessionOptions) =
+    let options =
+        { options with
+            ModelFolder = Hub.model HubSettings.ofEnvironment options.ModelFolder
+        }
+
     let device = Device.parse options.Device
     let precision = Precision.parse options.Precision
 
@@ -71,6 +77,7 @@ type Session(options: SessionOptions) =
     let tokenizer = lazy Checkpoint.tokenizer options.ModelFolder
     let fingerprint = lazy Checkpoint.fingerprint options.ModelFolder
     let pools = Dictionary<string, Pools * float>()
+    let places = Dictionary<string, string * TaskDefinition>()
     let splits = Dictionary<string * Level * int * int * int, Split>()
     let encoded = Dictionary<string, EncodedSplit>()
 
@@ -82,8 +89,11 @@ type Session(options: SessionOptions) =
             store[key] <- made
             made
 
+    let placeOf (task: TaskDefinition) =
+        cached places task.Name (fun () -> HubData.locate HubSettings.ofEnvironment options.DataFolder task)
+
     let poolsOf (task: TaskDefinition) =
-        cached pools task.Name (fun () -> timed (fun () -> Split.load options.DataFolder task))
+        cached pools task.Name (fun () -> timed (fun () -> placeOf task ||> Split.load))
 
     let checkVocabulary () =
         let tokens, rows =
@@ -124,7 +134,7 @@ type Session(options: SessionOptions) =
     /// than the model embeds.
     member _.CheckVocabulary() : unit = checkVocabulary ()
 
-    /// What it was made from.
+    /// What it was made from; a name of the hub has become its folder in the cache.
     member _.Options: SessionOptions = options
     /// Where tensors lie.
     member _.Device: torch.Device = device
@@ -140,6 +150,12 @@ type Session(options: SessionOptions) =
 
     /// What tells this base model from others.
     member _.Fingerprint: string = fingerprint.Value
+
+    /// The commit of the hub that the model is of; none for another folder.
+    member _.BaseCommit: string option = Hub.commitOf options.ModelFolder
+
+    /// The commit of the hub that a task's rows are of; none where they are of a data folder.
+    member _.DataCommit(task: TaskDefinition) : string option = Hub.commitOf (fst (placeOf task))
 
     /// The split of a task; the same for every technique.
     member _.Split(task: TaskDefinition, level: Level, seed: int, validationLimit: int, testLimit: int) : Split =

@@ -11,26 +11,12 @@ module internal SharedWork =
     /// How long a process with nothing to claim waits before it looks again.
     let private pause = TimeSpan.FromSeconds 0.5
 
-    /// The system's words for "another process has it open": EAGAIN on Linux and macOS, a sharing violation on Windows.
-    let private isHeld (error: IOException) =
-        List.contains error.HResult [ 11; 35; 0x80070020 ]
-
-    /// Takes a lock until it is disposed; None where it is held already. A file that nobody holds, left over by a process
-    /// that was killed, is no hindrance. `UserError` where the file cannot be made.
-    let tryLock (path: string) : IDisposable option =
-        try
-            Some(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None))
-        with
-        | :? IOException as error when isHeld error -> None
-        | :? IOException
-        | :? UnauthorizedAccessException as error -> userError $"{path} cannot be locked: {error.Message}"
-
     /// Removes the lock file of a piece that nobody will try again, unless another process holds it: that one removes it. Of
     /// others no lock file may go: one process might claim the old file, and another a new one of that name.
     let clear (path: string) : unit =
         try
             if File.Exists path then
-                match tryLock path with
+                match FileLock.tryTake path with
                 | Some held ->
                     held.Dispose()
                     File.Delete path
@@ -44,11 +30,11 @@ module internal SharedWork =
     let keepsLocks (folder: string) : bool =
         let path = Path.Combine(folder, $"probe-{Environment.ProcessId}.lock")
 
-        let first = tryLock path
+        let first = FileLock.tryTake path
 
         try
             // In the same process, too, a second lock is refused.
-            match tryLock path with
+            match FileLock.tryTake path with
             | None -> true
             | Some second ->
                 second.Dispose()
@@ -98,7 +84,7 @@ module internal SharedWork =
         let attempt place =
             stop.ThrowIfCancellationRequested()
 
-            match tryLock (lockPath pieces[place]) with
+            match FileLock.tryTake (lockPath pieces[place]) with
             | None -> false
             | Some held ->
                 do
