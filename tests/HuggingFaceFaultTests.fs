@@ -82,7 +82,6 @@ let private badInput =
             lora, key "modules_to_save" "[\"shared\"]", [ "shared" ]
             lora, key "rank_pattern" "{\"q\": 0}", [ "rank_pattern" ]
             prompt, key "num_virtual_tokens" "4", [ "prompt_embeddings"; "[8; 32]" ]
-            [ "extended"; "peft-prefix" ], key "prefix_projection" "true", [ "prefix_projection" ]
             vera, key "r" "5", [ "vera_lambda_d"; "needs [5]" ]
         ]
 

@@ -38,6 +38,7 @@ type SweepOption =
     | [<Unique>] Clip of norm: float
     | [<Unique>] Dropout of rate: float
     | [<Unique>] Patience of epochs: int
+    | [<Unique>] Weight_By of what: string
     | [<Unique>] Custom of folder: string
     | [<Unique>] Input_Column of name: string
     | [<Unique>] Target_Column of name: string
@@ -94,6 +95,8 @@ type SweepOption =
             | Clip _ -> "The largest norm of a step's gradient, 0 for none. 1 if not given."
             | Dropout _ -> "T5's dropout in training. The model's own rate if not given."
             | Patience _ -> "Epochs without a lower validation loss after which a run stops. 1 if not given."
+            | Weight_By _ ->
+                "tokens: each micro-batch of an optimiser step counts by its label tokens, so that accumulation changes nothing. All count the same if not given."
             | Custom _ ->
                 "Your own data: a file (.csv, .tsv, .json, .jsonl or .parquet), or a folder of train, and if you have them validation and test; it becomes one more task."
             | Input_Column _ -> "Your data's input column. Found by its name if not given."
@@ -165,6 +168,10 @@ module SweepOptions =
             ClipNorm = options.TryGetResult Clip |> Option.orElse standard.ClipNorm
             Dropout = options.TryGetResult Dropout |> Option.orElse standard.Dropout
             Patience = options.TryGetResult Patience |> Option.orElse standard.Patience
+            WeightBy =
+                options.TryGetResult Weight_By
+                |> Option.map MicroBatchWeight.parse
+                |> Option.orElse standard.WeightBy
         }
 
     /// What options name of a session; the embedded folders are looked for only where nothing else is named.

@@ -58,7 +58,15 @@ module internal Fit =
             let rate = trainee.Rate optimizer.Steps
 
             let log =
-                Trainer.step pass training.ClipNorm rate optimizer trainee.Parameters trainee.Model micro
+                Trainer.stepWeighted
+                    training.WeightBy
+                    pass
+                    training.ClipNorm
+                    rate
+                    optimizer
+                    trainee.Parameters
+                    trainee.Model
+                    micro
 
             if optimizer.Steps = 1 then
                 tellUnreached run trainee.Model

@@ -102,7 +102,10 @@ module Projection =
                 | None -> fold inner
 
             scaled input weight, bias
-        | Directed(inner, magnitude) -> fold inner |> scaleRows ((wide magnitude).div(rowNorms inner))
+        | Directed(inner, magnitude) ->
+            // The magnitude is the weight's: a bias stays as it is.
+            let weight, bias = fold inner
+            weight.mul (((wide magnitude).div(rowNorms inner)).unsqueeze 1L), bias
         | Shifted(inner, shift) ->
             let weight, bias = fold inner
 
@@ -119,6 +122,26 @@ module Projection =
         use _ = torch.no_grad ()
         let weight, _ = fold projection
         weight.square().sum([| 1L |]).sqrt().MoveToOuterDisposeScope()
+
+    /// What a linear projection adds whatever its input is: [out], in `dtype`.
+    let rec private offset (dtype: torch.ScalarType) (projection: Projection) : torch.Tensor option =
+        match projection with
+        | Affine(bias = bias) -> Some(Leaf.cast dtype bias)
+        | Shifted(inner, bias) ->
+            let own = Leaf.cast dtype bias
+
+            match offset dtype inner with
+            | Some below -> Some(below.add own)
+            | None -> Some own
+        | Rescaled(inner, _, output) -> offset dtype inner |> Option.map (scaled output)
+        | LowRank(inner = inner)
+        | Directed(inner = inner)
+        | Singular(inner = inner)
+        | SharedBasis(inner = inner) -> offset dtype inner
+        | Dense _
+        | Packed _
+        | Serial _
+        | Routed _ -> None
 
     /// The frozen weight and what stands around it, where that is a rescaling or an update, or both and a bias, in this order
     /// from the inside: the paper's LoRA and (IA)3, and LoRA without dropout. A bias alone is faster without the kernel.
@@ -190,7 +213,10 @@ module Projection =
         | Shifted(inner, bias) -> (apply pass inner x).add(Leaf.cast x.dtype bias)
         | Directed(inner, magnitude) ->
             let rows = magnitude.Value.div(rowNorms inner).``to`` x.dtype
-            (apply pass inner x).mul rows
+
+            match offset x.dtype inner with
+            | None -> (apply pass inner x).mul rows
+            | Some bias -> ((apply pass inner x).sub(bias).mul rows).add bias
         | Singular(inner, a, e, b, scale, dropout, _) ->
             let values = (Leaf.cast x.dtype e).flatten()
             let update = ((x |> Drop.apply pass dropout |> linear a).mul values) |> linear b

@@ -6,6 +6,12 @@ open System.Text
 open System.Text.Json
 open System.Text.Json.Serialization
 
+/// How much each micro-batch of an optimiser step counts.
+[<RequireQualifiedAccess>]
+type MicroBatchWeight =
+    /// As many parts as it has label tokens: the step is that of one batch of all rows. transformers' Trainer does so.
+    | Tokens
+
 /// How a run is optimised. `Training.paper` gives the paper's settings (arXiv 2304.14999, A.1).
 type Training =
     {
@@ -29,6 +35,9 @@ type Training =
         Dropout: float
         /// Epochs without a lower validation loss after which a run stops.
         Patience: int
+        /// None: every micro-batch of a step counts the same, whatever its length, as in T-Few's code.
+        [<JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)>]
+        WeightBy: MicroBatchWeight option
     }
 
 /// What answers the test rows: a baseline that learns nothing, or a model tuned by a technique.
@@ -87,6 +96,21 @@ type EpochLog =
         /// Of the validation after them.
         ValidationSeconds: float
     }
+
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module MicroBatchWeight =
+    /// As options and result files have it.
+    let text (weight: MicroBatchWeight) : string =
+        match weight with
+        | MicroBatchWeight.Tokens -> "tokens"
+
+    /// Reads a weight's word; `UserError` where it is none.
+    let parse (word: string) : MicroBatchWeight =
+        match word with
+        | "tokens" -> MicroBatchWeight.Tokens
+        | other ->
+            userError
+                $"micro-batches cannot be weighted by '{other}'. Choose tokens, or leave it out: all count the same."
 
 [<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module AnswerLimit =
@@ -171,6 +195,7 @@ module Training =
             ClipNorm = 1.0
             Dropout = dropout
             Patience = 1
+            WeightBy = None
         }
 
     /// The settings for the small embedded model: the paper's epochs and batch without accumulation, since a hundred rows
@@ -203,6 +228,7 @@ module Training =
             ClipNorm = 0.0
             Dropout = 0.0
             Patience = 0
+            WeightBy = None
         }
 
     /// Optimiser steps of an epoch over so many rows; the last one may have fewer micro-batches.
@@ -257,6 +283,7 @@ module Experiment =
         options.Converters.Add(WordsConverter<Placement>(Placement.text, Placement.parse))
         options.Converters.Add(WordsConverter<Level option>(levelText, parseLevel))
         options.Converters.Add(WordsConverter<AnswerLimit>(AnswerLimit.text, AnswerLimit.parse))
+        options.Converters.Add(WordsConverter<MicroBatchWeight>(MicroBatchWeight.text, MicroBatchWeight.parse))
         options
 
     /// How experiments and runs are written as JSON.

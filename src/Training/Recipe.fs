@@ -25,6 +25,8 @@ type Overrides =
         Dropout: float option
         /// Epochs without a lower validation loss after which a run stops.
         Patience: int option
+        /// How much each micro-batch of a step counts.
+        WeightBy: MicroBatchWeight option
     }
 
     /// The preset as it is.
@@ -39,6 +41,7 @@ type Overrides =
             ClipNorm = None
             Dropout = None
             Patience = None
+            WeightBy = None
         }
 
 /// Where the values of trainings come from. Epochs and rates differ from technique to technique and from level to level;
@@ -111,6 +114,20 @@ module Overrides =
                     }
                 | _ -> raise (System.FormatException $"rates are {values.Length} numbers, not 3"))
 
+    // All settings are numbers: this one is 1 where it is given.
+    let private weight: OverrideField =
+        field
+            "WeightByTokens"
+            ""
+            (fun overrides -> if overrides.WeightBy.IsSome then [ 1.0 ] else [])
+            (fun values overrides ->
+                match values with
+                | [ 1.0 ] ->
+                    { overrides with
+                        WeightBy = Some MicroBatchWeight.Tokens
+                    }
+                | _ -> raise (System.FormatException "WeightByTokens is 1 where it is given"))
+
     /// Every setting, in the order of its words.
     let private fields: OverrideField list =
         [
@@ -125,6 +142,7 @@ module Overrides =
             number "ClipNorm" "clip" _.ClipNorm (fun value overrides -> { overrides with ClipNorm = value })
             number "Dropout" "" _.Dropout (fun value overrides -> { overrides with Dropout = value })
             count "Patience" "patience" _.Patience (fun value overrides -> { overrides with Patience = value })
+            weight
         ]
 
     /// All values of a training as replacements.
@@ -139,6 +157,7 @@ module Overrides =
             ClipNorm = Some training.ClipNorm
             Dropout = Some training.Dropout
             Patience = Some training.Patience
+            WeightBy = training.WeightBy
         }
 
     /// A training with its values replaced.
@@ -159,6 +178,7 @@ module Overrides =
             ClipNorm = overrides.ClipNorm |> Option.defaultValue training.ClipNorm
             Dropout = overrides.Dropout |> Option.defaultValue training.Dropout
             Patience = overrides.Patience |> Option.defaultValue training.Patience
+            WeightBy = overrides.WeightBy |> Option.orElse training.WeightBy
         }
 
     /// What a training has that another one does not.
@@ -191,6 +211,10 @@ module Overrides =
                         |> String.concat " "
 
                     $"{field.Word} {numbers}"
+
+            match overrides.WeightBy with
+            | Some weight -> $"micro-batches weighted by {MicroBatchWeight.text weight}"
+            | None -> ()
         ]
 
     /// Writes the given settings by their keys.

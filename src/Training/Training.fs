@@ -39,10 +39,24 @@ module Trainer =
         Node.raiseFailure ()
         value
 
-    /// One optimiser step on the mean of the micro-batches' losses: gradients add up over `batches`, are clipped to the
-    /// global norm `clip` (0: not), and move the parameters. A value that is not finite raises `NonFinite` before any
-    /// parameter has changed.
-    let step
+    let private tokensOf (batch: Batch) : int64 =
+        use _ = torch.NewDisposeScope()
+        batch.Labels.ne(Batch.ignoredLabel.ToScalar()).sum().item<int64>()
+
+    /// What part of a step's loss each micro-batch is: equal parts of their means per token, or parts by their label tokens.
+    let shares (weight: MicroBatchWeight option) (batches: Batch list) : float list =
+        match weight with
+        | None -> batches |> List.map (fun _ -> 1.0 / float batches.Length)
+        | Some MicroBatchWeight.Tokens ->
+            let tokens = batches |> List.map tokensOf
+            let all = float (max 1L (List.sum tokens))
+            tokens |> List.map (fun own -> float own / all)
+
+    /// One optimiser step on the sum of the micro-batches' losses (means per token), each times its part (`shares`):
+    /// gradients add up over `batches`, are clipped to the global norm `clip` (0: not), and move the parameters. A value that
+    /// is not finite raises `NonFinite` before any parameter has changed.
+    let stepWeighted
+        (weight: MicroBatchWeight option)
         (pass: Pass)
         (clip: float)
         (rate: float)
@@ -53,13 +67,16 @@ module Trainer =
         : StepLog =
         Gradients.clear parameters
 
-        let losses =
-            batches |> List.map (accumulate pass rate model (1.0 / float batches.Length))
+        let losses = List.map2 (accumulate pass rate model) (shares weight batches) batches
 
         let norm = Gradients.clip clip parameters |> checkFinite rate "gradient's norm"
         optimizer.Step rate
 
         { Losses = losses; GradientNorm = norm }
+
+    /// One optimiser step in which every micro-batch counts the same.
+    let step pass clip rate optimizer parameters model (batches: Batch list) : StepLog =
+        stepWeighted None pass clip rate optimizer parameters model batches
 
     /// The mean loss per token over batches, in nats, without dropout; `loss` gives that of the batch at a place.
     let validationLossWith (loss: int -> Batch -> torch.Tensor) (batches: Batch seq) : float =
@@ -70,7 +87,7 @@ module Trainer =
         batches
         |> Seq.iteri (fun place batch ->
             use _ = torch.NewDisposeScope()
-            let count = batch.Labels.ne(Batch.ignoredLabel.ToScalar()).sum().item<int64>()
+            let count = tokensOf batch
             let loss = loss place batch
             total <- total + float (loss.item<float32>()) * float count
             tokens <- tokens + count)

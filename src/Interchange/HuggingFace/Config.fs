@@ -71,6 +71,20 @@ module HuggingFaceConfig =
 
     // Reading.
 
+    /// Soft prompts and prefixes that peft trains through a network of their own are saved as the rows it ends with: they are
+    /// read, and written again, as rows without a network.
+    let private finished (given: Map<string, JsonElement>) : Map<string, JsonElement> =
+        let isText (text: string) (value: JsonElement) =
+            value.ValueKind = JsonValueKind.String && value.GetString() = text
+
+        match Map.tryFind "peft_type" given with
+        | Some value when isText "P_TUNING" value ->
+            given
+            |> Map.filter (fun key _ -> not (key.StartsWith("encoder_", StringComparison.Ordinal)))
+            |> Map.add "peft_type" (HuggingFaceValue.element "PROMPT_TUNING")
+        | Some value when isText "PREFIX_TUNING" value -> Map.remove "prefix_projection" given
+        | _ -> given
+
     let private isOff (value: JsonElement) =
         match value.ValueKind with
         | JsonValueKind.Null
@@ -116,7 +130,7 @@ module HuggingFaceConfig =
     let ofJson (file: string) (json: string) : HuggingFaceConfig =
         let given =
             try
-                parse json
+                finished (parse json)
             with
             | :? JsonException
             | :? InvalidOperationException

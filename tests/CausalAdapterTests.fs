@@ -1,0 +1,248 @@
+/// Adapters of decoders against Hugging Face's peft: `golden/wider/adapters`.
+module Peft.Tests.CausalAdapterTests
+
+open System
+open System.Collections.Generic
+open System.IO
+open Expecto
+open TorchSharp
+open Peft
+open Peft.Tests.Support
+open Peft.Tests.CausalSupport
+
+/// An adapter folder that peft wrote for a decoder, and what it computes. Two rows, the second padded on the left.
+type private Case =
+    {
+        Base: string
+        Method: string
+    }
+
+    member case.File(name: string) : string =
+        golden [ "wider"; "adapters"; case.Base; case.Method; name ]
+
+let private inputsOf (case: Case) =
+    tensors (golden [ "wider"; "adapters"; case.Base; "inputs.safetensors" ])
+
+let private load (case: Case) : HuggingFaceConfig * Model =
+    HuggingFace.load (case.File "") "" (model case.Base)
+
+/// Where positions count from the left edge and matter, the padded row is another computation in the references: GPT-Neo's
+/// learned positions, and the distance from virtual tokens. The row that fills the width is the same everywhere.
+let private comparesPadded (case: Case) : bool =
+    case.Base <> "gpt_neo"
+    && not (List.contains case.Method [ "prompt"; "ptuning"; "prefix"; "prefix-projection" ])
+
+let private rowsOf (case: Case) : IReadOnlyDictionary<string, torch.Tensor> =
+    let inputs = inputsOf case
+
+    if comparesPadded case then
+        inputs
+    else
+        inputs
+        |> Seq.map (fun pair -> KeyValuePair(pair.Key, pair.Value.narrow (0L, 0L, 1L)))
+        |> Dictionary
+        :> _
+
+/// The reference's logits where an answer's token is foretold, for the rows that are compared.
+let private atAnswers (inputs: IReadOnlyDictionary<string, torch.Tensor>) (logits: torch.Tensor) : torch.Tensor list =
+    let labels = inputs["labels"]
+
+    [
+        for row in 0L .. labels.size 0 - 1L do
+            let places =
+                [|
+                    for place in 1L .. labels.size 1 - 1L do
+                        if labels[row, place].item<int64>() >= 0L then
+                            place - 1L
+                |]
+
+            logits[row].index_select(0L, torch.tensor places)
+    ]
+
+/// peft's names of what is trained: gradients have the module of a prompt, and of whole norms, in theirs.
+let private plainName (name: string) : string =
+    if name = "prompt_encoder.embedding.weight" then
+        "prompt_embeddings"
+    else
+        name.Replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+
+let private logits (case: Case) =
+    testCase "logits and loss equal the reference"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        let inputs, expected = rowsOf case, tensors (case.File "outputs.safetensors")
+        let (_, model), batch = load case, CausalSupport.batchOf inputs
+        let found = Model.logits Pass.Evaluation model batch
+        let wanted = atAnswers inputs expected["logits"]
+
+        wanted
+        |> List.iteri (fun row wanted ->
+            close 3e-4 (found[int64 row].narrow(0L, 0L, wanted.size 0)) wanted $"logits of row {row}")
+
+        if comparesPadded case then
+            close 5e-5 (Model.loss Pass.Evaluation model batch) (expected["loss"].squeeze()) "loss"
+
+let private gradients (case: Case) =
+    testCase "gradients equal the reference"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        let config, model = load case
+        (Model.loss Pass.Evaluation model (CausalSupport.batchOf (inputsOf case))).backward()
+
+        let expected =
+            tensors (case.File "gradients.safetensors")
+            |> Seq.map (fun pair -> KeyValuePair(plainName pair.Key, pair.Value))
+            |> Dictionary
+
+        let ours =
+            Model.trained model
+            |> List.map (fun (name, parameter) -> (HuggingFace.tensorName config name).Value, parameter)
+
+        Expect.equal (ours |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
+        let largest = expected.Values |> Seq.map magnitude |> Seq.max
+
+        for name, parameter in ours do
+            let reference = expected[name]
+
+            Expect.isLessThan
+                (distance ((nonNull parameter.grad).view reference.shape) reference)
+                (2e-5 + 2e-4 * largest)
+                name
+
+let private merged (case: Case) =
+    testCase "merged weights and logits equal the reference"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        let (_, model), batch = load case, CausalSupport.batchOf (inputsOf case)
+        let merged = Model.merge model
+        Expect.isEmpty (Model.trained merged) "nothing is left to train"
+
+        close
+            3e-4
+            (Model.logits Pass.Evaluation merged batch)
+            (Model.logits Pass.Evaluation model batch)
+            "merged against unmerged"
+
+        let leaves = merged |> Model.leaves |> dict
+
+        for pair in tensors (case.File "merged_rows.safetensors") do
+            let ours = leaves[pair.Key].Value.detach()
+            close 1e-5 (ours.narrow (0L, 0L, pair.Value.size 0)) pair.Value pair.Key
+
+let private greedy (case: Case) =
+    testCase "greedy answers equal the reference"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        let expected = (json (case.File "expected.json")).GetProperty "greedy"
+
+        let inputs =
+            tensors (golden [ "wider"; expected.GetProperty("inputs").GetString() |> nonNull ])
+
+        let ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        let _, model = load case
+
+        let found =
+            Generate.run (Decoding.Greedy(expected.GetProperty("max_new_tokens").GetInt32())) model ids (Some mask)
+
+        let isFull (row: int) =
+            mask[int64 row].sum().item<int64>() = mask.size 1
+
+        let rows =
+            [
+                for row, wanted in Seq.indexed (expected.GetProperty("generated").EnumerateArray()) do
+                    if comparesPadded case || isFull row then
+                        row, GenerateTests.ints wanted
+            ]
+
+        Expect.isNonEmpty rows "rows to compare"
+
+        for row, wanted in rows do
+            Expect.equal (List.ofArray found[row].Head.Ids) wanted $"row {row}"
+
+/// Whether peft trained the rows through a network, which it counts and does not save.
+let private isReparametrised (case: Case) =
+    File.Exists(case.File "prompt_encoder.safetensors")
+
+let private count (case: Case) =
+    testCase "as many trained elements as peft counts"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        let config, model = load case
+
+        Expect.equal
+            (int64 config.Form.Copies * Model.countTrained model)
+            ((json (case.File "expected.json")).GetProperty("trainable").GetInt64())
+            "trainable"
+
+let private rewritten (case: Case) =
+    testCase "read, then written, its tensors are what peft wrote"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        let config, model = load case
+
+        inTemporaryFolder (fun folder ->
+            HuggingFace.save folder "" config model
+            let written = tensors (Path.Combine(folder, "adapter_model.safetensors"))
+            let original = tensors (case.File "adapter_model.safetensors")
+            Expect.equal (set written.Keys) (set original.Keys) "names"
+
+            for pair in original do
+                identical written[pair.Key] pair.Value pair.Key)
+
+let private caseTests (case: Case) =
+    testList
+        $"{case.Base}/{case.Method}"
+        [
+            logits case
+            if comparesPadded case then
+                gradients case
+            if File.Exists(case.File "merged_rows.safetensors") then
+                merged case
+            if File.ReadAllText(case.File "expected.json").Contains "\"greedy\"" then
+                greedy case
+            if not (isReparametrised case) then
+                count case
+            rewritten case
+        ]
+
+/// Folders of methods that this project has not: refused in one line that names what it is.
+let private refused: (string * string) list =
+    [
+        "lora-embed", "model.embed_tokens"
+        "trainable-tokens", "TRAINABLE_TOKENS"
+        "lora-tokens", "trainable_token_indices"
+        "lora-bias", "lora_bias"
+        "beft", "BEFT"
+        "road1", "ROAD"
+    ]
+
+let private refusal (case: Case) (word: string) =
+    testCase $"{case.Base}/{case.Method} is refused by name"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        let message = userErrorOf (fun () -> load case |> ignore)
+        Expect.stringContains message word "what it is"
+        Expect.isFalse (message.Contains '\n') "one line"
+
+let private cases: Case list =
+    [
+        for architecture in architectures do
+            for folder in
+                Directory.GetDirectories(golden [ "wider"; "adapters"; architecture ])
+                |> Array.sort do
+                {
+                    Base = architecture
+                    Method = Path.GetFileName folder |> nonNull
+                }
+    ]
+
+[<Tests>]
+let tests =
+    testList
+        "Causal adapters"
+        [
+            for case in cases do
+                match refused |> List.tryFind (fst >> (=) case.Method) with
+                | Some(_, word) -> refusal case word
+                | None -> caseTests case
+        ]
