@@ -163,7 +163,7 @@ let private packedDecoder =
 
                 Shifted(projection, Frozen(bias.mul (0.1.ToScalar()))))
 
-        let packed = T5.packDecoder model
+        let packed = Packed.decoder model
 
         let isPacked =
             function

@@ -110,7 +110,10 @@ module Checkpoint =
     let fresh (family: string) (dimensions: Dimensions) (seed: int) : Model =
         match family with
         | "t5" -> T5Family.fresh dimensions seed
-        | other -> userError $"models of the family '{other}' cannot be pretrained: t5 can."
+        | other ->
+            match CausalFamily.fresh other dimensions seed with
+            | Some model -> model
+            | None -> userError $"models of the family '{other}' cannot be pretrained: t5, llama, qwen2 and qwen3 can."
 
     /// Loads a folder with every leaf frozen: matrices in `dtype` (float32 or bfloat16), norms and other small tensors in
     /// float32. float32, float16 and bfloat16 on disk are accepted, and read tensor by tensor. `UserError` names the first

@@ -104,8 +104,8 @@ module PretrainCommand =
             for input, target, answer in samples do
                 printfn $"  {input}\n    wanted: {target}\n    wrote:  {answer}"
 
-    let private random (dimensions: Dimensions) (precision: torch.ScalarType) (device: torch.Device) (seed: int) =
-        Checkpoint.fresh "t5" dimensions seed
+    let private random (family: string) (dimensions: Dimensions) precision (device: torch.Device) (seed: int) =
+        Checkpoint.fresh family dimensions seed
         |> Model.withPrecision precision
         |> Model.mapLeaves (fun _ leaf -> Frozen(leaf.Value.``to`` device))
 
@@ -121,7 +121,8 @@ module PretrainCommand =
     /// The weights that training starts from.
     let private firstWeights (options: ParseResults<PretrainOption>) (tokenizer: Tokenizer) precision device seed =
         match options.TryGetResult PretrainOption.Start with
-        | None -> random (dimensions options tokenizer) precision device seed
+        | None ->
+            random (options.GetResult(PretrainOption.Family, "t5")) (dimensions options tokenizer) precision device seed
         | Some folder ->
             let model = Checkpoint.load device torch.float32 folder
 
@@ -180,7 +181,8 @@ module PretrainCommand =
                     enough.Cancel()
             | PretrainingValidation _ -> ()
 
-        let start = random (dimensions options tokenizer) torch.float32 torch.CPU plan.Seed
+        let start =
+            random "t5" (dimensions options tokenizer) torch.float32 torch.CPU plan.Seed
 
         Files.inTemporary "check" (fun folder ->
             try

@@ -21,6 +21,7 @@ type PretrainOption =
     | [<Unique>] Width of d_model: int
     | [<Unique>] Feed_Forward of d_ff: int
     | [<Unique>] Layers of count: int
+    | [<Unique>] Family of name: string
     | [<Unique>] Device of name: string
     | [<Unique>] Dtype of name: string
     | [<Unique>] Threads of count: int
@@ -48,6 +49,8 @@ type PretrainOption =
             | PretrainOption.Seed _ -> "Decides weights and order. 1 if not given."
             | PretrainOption.Width _ -> "d_model, a multiple of 32. 128 if not given."
             | PretrainOption.Feed_Forward _ -> "d_ff. 256 if not given."
+            | PretrainOption.Family _ ->
+                "Of the model that is begun: t5, llama, qwen2 or qwen3 (--layers blocks, on the same rows). t5 if not given."
             | PretrainOption.Layers _ -> "Blocks of each stack. 4 if not given."
             | PretrainOption.Device _ -> "cpu, cuda or cuda:1. cpu if not given."
             | PretrainOption.Dtype _ ->

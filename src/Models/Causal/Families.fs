@@ -58,3 +58,29 @@ module Families =
 
         let values = common @ family.Write description |> List.sortBy fst
         JsonSerializer.Serialize(dict values, HuggingFaceJson.options ()) + "\n"
+
+    /// A description of these dimensions for pretraining from random weights. Llama and Qwen, whose values are said by the same
+    /// keys; none for other families.
+    let fresh (modelType: string) (dimensions: Dimensions) : Description option =
+        let heads = dimensions.Width / dimensions.HeadWidth
+
+        let values: (string * obj) list =
+            [
+                "model_type", modelType
+                "vocab_size", dimensions.Vocabulary
+                "hidden_size", dimensions.Width
+                "head_dim", dimensions.HeadWidth
+                "num_attention_heads", heads
+                "num_key_value_heads", heads
+                "num_hidden_layers", dimensions.Layers
+                "intermediate_size", dimensions.FeedForward
+                "pad_token_id", dimensions.PadId
+                "eos_token_id", dimensions.EosId
+                "tie_word_embeddings", false
+            ]
+
+        Llama.families
+        |> List.tryFind (fun family -> family.ModelType = modelType)
+        |> Option.map (fun family ->
+            let json = JsonSerializer.SerializeToElement(dict values)
+            family.Read (ConfigFields("config.json", modelType, json)) None)

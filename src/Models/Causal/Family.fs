@@ -2,6 +2,7 @@ namespace Peft.Causal
 
 open System.Text.Json
 open Peft
+open TorchSharp
 
 /// Decoder-only families as the rest of the library sees them.
 [<RequireQualifiedAccess>]
@@ -72,3 +73,8 @@ module CausalFamily =
     /// Reads a `config.json`; `path` is for messages, and for what lies beside it.
     let ofJson (path: string) (json: JsonElement) : Architecture =
         Families.ofJson path json |> architecture
+
+    /// A model of these dimensions with random weights; none where the family is not among those of `Families.fresh`.
+    let fresh (modelType: string) (dimensions: Dimensions) (seed: int) : Model option =
+        Families.fresh modelType dimensions
+        |> Option.map (fun description -> Weights.randomIn torch.float32 description seed |> model)

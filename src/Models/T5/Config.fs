@@ -115,7 +115,11 @@ module Config =
 
     /// Ids of special tokens must be rows of the embedding, and there are only so many blocks.
     let private checked' (path: string) (config: Config) =
-        for key, layers in [ "num_layers", config.EncoderLayers; "num_decoder_layers", config.DecoderLayers ] do
+        for key, layers in
+            [
+                "num_layers", config.EncoderLayers
+                "num_decoder_layers", config.DecoderLayers
+            ] do
             if layers > mostLayers then
                 userError $"{path}: {key} is {layers}; the most is {mostLayers}."
 

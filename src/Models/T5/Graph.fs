@@ -1,7 +1,6 @@
 namespace Peft.T5
 
 open Peft
-open Peft.Kernels
 open TorchSharp
 
 /// Root-mean-square norm without mean or bias: y = scale ∘ x / sqrt(mean(x²) + epsilon), `scale` [d_model].
@@ -299,17 +298,3 @@ module T5 =
                     EncoderEmbedding = None
                     DecoderEmbedding = None
                 }
-
-    /// The same function with the decoder's frozen maps in the order in which oneDNN multiplies, where that pays: for steps of
-    /// a few rows.
-    let internal packDecoder (model: T5) : T5 =
-        let isUsedInSteps (site: Site) =
-            site.Stack = Decoder
-            && not (site.Layer = LayerKind.CrossAttention && (site.Part = K || site.Part = V))
-
-        model
-        |> rewrite (fun site projection ->
-            if isUsedInSteps site then
-                Projection.pack model.Precision projection
-            else
-                projection)
