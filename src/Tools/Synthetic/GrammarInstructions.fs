@@ -19,11 +19,18 @@ module internal GrammarInstructions =
                  |> Seq.collect (fun pair -> [ pair.Good; pair.Bad ])
              ))
 
+    // `Everybody says that I warmed myself.` ends with a sentence that may be a row.
+    let private holdsEmbedded (sentence: string) : bool =
+        let words = sentence.Split ' '
+
+        seq { for first in 0 .. words.Length - 1 -> String.Join(" ", words[first..]) }
+        |> Seq.exists embedded.Value.Contains
+
     /// A minimal pair with no sentence of the embedded rows.
     let rec pairOf (chance: Chance) : MinimalPair =
         let pair = Acceptability.minimalPair 70_001 (chance.Below 1_000_000_000)
 
-        if embedded.Value.Contains pair.Good || embedded.Value.Contains pair.Bad then
+        if holdsEmbedded pair.Good || holdsEmbedded pair.Bad then
             pairOf chance
         else
             pair

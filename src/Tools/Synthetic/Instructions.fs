@@ -28,6 +28,13 @@ module Instructions =
             3, "related word", OptionInstructions.related
             2, "word of a topic", OptionInstructions.topical
             4, "open choice", OptionInstructions.open'
+            // What the words of label sets mean.
+            4, "kind of a phrase", MeaningInstructions.phraseKind
+            2, "phrase of a kind", MeaningInstructions.phraseOf
+            2, "fitting answer", MeaningInstructions.fitting
+            2, "kinder remark", MeaningInstructions.kinder
+            2, "opinions compared", MeaningInstructions.agreement
+            4, "field of a word", MeaningInstructions.fieldOfWord
             // What is well formed.
             5, "better sentence", GrammarInstructions.better
             4, "wrong word", GrammarInstructions.wrongWord

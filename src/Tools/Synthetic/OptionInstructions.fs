@@ -36,7 +36,7 @@ module internal OptionInstructions =
 
     /// The option that the text names.
     let named (chance: Chance) =
-        let options = OptionNames.draw chance (chance.Between(2, 8))
+        let options = OptionNames.draw chance (OptionNames.count chance)
         let answer = options[0]
 
         let said =
@@ -117,7 +117,7 @@ module internal OptionInstructions =
 
     /// The field that a text is about.
     let field (chance: Chance) =
-        let chosen = sample chance (chance.Between(2, 8))
+        let chosen = sample chance (OptionNames.count chance)
         let label, members = chosen[0]
 
         choose
@@ -184,7 +184,7 @@ module internal OptionInstructions =
 
     /// The option that belongs to the words of the question.
     let related (chance: Chance) =
-        let chosen = sample chance (chance.Between(2, 6))
+        let chosen = sample chance (OptionNames.count chance)
         let label, members = chosen[0]
         let picked = chance.Sample(2, members)
 
@@ -240,7 +240,7 @@ module internal OptionInstructions =
                 let first, second = OptionNames.opposed chance
                 [| first; second |]
             else
-                OptionNames.draw chance (chance.Between(2, 8))
+                OptionNames.draw chance (OptionNames.count chance)
 
         let subject = (OptionNames.draw chance 1)[0]
 

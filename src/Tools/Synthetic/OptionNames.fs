@@ -60,8 +60,19 @@ module internal OptionNames =
             fun chance -> chance.Pick [| "class"; "type"; "group"; "label" |] + $" {chance.Between(1, 9)}"
         |]
 
-    /// `count` different names. Mostly of one style, as label sets are.
+    /// How many options a row has: mostly two to eight, now and then a long list.
+    let count (chance: Chance) : int =
+        if chance.Odds 0.12 then
+            chance.Between(9, 24)
+        else
+            chance.Between(2, 8)
+
+    // Names of several pieces would fill a row with its list alone.
+    let private short = styles[..6]
+
+    /// `count` different names. Mostly of one style, as label sets are; those of a long list are short.
     let draw (chance: Chance) (count: int) : string[] =
+        let styles = if count > 8 then short else styles
         let shared = chance.Pick styles
         let isMixed = chance.Odds 0.2
 
