@@ -107,8 +107,31 @@ module internal ParquetFooter =
         if unpacked > Gzip.limit packed then
             bad $"{packed} bytes would unpack to {Columns.bytes unpacked}"
 
+    let private snappy = 1L
+
+    /// A Snappy block begins with the length it unpacks to, which the library believes: seven bits a byte, the lowest first.
+    let private checkSnappy (source: Stream) (place: int64) (packed: int64) (unpacked: int64) : unit =
+        let bytes = Array.zeroCreate<byte>(int (min 5L packed))
+        source.Position <- place
+        source.ReadExactly(bytes, 0, bytes.Length)
+
+        let rec length (index: int) (found: int64) =
+            if index = bytes.Length then
+                bad "a page is no Snappy block"
+            else
+                let found = found ||| (int64 (bytes[index] &&& 127uy) <<< (7 * index))
+
+                if bytes[index] < 128uy then
+                    found
+                else
+                    length (index + 1) found
+
+        match length 0 0L with
+        | own when own = unpacked -> ()
+        | own -> bad $"a page would unpack to {own} bytes and says {unpacked}"
+
     /// Reads the heads of a column's pages; what they announce must fit into the column's bytes.
-    let private checkPages (source: Stream) (start: int64) (length: int64) (values: int64) : unit =
+    let private checkPages (source: Stream) (codec: int64) (start: int64) (length: int64) (values: int64) : unit =
         let head = Array.zeroCreate<byte> 4096
 
         let rec page (place: int64) (found: int64) =
@@ -144,15 +167,25 @@ module internal ParquetFooter =
 
                 checkGrowth packed unpacked
 
+                // Levels stand before the block of a newer page, unpacked.
+                let block (levels: int64) =
+                    if codec = snappy && packed > levels then
+                        checkSnappy source (behind - packed + levels) (packed - levels) (unpacked - levels)
+
                 let held =
                     match count "page type" i32 1 fields with
-                    | 0L -> count "number of values" i32 1 (structOf "page head" (find 5 fields))
+                    | 0L ->
+                        block 0L
+                        count "number of values" i32 1 (structOf "page head" (find 5 fields))
                     | 3L ->
                         let head = structOf "page head" (find 8 fields)
                         let levels = count "level length" i32 5 head + count "level length" i32 6 head
 
                         if levels > packed || levels > unpacked then
                             bad "a page's levels go beyond it"
+
+                        if find 7 head <> Some(Thrift.Number(1, 0L)) then
+                            block levels
 
                         count "number of rows" i32 3 head |> ignore
                         count "number of nulls" i32 2 head |> ignore
@@ -164,6 +197,7 @@ module internal ParquetFooter =
                         if entries > unpacked then
                             bad "a dictionary has more entries than bytes"
 
+                        block 0L
                         0L
                     | _ -> 0L
 
@@ -187,7 +221,7 @@ module internal ParquetFooter =
         let unpacked = count "unpacked column size" i64 6 data
         let first = count "place of pages" i64 9 data
         count "type" i32 1 data |> ignore
-        count "codec" i32 4 data |> ignore
+        let codec = count "codec" i32 4 data
         listOf "encodings" (find 2 data) |> ignore
         optional "statistics" isStruct 12 data
 
@@ -207,7 +241,7 @@ module internal ParquetFooter =
             if values <> rows then
                 bad $"a column has {values} values for {rows} rows"
 
-            checkPages source start packed values
+            checkPages source codec start packed values
 
     let private checkGroup (source: Stream) (dataEnd: int64) (leaves: Thrift[]) (group: Thrift) : int64 =
         let group = structOf "group of rows" (Some group)
