@@ -23,7 +23,7 @@ let sweep (preset: string) (overrides: Overrides) : Run list =
                         run topic (Tuned technique) (Some level) seed 0.5 1.0
                         |> withExperiment (fun experiment ->
                             { experiment with
-                                Training = make 0.1 technique level
+                                Training = make topic.Name 0.1 technique level
                             })
 
                     { usual with

@@ -6,6 +6,7 @@ open Argu
 type Command =
     | [<CliPrefix(CliPrefix.None)>] Choose of ParseResults<ChooseOption>
     | [<CliPrefix(CliPrefix.None)>] Sweep of ParseResults<SweepOption>
+    | [<CliPrefix(CliPrefix.None)>] Search of ParseResults<SearchOption>
     | [<CliPrefix(CliPrefix.None)>] Train of ParseResults<SweepOption>
     | [<CliPrefix(CliPrefix.None)>] Evaluate of ParseResults<ModelOption>
     | [<CliPrefix(CliPrefix.None)>] Generate of ParseResults<ModelOption>
@@ -28,6 +29,8 @@ type Command =
             | Choose _ ->
                 "Choose a technique for your rows within a time budget, train it, and say what the choice rests on."
             | Sweep _ -> "Train and compare techniques on tasks, and print the paper's Table 1."
+            | Search _ ->
+                "Search learning rates: as many trials for every technique on every task, judged by validation rows."
             | Train _ -> "Train one technique on one task and keep the adapter."
             | Evaluate _ -> "Score a model, with or without an adapter, on a task's test rows."
             | Generate _ -> "Answer texts with a model, with or without an adapter."
@@ -54,6 +57,7 @@ let main arguments =
         match (parser.ParseCommandLine(inputs = arguments, raiseOnUsage = true)).GetSubCommand() with
         | Choose options -> ChooseCommand.run options
         | Sweep options -> SweepCommand.sweep options
+        | Search options -> SearchCommand.run options
         | Train options -> SweepCommand.train options
         | Evaluate options -> ModelCommands.evaluate options
         | Generate options -> ModelCommands.generate options

@@ -44,19 +44,7 @@ module Script =
 
     /// Runs a search, telling how it goes.
     let search (results: string) (plan: SearchPlan) : Trial list =
-        orExit (fun () ->
-            let session = Session plan.Sweep.Session
-            let costs = Search.experiments session plan |> Sweep.costs session plan.Sweep
-
-            Progress.during costs (fun tell ->
-                Search.run
-                    { Workshop.quiet session results with
-                        Tell = tell
-                        Stop = Guard.stopOnCtrlC ()
-                        Command = Guard.commandLine ()
-                    }
-                    plan)
-            |> Ok)
+        orExit (fun () -> SearchRun.trials results plan)
 
     /// Chooses a technique as `peft choose` would: the script's arguments are its options.
     let choose (arguments: string[]) : unit =

@@ -180,6 +180,31 @@ module SweepCommand =
             Jobs = jobs
         }
 
+    /// Below so many optimiser steps an epoch a technique that learns slowly has hardly begun.
+    let private fewSteps = 10
+
+    /// The preset, and the levels whose epochs have few steps.
+    let private tellSettings (sweeping: Sweeping) : unit =
+        let plan = sweeping.Plan
+        printfn $"""Settings: {String.concat ", " (plan.Preset + " preset" :: Overrides.words plan.Overrides)}."""
+
+        let few =
+            [
+                for _, experiment in sweeping.Experiments do
+                    match experiment.Level with
+                    | Some level when level <> Level.everything ->
+                        let steps = Training.stepsPerEpoch experiment.Training (Level.rows level)
+
+                        if steps < fewSteps then
+                            $"{steps} at {Level.name level}"
+                    | _ -> ()
+            ]
+            |> List.distinct
+
+        if not few.IsEmpty then
+            printfn
+                $"""Few optimiser steps an epoch ({String.concat ", " few}): --batch-size and --accumulation make more of them, --epochs and --patience go on longer."""
+
     /// Runs a plan as its options say and writes its tables beside the results. Gives all runs, or the exit code where there
     /// is nothing more to tell: after a dry run, in a worker, or when it was stopped.
     let runs (options: ParseResults<SweepOption>) (plan: SweepPlan) : Result<Run list, int> =
@@ -191,6 +216,7 @@ module SweepCommand =
         | None ->
             let watch = Stopwatch.StartNew()
             options.TryGetResult Adapters |> Option.iter Files.prepareFolder
+            tellSettings sweeping
 
             for task, experiment in sweeping.Experiments |> List.distinctBy (fun (task, _) -> task.Name) do
                 let split = splitOf sweeping.Session plan task experiment

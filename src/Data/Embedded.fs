@@ -3,6 +3,7 @@ namespace Peft
 open System
 open System.IO
 open System.Reflection
+open System.Security.Cryptography
 
 /// What comes with the repository: generated data sets and a small base model.
 [<RequireQualifiedAccess>]
@@ -35,12 +36,24 @@ module Embedded =
     let isData (folder: string) : bool =
         File.Exists(Path.Combine(folder, "models", "tiny", "spiece.model"))
 
-    /// Whether a folder is the small base model's.
+    let private sameFile (left: string) (right: string) : bool =
+        let digest (path: string) =
+            use stream = File.OpenRead path
+            Convert.ToHexString(SHA256.HashData stream)
+
+        FileInfo(left).Length = FileInfo(right).Length && digest left = digest right
+
+    /// Whether a folder holds the small base model, wherever it lies: the same weights.
     let isModel (folder: string) : bool =
-        let whole path =
-            Path.TrimEndingDirectorySeparator(Path.GetFullPath path)
+        let weights (folder: string) =
+            Path.Combine(folder, "model.safetensors")
 
         try
-            whole folder = whole (modelFolder ())
-        with UserError _ ->
-            false
+            let own = modelFolder ()
+
+            Path.GetFullPath(weights folder) = Path.GetFullPath(weights own)
+            || (File.Exists(weights folder) && sameFile (weights folder) (weights own))
+        with
+        | UserError _
+        | :? IOException
+        | :? UnauthorizedAccessException -> false

@@ -156,7 +156,7 @@ module internal Legacy =
             |> List.map (fun (name, preset) ->
                 {
                     Preset = name
-                    Overrides = Overrides.between (preset training.Dropout technique level) training
+                    Overrides = Overrides.between (preset experiment.Task training.Dropout technique level) training
                 })
             |> List.minBy (fun recipe -> Overrides.replaced recipe.Overrides)
             |> Some

@@ -355,9 +355,12 @@ module Tables =
                 "FLAN-T5 was itself trained on AG News, CoLA, E2E NLG and SAMSum: these scores are not those of unseen tasks."
         ]
 
-    /// What a reader must know beside the table: what FLAN-T5 has seen before, several settings, failed runs.
+    /// What a reader must know beside the table: what did not get above the baselines, how rates were chosen, what FLAN-T5 has
+    /// seen before, several settings, failed runs.
     let notes (runs: Run list) : string list =
         [
+            yield! RunNotes.baselines title runs
+            yield! RunNotes.rates title runs
             yield! seenBefore runs
             yield! runs |> List.filter _.IsFinished |> Settings.ofRuns |> Settings.legend
 

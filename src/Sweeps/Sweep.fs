@@ -33,8 +33,9 @@ module Sweep =
             let names = Training.presets |> List.map fst |> String.concat ", "
             userError $"'{name}' is no preset: use {names}."
 
-    let private training (plan: SweepPlan) (dropout: float) (technique: Technique) (level: Level) : Training =
-        preset plan.Preset dropout technique level |> Overrides.apply plan.Overrides
+    let private training (plan: SweepPlan) (task: string) (dropout: float) technique level : Training =
+        preset plan.Preset task dropout technique level
+        |> Overrides.apply plan.Overrides
 
     /// Prompt tuning from the ids of a text; other methods as they are.
     let private startedAt (session: Session) (text: string) (method: Method) : Method =
@@ -115,7 +116,7 @@ module Sweep =
             Constrain = plan.Constrain
             Training =
                 match method, level with
-                | Tuned technique, Some level -> training plan session.Model.Shape.Dropout technique level
+                | Tuned technique, Some level -> training plan task.Name session.Model.Shape.Dropout technique level
                 | _ -> Training.none
         }
 

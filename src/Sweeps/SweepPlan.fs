@@ -62,7 +62,7 @@ module SweepPlan =
             Constrain = None
             Preset =
                 if Embedded.isModel session.ModelFolder then
-                    "small"
+                    "searched"
                 else
                     "paper"
             Overrides = Overrides.None

@@ -210,9 +210,23 @@ module Training =
             FinalRate = peak / 10.0
         }
 
-    /// Named settings.
-    let presets: (string * (float -> Technique -> Level -> Training)) list =
-        [ "paper", paper; "small", small ]
+    /// `small` with the learning rates that were searched for each technique on each task of the embedded data
+    /// (`SearchedRate`); a technique or task that was not searched has the one of `small`.
+    let searched (task: string) (dropout: float) (technique: Technique) (level: Level) : Training =
+        let usual = small dropout technique level
+
+        match SearchedRate.tryFind task technique level with
+        | None -> usual
+        | Some found ->
+            { usual with
+                InitialRate = found.Peak / 10.0
+                PeakRate = found.Peak
+                FinalRate = found.Peak / 10.0
+            }
+
+    /// Named settings, of a task's name, the model's dropout, a technique and a level.
+    let presets: (string * (string -> float -> Technique -> Level -> Training)) list =
+        [ "paper", (fun _ -> paper); "small", (fun _ -> small); "searched", searched ]
 
     /// What a baseline has instead: no epoch.
     let none: Training =

@@ -276,7 +276,7 @@ module Recipe =
             Training.presets
             |> List.tryFind (fst >> (=) recipe.Preset)
             |> Option.exists (fun (_, preset) ->
-                let training = preset experiment.Training.Dropout technique level
+                let training = preset experiment.Task experiment.Training.Dropout technique level
                 Overrides.apply recipe.Overrides training = experiment.Training)
         | _ -> false
 
