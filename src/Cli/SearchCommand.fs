@@ -12,6 +12,7 @@ type SearchOption =
     | [<Unique>] Levels of names: string
     | [<Unique>] Seeds of numbers: int list
     | [<Unique>] Peaks of rates: float list
+    | Sizes
     | [<Unique; AltCommandLine("-r")>] Results of folder: string
     | [<Unique>] Output of file: string
     | [<Unique>] Validation_Limit of rows: int
@@ -31,6 +32,8 @@ type SearchOption =
             | Seeds _ -> "Each trial is the mean over them. 1 if not given."
             | Peaks _ ->
                 "Peak learning rates: every technique tries each of them on each task. 0.001 0.003 0.01 0.03 0.1 0.3 if not given."
+            | Sizes ->
+                "Try four times and a quarter of a technique's rank, tokens or width too, with as many trials in all: as many as --peaks has, at rates around the usual one."
             | Results _ ->
                 "Folder of the trials' result files; finished ones are not repeated. 'results/search' if not given."
             | Output _ -> "File for the best rates, as CSV: technique, task, level, peak, loss, trials."
@@ -82,22 +85,18 @@ module SearchCommand =
         {
             Sweep = sweep
             Peaks = options.GetResult(SearchOption.Peaks, standard.Peaks)
+            HasSizes = options.Contains Sizes
         }
 
-    let private rateOf (plan: SearchPlan) (found: Found) : SearchedRate option =
-        plan.Sweep.Methods
-        |> List.tryPick (function
-            | Tuned technique as method when Method.name method = found.Technique -> Some technique
-            | _ -> None)
-        |> Option.map (fun technique ->
-            {
-                Task = found.Task
-                Technique = technique
-                Level = Level.find found.Level
-                Peak = found.Peak
-                ValidationLoss = found.ValidationLoss
-                Trials = found.Trials
-            })
+    let private rateOf (found: Found) : SearchedRate =
+        {
+            Task = found.Task
+            Technique = Technique.parse found.Technique
+            Level = Level.find found.Level
+            Peak = found.Peak
+            ValidationLoss = found.ValidationLoss
+            Trials = found.Trials
+        }
 
     /// Where the best peak is the first or the last that was tried, a better one may lie beyond.
     let private atTheEdge (plan: SearchPlan) (found: Found list) : string list =
@@ -105,7 +104,11 @@ module SearchCommand =
 
         [
             for found in found do
-                if plan.Peaks.Length > 1 && (found.Peak = least || found.Peak = most) then
+                if
+                    plan.Peaks.Length > 1
+                    && not plan.HasSizes
+                    && (found.Peak = least || found.Peak = most)
+                then
                     $"{found.Technique} on {found.Task} at {found.Peak}"
         ]
 
@@ -145,7 +148,7 @@ module SearchCommand =
 
             options.TryGetResult SearchOption.Output
             |> Option.iter (fun file ->
-                let rates = best |> List.choose (rateOf plan)
+                let rates = best |> List.map rateOf
                 Files.writeAtomically file (SearchedRate.toCsv rates)
                 printfn $"The best rates are in {file}.")
 

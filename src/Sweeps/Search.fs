@@ -3,7 +3,8 @@ namespace Peft
 open System.Globalization
 open System.IO
 
-/// A search for learning rates: every technique of a sweep tries the same peaks on every task.
+/// A search for learning rates: every technique of a sweep tries the same peaks on every task; or for rates and sizes, with
+/// as many trials for each.
 [<NoComparison>]
 type SearchPlan =
     {
@@ -11,12 +12,17 @@ type SearchPlan =
         Sweep: SweepPlan
         /// Peak learning rates; a run begins and ends at a tenth of its peak.
         Peaks: float list
+        /// Whether a technique's main size is tried too: four times and a quarter of its rank, tokens or width. Then peaks are
+        /// those around the `small` preset's, as many trials in all as there are `Peaks` (`Contender.ofFamily`).
+        HasSizes: bool
     }
 
 /// What one peak learning rate came to.
 type Trial =
     {
         Task: string
+        /// What was asked for: with the same words, all sizes of a technique share its trials.
+        Family: string
         /// The technique's words, with its place where that is not the usual one.
         Technique: string
         Level: string
@@ -41,7 +47,7 @@ type Found =
         Peak: float
         /// The mean over seeds, in nats per token.
         ValidationLoss: float
-        /// Of how many peaks it is the best.
+        /// Of how many trials it is the best.
         Trials: int
     }
 
@@ -63,31 +69,79 @@ module Search =
                         }
                 }
             Peaks = [ 1e-3; 3e-3; 1e-2; 3e-2; 1e-1; 3e-1 ]
+            HasSizes = false
         }
+
+    /// A plan's techniques, each with the sizes that share its trials.
+    let families (plan: SearchPlan) : TechniqueFamily list =
+        plan.Sweep.Methods
+        |> List.choose (function
+            | Tuned technique -> Some(TechniqueFamily.sized plan.HasSizes technique)
+            | ZeroShot
+            | Majority -> None)
+
+    let private contenders (plan: SearchPlan) : Contender list =
+        let peaks = List.distinct plan.Peaks
+
+        if plan.HasSizes then
+            if peaks.Length > Contender.most then
+                userError
+                    $"a search for sizes has at most {Contender.most} trials of each technique, not {peaks.Length}."
+
+            families plan
+            |> List.collect (Contender.ofFamily _.Rates.SmallPeak peaks.Length)
+        else
+            [
+                for peak in peaks do
+                    for family in families plan do
+                        {
+                            Technique = fst family.Variants.Head
+                            Placement = Placement.everywhere
+                            Peak = peak
+                        }
+            ]
 
     /// Every experiment of a search. `UserError` where nothing is to be tried.
     let experiments (session: Session) (plan: SearchPlan) : (TaskDefinition * Experiment) list =
-        let techniques = plan.Sweep.Methods |> List.filter (Method.isBaseline >> not)
-
-        let at (peak: float) =
+        let at (contender: Contender) =
             { plan.Sweep with
-                Methods = techniques
+                Methods = [ Tuned contender.Technique ]
                 Overrides =
                     { plan.Sweep.Overrides with
-                        Rates = Some(peak / 10.0, peak, peak / 10.0)
+                        Rates = Some(contender.Peak / 10.0, contender.Peak, contender.Peak / 10.0)
                     }
             }
 
         if plan.Peaks.IsEmpty then
             userError "A search needs peak learning rates to try: name at least one."
 
-        plan.Peaks |> List.distinct |> List.collect (at >> Sweep.experiments session)
+        if (families plan).IsEmpty then
+            userError "A search needs techniques to try: name at least one."
 
-    let private trial (run: Run) : Trial =
+        contenders plan
+        |> List.collect (at >> Sweep.experiments session)
+        |> List.distinctBy (snd >> Experiment.name)
+
+    /// The words of the technique that a run's was asked for as.
+    let private familyOf (plan: SearchPlan) (experiment: Experiment) : string =
+        let asked =
+            families plan
+            |> List.tryFind (fun family ->
+                family.Variants
+                |> List.exists (fun (technique, _) -> Tuned technique = experiment.Method))
+            |> Option.map (fun family -> Tuned(fst family.Variants.Head))
+
+        { experiment with
+            Method = asked |> Option.defaultValue experiment.Method
+        }
+        |> Experiment.methodName
+
+    let private trial (plan: SearchPlan) (run: Run) : Trial =
         let experiment = run.Experiment
 
         {
             Task = experiment.Task
+            Family = familyOf plan experiment
             Technique = Experiment.methodName experiment
             Level = Level.text experiment.Level
             Seed = experiment.Seed
@@ -114,7 +168,8 @@ module Search =
                 TestLimit = plan.Sweep.TestLimit
             }
 
-        let trials = experiments shop.Session plan |> Pipeline.sweep shop |> List.map trial
+        let trials =
+            experiments shop.Session plan |> Pipeline.sweep shop |> List.map (trial plan)
 
         let path = path shop.Results
         Files.createFolder (string (Path.GetDirectoryName path))
@@ -130,21 +185,21 @@ module Search =
         else
             None
 
-    /// The best peak for each task, technique and level, in the order of the trials; none is told where every run failed.
+    /// The best size and peak for each task, technique and level, in the order of the trials; none is told where every run
+    /// failed.
     let best (trials: Trial list) : Found list =
         [
-            for (task, technique, level), group in
-                trials |> List.groupBy (fun trial -> trial.Task, trial.Technique, trial.Level) do
-                let peaks = group |> List.groupBy _.Peak
+            for (task, _, level), group in trials |> List.groupBy (fun trial -> trial.Task, trial.Family, trial.Level) do
+                let tried = group |> List.groupBy (fun trial -> trial.Technique, trial.Peak)
 
                 let losses =
-                    peaks
-                    |> List.choose (fun (peak, trials) -> meanLoss trials |> Option.map (fun loss -> peak, loss))
+                    tried
+                    |> List.choose (fun (what, trials) -> meanLoss trials |> Option.map (fun loss -> what, loss))
 
                 match losses with
                 | [] -> ()
                 | losses ->
-                    let peak, loss = losses |> List.minBy snd
+                    let (technique, peak), loss = losses |> List.minBy snd
 
                     {
                         Task = task
@@ -152,7 +207,7 @@ module Search =
                         Level = level
                         Peak = peak
                         ValidationLoss = loss
-                        Trials = peaks.Length
+                        Trials = tried.Length
                     }
         ]
 

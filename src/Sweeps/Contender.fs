@@ -1,6 +1,8 @@
 namespace Peft
 
-/// One way to tune that a race tries.
+open System.Text.RegularExpressions
+
+/// One way to tune that a race or a search tries.
 type Contender =
     {
         /// With its size: `lora(rank=8,alpha=8)`.
@@ -81,6 +83,32 @@ module TechniqueFamily =
             family "adapter" [ "adapter(width=64,parallel)", "all"; "adapter(width=16,parallel)", "all" ]
             family "prompt" [ "prompt(tokens=20)", "all"; "prompt(tokens=100)", "all" ]
         ]
+
+    /// The numbers that are a technique's main size.
+    let private size =
+        Regex(@"\b(rank|tokens|width)=(\d+)", RegexOptions.CultureInvariant)
+
+    /// A technique at its usual place; with sizes also with four times and a quarter of its rank, tokens or width, where it
+    /// has one.
+    let sized (hasSizes: bool) (technique: Technique) : TechniqueFamily =
+        let words = Technique.text technique
+
+        let times (change: int -> int) =
+            size.Replace(words, (fun (found: Match) -> $"{found.Groups[1].Value}={change (int found.Groups[2].Value)}"))
+            |> Technique.parse
+
+        {
+            Name = words
+            Variants =
+                [
+                    technique
+                    if hasSizes && size.IsMatch words then
+                        times ((*) 4)
+                        times (fun count -> max 1 (count / 4))
+                ]
+                |> List.distinct
+                |> List.map (fun technique -> technique, Placement.everywhere)
+        }
 
     /// A technique of the user's words, with its place in the later half as a second variant.
     let ofTechnique (technique: Technique) : TechniqueFamily =
