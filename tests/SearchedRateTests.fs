@@ -55,6 +55,22 @@ let private preset =
     testList
         "preset"
         [
+            testCase "a hundred rows are 25 optimiser steps of an epoch, and more rows have the paper's batch"
+            <| fun () ->
+                for level, rows, batch, steps in
+                    [
+                        Low, 100, 4, 25
+                        Amount 160, 160, 8, 20
+                        Medium, 1_000, 16, 63
+                        Level.everything, 5_000, 16, 313
+                    ] do
+                    let training = Training.searched "topic" 0.1 (Technique.parse "lora") level
+
+                    Expect.equal
+                        (training.BatchSize, Training.stepsPerEpoch training rows)
+                        (batch, steps)
+                        (Level.name level)
+
             testCase "it is small with the rates that were found"
             <| fun () ->
                 for found in SearchedRate.all () do
@@ -63,6 +79,8 @@ let private preset =
                     Expect.equal
                         training
                         { Training.small 0.1 found.Technique found.Level with
+                            BatchSize = 4
+                            Patience = 3
                             InitialRate = found.Peak / 10.0
                             PeakRate = found.Peak
                             FinalRate = found.Peak / 10.0
@@ -89,7 +107,10 @@ let private preset =
 
                 Expect.equal
                     (Training.searched "topic" 0.1 technique Low)
-                    (Training.small 0.1 technique Low)
+                    { Training.small 0.1 technique Low with
+                        BatchSize = 4
+                        Patience = 3
+                    }
                     "the technique's one rate"
 
             testCase "it belongs to the embedded weights, wherever they lie"

@@ -54,15 +54,17 @@ type Found =
 /// Equal budgets: the same number of trials for each technique on each task, judged by validation rows only.
 [<RequireQualifiedAccess>]
 module Search =
-    /// The search behind the `small` preset: the techniques of `SweepPlan.standard` with six peaks each, at the low level.
+    /// The techniques of `SweepPlan.standard` with six peaks each, at the low level, with the other settings that the embedded
+    /// model is trained with; another model's are the paper's without accumulation.
     let standard (session: SessionOptions) : SearchPlan =
+        let sweep = SweepPlan.standard session
+
         {
             Sweep =
-                { SweepPlan.standard session with
+                { sweep with
                     ValidationLimit = 250
                     // Answers play no part.
                     TestLimit = 1
-                    Preset = "paper"
                     Overrides =
                         { Overrides.None with
                             Accumulation = Some 1
