@@ -19,6 +19,7 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Merge of ParseResults<MergeOption>
     | [<SubCommand; CliPrefix(CliPrefix.None)>] Paper
     | [<CliPrefix(CliPrefix.None)>] Recommend of ParseResults<RecommendOption>
+    | [<CliPrefix(CliPrefix.None)>] Import of ParseResults<ImportOption>
     | [<CliPrefix(CliPrefix.None)>] Compare of ParseResults<CompareOption>
     | [<CliPrefix(CliPrefix.None)>] Table of ParseResults<TableOption>
     | [<CliPrefix(CliPrefix.None)>] Report of ParseResults<ReportOption>
@@ -43,6 +44,7 @@ type Command =
             | Merge _ -> "Write an adapter and its base as one plain Hugging Face checkpoint."
             | Paper -> "Recompute the paper's Tables 5, 6 and Figure 1 and audit its conclusions."
             | Recommend _ -> "Rank the techniques for your task, data and limits, with the evidence."
+            | Import _ -> "Read results of others (peft's method_comparison, lm-evaluation-harness) as evidence."
             | Compare _ -> "Compare anyone's predictions on the same test rows: tests, intervals, Holm's correction."
             | Table _ -> "Print the paper's tables and figures of a folder of results."
             | Report _ -> "Write a report of a folder of results: one HTML page, Markdown, CSV, LaTeX and figures."
@@ -70,6 +72,7 @@ let main arguments =
         | Merge options -> AdapterCommands.merge options
         | Paper -> AnswerCommands.paper ()
         | Recommend options -> AnswerCommands.recommend options
+        | Import options -> ImportCommand.run options
         | Compare options -> CompareCommand.run options
         | Table options -> AnswerCommands.table options
         | Report options -> ReportCommand.run options)
