@@ -128,8 +128,10 @@ module Summary =
                         $"{Findings.taskOf setting comparison}{level}{setting.Heading}: {are} left out of the comparison, which takes what every technique has."
         ]
 
-    /// What `Tables.notes` says, settings and failed runs aside, which have tables of their own.
-    let notes (findings: Findings) : string list = finished findings |> Tables.seenBefore
+    /// What `Tables.notes` says, but for settings, failed runs and baselines, which the page shows elsewhere.
+    let notes (findings: Findings) : string list =
+        let runs = finished findings
+        RunNotes.rates Tables.title runs @ Tables.seenBefore runs
 
     /// A run's command as people type it: the recorded one begins with the subcommand.
     let private typed (command: string) =
