@@ -69,9 +69,8 @@ type T5 =
         DecoderEmbedding: Leaf option
         /// Soft tokens before the encoder's input.
         Prompt: SoftPrompt
-        /// [tokens, 2 · layers · heads · d_kv]: keys and values before those of the decoder's self-attentions (prefix
-        /// tuning, Li and Liang 2021). Read as Hugging Face's peft reads it for an encoder-decoder: as 2 · layers blocks,
-        /// of which layer i takes number 4 i (mod 2 · layers) as keys and the next as values.
+        /// [tokens, 2 · layers · heads · d_kv] (prefix tuning, Li and Liang 2021), read as Hugging Face's peft does for an
+        /// encoder-decoder: 2 · layers blocks, of which decoder layer i takes number 4 i (mod 2 · layers) as keys, the next as values.
         Prefix: Leaf option
         Encoder: Tower
         Decoder: Tower
