@@ -140,41 +140,9 @@ module PeftResults =
                 Training = Training.none
             }
 
-        {
-            Schema = Run.schema
-            Id = Experiment.id experiment
-            Name = Experiment.name experiment
-            Experiment = experiment
-            Base = identity.Model
-            BaseCommit = None
-            DataCommit = None
-            Recipe = None
-            Status = "finished"
-            Error = ""
-            Scores = Dictionary()
+        { Run.unknown identity.Device experiment with
             Metric = metric
-            Epochs = []
-            ConvergedEpoch = 0
-            Timing =
-                {
-                    Load = 0.0
-                    Tokenise = 0.0
-                    Train = 0.0
-                    Validate = 0.0
-                    Test = 0.0
-                }
-            TrainableParameters = 0L
-            TotalParameters = 0L
-            PeakMemoryMiB = 0.0
             TrainRows = identity.Rows
-            ValidationRows = 0
-            TestRows = 0
-            Source = None
-            Overlap = None
-            Device = identity.Device
-            Versions = Dictionary()
-            Command = ""
-            FinishedAt = ""
         }
 
     /// Versions and accelerator: what keeps runs apart.

@@ -246,20 +246,12 @@ module Paper =
                 Training = Training.paper 0.1 technique level
             }
 
-        {
-            Schema = Run.schema
-            Id = Experiment.id experiment
-            Name = Experiment.name experiment
-            Experiment = experiment
-            Base = experiment.Model
-            BaseCommit = None
-            DataCommit = None
+        let unknown = Run.unknown "four A10 GPUs" experiment
+
+        { unknown with
             Recipe = Some(Recipe.preset "paper")
-            Status = "finished"
-            Error = ""
             Scores = Dictionary(dict [ metric, scoreOf figure.Printed ])
             Metric = metric
-            Epochs = []
             ConvergedEpoch =
                 if isWhole then
                     epoch figure.Technique level task.Name
@@ -268,12 +260,8 @@ module Paper =
                 else
                     0
             Timing =
-                {
-                    Load = 0.0
-                    Tokenise = 0.0
+                { unknown.Timing with
                     Train = timed |> Option.map secondsOf |> Option.defaultValue nan
-                    Validate = 0.0
-                    Test = 0.0
                 }
             TrainableParameters =
                 parameters figure.Technique placement
@@ -283,15 +271,8 @@ module Paper =
                 parameters "full" placement
                 |> Option.map (fun printed -> int64 printed.Value)
                 |> Option.defaultValue 0L
-            PeakMemoryMiB = 0.0
             TrainRows = Level.rows level
-            ValidationRows = 0
             TestRows = testRows task.Name |> Option.defaultValue 0
-            Source = None
-            Overlap = None
-            Device = "four A10 GPUs"
-            Versions = Dictionary()
-            Command = ""
             FinishedAt = "2023-04-28T00:00:00Z"
         }
 

@@ -91,6 +91,45 @@ module Run =
     /// The version of the result's layout. Files of schema 1 are read by `Legacy`.
     let schema = 2
 
+    /// The result of an experiment before anything is known of it, made on `device`.
+    let unknown (device: string) (experiment: Experiment) : Run =
+        {
+            Schema = schema
+            Id = Experiment.id experiment
+            Name = Experiment.name experiment
+            Experiment = experiment
+            Base = experiment.Model
+            BaseCommit = None
+            DataCommit = None
+            Recipe = None
+            Status = "finished"
+            Error = ""
+            Scores = Dictionary()
+            Metric = ""
+            Epochs = []
+            ConvergedEpoch = 0
+            Timing =
+                {
+                    Load = 0.0
+                    Tokenise = 0.0
+                    Train = 0.0
+                    Validate = 0.0
+                    Test = 0.0
+                }
+            TrainableParameters = 0L
+            TotalParameters = 0L
+            PeakMemoryMiB = 0.0
+            TrainRows = 0
+            ValidationRows = 0
+            TestRows = 0
+            Source = None
+            Overlap = None
+            Device = device
+            Versions = Dictionary()
+            Command = ""
+            FinishedAt = ""
+        }
+
     /// Where an experiment's result lies.
     let path (results: string) (experiment: Experiment) : string =
         Path.Combine(results, Experiment.name experiment + ".json")

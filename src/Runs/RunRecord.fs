@@ -33,45 +33,16 @@ module internal RunRecord =
 
     /// The result of a run before anything is known of it.
     let unknown (shop: Workshop) (experiment: Experiment) : Run =
-        {
-            Schema = Run.schema
-            Id = Experiment.id experiment
-            Name = Experiment.name experiment
-            Experiment = experiment
+        { Run.unknown shop.Session.Options.Device experiment with
             Base = Run.baseName shop.Session.Options.ModelFolder
             BaseCommit = shop.Session.BaseCommit
-            DataCommit = None
             Recipe =
                 if Method.isBaseline experiment.Method then
                     None
                 else
                     shop.Recipe
-            Status = "finished"
-            Error = ""
-            Scores = Dictionary()
-            Metric = ""
-            Epochs = []
-            ConvergedEpoch = 0
-            Timing =
-                {
-                    Load = 0.0
-                    Tokenise = 0.0
-                    Train = 0.0
-                    Validate = 0.0
-                    Test = 0.0
-                }
-            TrainableParameters = 0L
-            TotalParameters = 0L
-            PeakMemoryMiB = 0.0
-            TrainRows = 0
-            ValidationRows = 0
-            TestRows = 0
-            Source = None
-            Overlap = None
-            Device = shop.Session.Options.Device
             Versions = versions ()
             Command = shop.Command
-            FinishedAt = ""
         }
 
     /// The result of a run whose rows are known.
