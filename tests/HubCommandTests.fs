@@ -132,6 +132,7 @@ let tests =
                         Expect.equal (run.BaseCommit, run.DataCommit) (Some commit, Some commit) "the commits"
 
                     Expect.equal (hub.Count("GET", "model.safetensors")) 1 "the workers fetch nothing"
+                    Expect.equal (hub.Count("GET", "parquet")) 3 "one list of the rows' files, and the two files"
 
                     let adapter = (Directory.GetDirectories adapters)[0]
                     published.Value <- [ model; rows; repository "models/org/adapter" adapter ]

@@ -50,12 +50,7 @@ module AdapterCommands =
         value.ToString("N0", CultureInfo.InvariantCulture)
 
     let private session (modelFolder: string option) : Session =
-        let folder =
-            modelFolder
-            |> Option.map (Hub.model Downloads.settings)
-            |> Option.defaultWith Embedded.modelFolder
-
-        Session(SessionOptions.create folder "")
+        Session(SessionOptions.create (modelFolder |> Option.defaultWith Embedded.modelFolder) "", Downloads.settings)
 
     let private formatName (format: AdapterFormat) =
         match format with

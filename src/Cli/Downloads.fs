@@ -52,9 +52,3 @@ module internal Downloads =
                      onTerminal)
             Tell = eprintfn "%s"
         }
-
-    /// Fetches the rows of tasks, where the data folder is the hub.
-    let rows (dataFolder: string) (tasks: TaskDefinition list) : unit =
-        if HubData.isHub dataFolder then
-            for task in tasks do
-                HubData.locate settings dataFolder task |> ignore

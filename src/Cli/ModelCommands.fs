@@ -23,7 +23,6 @@ module ModelCommands =
         {
             ModelFolder =
                 options.TryGetResult ModelOption.Model
-                |> Option.map (Hub.model Downloads.settings)
                 |> Option.defaultWith Embedded.modelFolder
             DataFolder = options.TryGetResult ModelOption.Data |> Option.defaultWith Embedded.dataFolder
             Device = options.GetResult(ModelOption.Device, "cpu")
@@ -59,14 +58,13 @@ module ModelCommands =
     /// Answers a task's test rows and prints the scores.
     let evaluate (options: ParseResults<ModelOption>) : int =
         Options.useThreads (options.TryGetResult ModelOption.Threads)
-        let session = Session(sessionOptions options)
+        let session = Session(sessionOptions options, Downloads.settings)
 
         let task =
             match ModelOptions.task options with
             | Some task -> task
             | None -> userError "evaluate needs --task or --custom."
 
-        Downloads.rows session.Options.DataFolder [ task ]
         let seed = options.GetResult(ModelOption.Seed, 1)
         let limit = options.GetResult(ModelOption.Test_Limit, Split.standardLimit)
         let split = session.Split(task, High, seed, Split.standardLimit, limit)
@@ -106,7 +104,7 @@ module ModelCommands =
     /// Answers texts from the command line, or lines of standard input.
     let generate (options: ParseResults<ModelOption>) : int =
         Options.useThreads (options.TryGetResult ModelOption.Threads)
-        let session = Session(sessionOptions options)
+        let session = Session(sessionOptions options, Downloads.settings)
         session.CheckVocabulary()
         let model = modelOf session options
         let limit = options.GetResult(ModelOption.Input_Limit, 512)

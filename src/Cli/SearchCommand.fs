@@ -46,13 +46,11 @@ type SearchOption =
 [<RequireQualifiedAccess>]
 module SearchCommand =
     let private plan (options: ParseResults<SearchOption>) : SearchPlan =
-        let folder option usual = option |> Option.defaultWith usual
-
         let session =
             { SessionOptions.create
-                  (folder (options.TryGetResult SearchOption.Model) Embedded.modelFolder
-                   |> Hub.model Downloads.settings)
-                  (folder (options.TryGetResult SearchOption.Data) Embedded.dataFolder) with
+                  (options.TryGetResult SearchOption.Model
+                   |> Option.defaultWith Embedded.modelFolder)
+                  (options.TryGetResult SearchOption.Data |> Option.defaultWith Embedded.dataFolder) with
                 Device = options.GetResult(SearchOption.Device, "cpu")
                 Precision = options.GetResult(SearchOption.Dtype, "float32")
             }

@@ -7,7 +7,7 @@ open System
 module SearchRun =
     /// All trials, or the exit code where it was stopped.
     let trials (results: string) (plan: SearchPlan) : Result<Trial list, int> =
-        let session = Session plan.Sweep.Session
+        let session = Session(plan.Sweep.Session, Downloads.settings)
         let costs = Search.experiments session plan |> Sweep.costs session plan.Sweep
 
         try

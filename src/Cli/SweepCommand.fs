@@ -155,8 +155,7 @@ module SweepCommand =
     /// The experiments of a plan, and how many processes with how many threads work on them.
     let private prepare (options: ParseResults<SweepOption>) (plan: SweepPlan) : Sweeping =
         let results = options.GetResult(SweepOption.Results, "results")
-        let session = Session plan.Session
-        Downloads.rows plan.Session.DataFolder plan.Tasks
+        let session = Session(plan.Session, Downloads.settings)
         let experiments = Sweep.experiments session plan
 
         let open' =
@@ -258,8 +257,7 @@ module SweepCommand =
     let private trainOne (options: ParseResults<SweepOption>) (plan: SweepPlan) : int =
         Options.useThreads (options.TryGetResult SweepOption.Threads)
         let results = options.GetResult(SweepOption.Results, "results")
-        let session = Session plan.Session
-        Downloads.rows plan.Session.DataFolder plan.Tasks
+        let session = Session(plan.Session, Downloads.settings)
         let experiments = Sweep.experiments session plan
         let task, experiment = experiments.Head
         splitOf session plan task experiment |> Options.tellOwn task

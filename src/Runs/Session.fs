@@ -48,11 +48,12 @@ type EncodedSplit =
     }
 
 /// The base model, tokenizer and splits that the runs of a sweep share: each is loaded once, when it is first needed, and
-/// never changed. Not for several threads at once.
-type Session(options: SessionOptions) =
+/// never changed. What a name of the hub means is asked once, with the settings of `hub`, which is called only for such a name.
+/// Not for several threads at once.
+type Session(options: SessionOptions, hub: unit -> HubSettings) =
     let options =
         { options with
-            ModelFolder = Hub.model HubSettings.ofEnvironment options.ModelFolder
+            ModelFolder = Hub.model hub options.ModelFolder
         }
 
     let device = Device.parse options.Device
@@ -90,7 +91,7 @@ type Session(options: SessionOptions) =
             made
 
     let placeOf (task: TaskDefinition) =
-        cached places task.Name (fun () -> HubData.locate HubSettings.ofEnvironment options.DataFolder task)
+        cached places task.Name (fun () -> HubData.locate hub options.DataFolder task)
 
     let poolsOf (task: TaskDefinition) =
         cached pools task.Name (fun () -> timed (fun () -> placeOf task ||> Split.load))
@@ -129,6 +130,9 @@ type Session(options: SessionOptions) =
                 |> Array.ofList
             Seconds = readSeconds + seconds
         }
+
+    /// The same with the hub's settings of the environment, which tell nothing of how a download goes.
+    new(options: SessionOptions) = Session(options, HubSettings.ofEnvironment)
 
     /// Loads the base model and its tokenizer, if they are not yet loaded. `UserError` where the vocabulary has more tokens
     /// than the model embeds.
