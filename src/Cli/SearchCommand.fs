@@ -78,7 +78,7 @@ module SearchCommand =
                 ValidationLimit = options.GetResult(SearchOption.Validation_Limit, standard.Sweep.ValidationLimit)
             }
 
-        SweepPlan.check (fun field -> "--" + field.ToLowerInvariant()) sweep
+        SweepPlan.check SweepOptions.optionOf sweep
 
         {
             Sweep = sweep

@@ -197,7 +197,7 @@ module SweepOptions =
         }
 
     /// The option that sets a field of a plan.
-    let private optionOf (field: string) : string =
+    let optionOf (field: string) : string =
         match field with
         | "Methods" -> "--techniques"
         | "WarmupShare" -> "--warmup"
