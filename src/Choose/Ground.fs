@@ -189,11 +189,9 @@ module internal Ground =
             Epochs = stage.Epochs
             BatchSize = ground.Question.BatchSize
             Accumulation = 1
-            InitialRate = contender.Peak / 10.0
-            PeakRate = contender.Peak
-            FinalRate = contender.Peak / 10.0
             Patience = 3
         }
+        |> Training.atPeak contender.Peak
 
     let private experiment
         (ground: Ground)

@@ -198,17 +198,21 @@ module Training =
             WeightBy = None
         }
 
-    /// The settings for the small embedded model: the paper's epochs and batch without accumulation, since a hundred rows
-    /// are two optimiser steps an epoch with it, and learning rates of its own (docs/embedded-benchmark.md).
-    let small (dropout: float) (technique: Technique) (level: Level) : Training =
-        let peak = technique.Rates.SmallPeak
-
-        { paper dropout technique level with
-            Accumulation = 1
+    /// The same with this highest rate, begun and ended at a tenth of it.
+    let atPeak (peak: float) (training: Training) : Training =
+        { training with
             InitialRate = peak / 10.0
             PeakRate = peak
             FinalRate = peak / 10.0
         }
+
+    /// The settings for the small embedded model: the paper's epochs and batch without accumulation, since a hundred rows
+    /// are two optimiser steps an epoch with it, and learning rates of its own (docs/embedded-benchmark.md).
+    let small (dropout: float) (technique: Technique) (level: Level) : Training =
+        { paper dropout technique level with
+            Accumulation = 1
+        }
+        |> atPeak technique.Rates.SmallPeak
 
     /// The rows of a batch: 16, and less where a level has few rows, so that an epoch has at least 20 optimiser steps as long as
     /// four rows make a batch.
@@ -229,12 +233,7 @@ module Training =
 
         match SearchedRate.tryFind task technique level with
         | None -> usual
-        | Some found ->
-            { usual with
-                InitialRate = found.Peak / 10.0
-                PeakRate = found.Peak
-                FinalRate = found.Peak / 10.0
-            }
+        | Some found -> usual |> atPeak found.Peak
 
     /// Named settings, of a task's name, the model's dropout, a technique and a level.
     let presets: (string * (string -> float -> Technique -> Level -> Training)) list =
