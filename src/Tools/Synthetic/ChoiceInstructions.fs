@@ -138,9 +138,7 @@ module internal ChoiceInstructions =
                     "Do not waste your time on it."
                 |]
 
-        let rules =
-            Lexicon.rules
-            |> Rules.extend (("opinion", opinion) :: WordLists.rules "reviews")
+        let rules = reviews.Value |> Rules.extend [ "opinion", opinion ]
 
         let review =
             Template.expandKeeping

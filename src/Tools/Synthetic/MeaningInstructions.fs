@@ -38,7 +38,14 @@ module internal MeaningInstructions =
                 "on {day} in {month}"
                 "an hour ago"
             |]
-            [| "number" |], [| "{few}"; "{count}"; "{count} of them"; "more than {count}"; "about {count}" |]
+            [| "number" |],
+            [|
+                "{few}"
+                "{count}"
+                "{count} of them"
+                "more than {count}"
+                "about {count}"
+            |]
             [| "reason"; "cause" |],
             [|
                 "because it rained"
@@ -65,7 +72,10 @@ module internal MeaningInstructions =
 
     let private rules =
         let counts = [| for count in 2..60 -> Inflect.number count |]
-        lazy (Lexicon.rules |> Rules.extend [ "count", Array.append counts [| for count in 2..99 -> string count |] ])
+
+        lazy
+            (Lexicon.rules
+             |> Rules.extend [ "count", Array.append counts [| for count in 2..99 -> string count |] ])
 
     let private phrase (chance: Chance) (phrases: string[]) =
         Template.expand rules.Value [] chance (chance.Pick phrases)
@@ -128,7 +138,10 @@ module internal MeaningInstructions =
     /// The answer that fits a question.
     let fitting (chance: Chance) =
         let chosen = chance.Sample(chance.Between(2, 5), questions)
-        let answers = chosen |> Array.map (fun (_, place) -> phrase chance (snd meanings[place]))
+
+        let answers =
+            chosen |> Array.map (fun (_, place) -> phrase chance (snd meanings[place]))
+
         let asked = phrase chance (fst chosen[0])
 
         choose
@@ -192,7 +205,13 @@ module internal MeaningInstructions =
     /// Two opinions: whether they agree.
     let agreement (chance: Chance) =
         let yes, no =
-            chance.Pick [| "yes", "no"; "agree", "disagree"; "alike", "unlike"; "the same", "opposite" |]
+            chance.Pick
+                [|
+                    "yes", "no"
+                    "agree", "disagree"
+                    "alike", "unlike"
+                    "the same", "opposite"
+                |]
 
         let praise =
             [|
@@ -214,17 +233,12 @@ module internal MeaningInstructions =
                 "said: very bad"
             |]
 
-        let rules = Lexicon.rules |> Rules.extend (WordLists.rules "reviews")
         let first, other = if chance.Odds 0.5 then praise, blame else blame, praise
         let isSame = chance.Odds 0.5
         let second = if isSame then first else other
 
         let told =
-            Template.expand
-                rules
-                []
-                chance
-                $"{{name}} {chance.Pick first}. {{name}} {chance.Pick second}."
+            Template.expand reviews.Value [] chance $"{{name}} {chance.Pick first}. {{name}} {chance.Pick second}."
 
         choose
             chance
@@ -237,11 +251,11 @@ module internal MeaningInstructions =
             told,
         (if isSame then yes else no)
 
-    let private fields = WordLists.rules "fields" |> Array.ofList
-
     /// The field that one word belongs to.
     let fieldOfWord (chance: Chance) =
-        let chosen = chance.Sample(OptionNames.count chance |> min fields.Length, fields)
+        let chosen =
+            chance.Sample(OptionNames.count chance |> min OptionInstructions.fields.Length, OptionInstructions.fields)
+
         let words = snd chosen[0]
         let word = chance.Pick words
 

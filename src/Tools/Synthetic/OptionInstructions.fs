@@ -6,7 +6,8 @@ open Peft.Synthetic.Wordings
 
 /// Instructions whose options are named anew in each row, so that to answer with one of the options is learnt as such.
 module internal OptionInstructions =
-    let private fields = WordLists.rules "fields" |> Array.ofList
+    /// Fields of life, each with words that belong to it.
+    let fields: (string * string[])[] = WordLists.rules "fields" |> Array.ofList
 
     let private kinds =
         Array.append Lexicon.kinds fields

@@ -40,6 +40,9 @@ module internal Wordings =
             |]
 
     let allWords = lazy (Lexicon.kinds |> Array.collect snd)
+    /// The lexicon with what opinions are made of.
+    let reviews = lazy (Lexicon.rules |> Rules.extend (WordLists.rules "reviews"))
+
     let write (chance: Chance) = Template.expand Lexicon.rules [] chance
 
     let text (chance: Chance) =
