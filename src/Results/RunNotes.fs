@@ -11,7 +11,7 @@ module RunNotes =
             | Tuned technique when run.IsFinished -> Some(run, technique)
             | _ -> None)
 
-    /// `topic and rating: prompt, bitfit; …` in the order of the runs.
+    /// `prompt on topic, rating; bitfit on topic` in the order of the runs.
     let private listed (title: string -> string) (pairs: (string * string) list) : string =
         pairs
         |> List.distinct

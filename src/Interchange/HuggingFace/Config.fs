@@ -71,18 +71,20 @@ module HuggingFaceConfig =
 
     // Reading.
 
+    let private typeOf (given: Map<string, JsonElement>) : string option =
+        match Map.tryFind "peft_type" given with
+        | Some value when value.ValueKind = JsonValueKind.String -> Some(Json.text value)
+        | _ -> None
+
     /// Soft prompts and prefixes that peft trains through a network of their own are saved as the rows it ends with: they are
     /// read, and written again, as rows without a network.
     let private finished (given: Map<string, JsonElement>) : Map<string, JsonElement> =
-        let isText (text: string) (value: JsonElement) =
-            value.ValueKind = JsonValueKind.String && value.GetString() = text
-
-        match Map.tryFind "peft_type" given with
-        | Some value when isText "P_TUNING" value ->
+        match typeOf given with
+        | Some "P_TUNING" ->
             given
             |> Map.filter (fun key _ -> not (key.StartsWith("encoder_", StringComparison.Ordinal)))
             |> Map.add "peft_type" (HuggingFaceValue.element "PROMPT_TUNING")
-        | Some value when isText "PREFIX_TUNING" value -> Map.remove "prefix_projection" given
+        | Some "PREFIX_TUNING" -> Map.remove "prefix_projection" given
         | _ -> given
 
     let private isOff (value: JsonElement) =
@@ -137,9 +139,9 @@ module HuggingFaceConfig =
             | :? ArgumentException -> userError $"{file} is not a readable adapter configuration."
 
         let type' =
-            match Map.tryFind "peft_type" given with
-            | Some value when value.ValueKind = JsonValueKind.String -> Json.text value
-            | _ -> userError $"{file} has no peft_type: it is not a configuration of Hugging Face's peft."
+            match typeOf given with
+            | Some type' -> type'
+            | None -> userError $"{file} has no peft_type: it is not a configuration of Hugging Face's peft."
 
         let reading =
             match readings |> List.tryFind (fun reading -> reading.Type = type') with
