@@ -163,8 +163,7 @@ module Hub =
             let checkpoint, adapter = HubWanted.checkpoint name, HubWanted.adapter name
 
             let isAdapter there =
-                not (List.contains "config.json" there)
-                && List.exists (fun file -> List.contains file there) [ "adapter_config.json"; "adapter.json" ]
+                not (List.contains "config.json" there) && HubWanted.describesAdapter there
 
             {
                 First = fun there -> (if isAdapter there then adapter else checkpoint).First there

@@ -10,13 +10,8 @@ open System.IO
 module internal HubCache =
     /// `models--google--flan-t5-base`.
     let folderName (name: HubName) : string =
-        let kind =
-            match name.Kind with
-            | HubKind.Model -> "models"
-            | HubKind.Dataset -> "datasets"
-
         let id = name.Id.Replace("/", "--")
-        $"{kind}--{id}"
+        $"{HubName.plural name.Kind}--{id}"
 
     /// The folder of a repository.
     let folder (settings: HubSettings) (name: HubName) : string =

@@ -11,8 +11,6 @@ open System.Threading
 /// Requests to the hub and to where it sends for files: redirects, tokens, time-outs and tries.
 [<RequireQualifiedAccess>]
 module internal HubClient =
-    let private fail (failure: HubFailure) : 'a = raise (HubFailed failure)
-
     /// Redirects are followed here, since a token must not follow them to other hosts.
     let private client =
         lazy
@@ -59,7 +57,7 @@ module internal HubClient =
             work ()
         with error ->
             match tryFailure error with
-            | Some failure -> fail failure
+            | Some failure -> HubFailure.fail failure
             | None -> reraise ()
 
     let private secondsIn (text: string) : TimeSpan option =
@@ -100,7 +98,7 @@ module internal HubClient =
         else
             match Uri.TryCreate(from, header "Location" reply) with
             | true, NonNull target when target.Scheme = "https" || target.Scheme = from.Scheme -> Some target
-            | _ -> fail (HubFailure.Odd "sends to an address that is none, or that is less safe")
+            | _ -> HubFailure.fail (HubFailure.Odd "sends to an address that is none, or that is less safe")
 
     /// Whether two addresses have one host, port and scheme.
     let isSameHost (left: Uri) (right: Uri) : bool =
@@ -139,7 +137,7 @@ module internal HubClient =
             reply.Dispose()
 
             if left = 0 then
-                fail (HubFailure.Odd "sends in a circle")
+                HubFailure.fail (HubFailure.Odd "sends in a circle")
 
             chase settings method from follows (left - 1) target
         | _ -> uri, reply
@@ -177,7 +175,7 @@ module internal HubClient =
         let usual = TimeSpan.FromSeconds(min 8.0 (2.0 ** float (failures - 1)))
 
         match failure with
-        | HubFailure.Busy(_, Some wait) when wait > longestWait -> fail failure
+        | HubFailure.Busy(_, Some wait) when wait > longestWait -> HubFailure.fail failure
         | HubFailure.Busy(_, Some wait) -> settings.Pause(max wait usual)
         | _ -> settings.Pause usual
 
@@ -197,7 +195,7 @@ module internal HubClient =
 
         match result with
         | Ok value -> value
-        | Error failure when failures + 1 >= triesFor settings failure -> fail failure
+        | Error failure when failures + 1 >= triesFor settings failure -> HubFailure.fail failure
         | Error failure ->
             pause settings (failures + 1) failure
             tries settings (failures + 1) work

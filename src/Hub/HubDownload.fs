@@ -10,8 +10,6 @@ open System.Net.Http
 /// One content: goes on with what an earlier try left, checks size and hash, and becomes a blob only then.
 [<RequireQualifiedAccess>]
 module internal HubDownload =
-    let private fail (failure: HubFailure) : 'a = raise (HubFailed failure)
-
     /// The hash that an etag is: git's of a blob, or SHA-256.
     let private hasher (file: HubFile) : IncrementalHash =
         if file.Etag.Length = 64 then
@@ -46,7 +44,7 @@ module internal HubDownload =
         member _.Add(block: byte[], count: int) : unit =
             if stream.Length + int64 count > file.Size then
                 stream.SetLength 0L
-                fail (HubFailure.Odd $"sends more than the {file.Size} bytes that it announced")
+                HubFailure.fail (HubFailure.Odd $"sends more than the {file.Size} bytes that it announced")
 
             HubCache.guarded path (fun () -> stream.Write(block, 0, count))
             hash.AppendData(block, 0, count)
@@ -93,15 +91,15 @@ module internal HubDownload =
         | 206
         | 416 ->
             growing.Restart()
-            fail (HubFailure.Broken $"a wrong range, status {int reply.StatusCode}")
-        | _ -> fail (failureOf settings file reply)
+            HubFailure.fail (HubFailure.Broken $"a wrong range, status {int reply.StatusCode}")
+        | _ -> HubFailure.fail (failureOf settings file reply)
 
         HubClient.read settings reply (fun block count ->
             growing.Add(block, count)
             heard growing.Length)
 
         if growing.Length < file.Size then
-            fail (HubFailure.Broken $"ended after {growing.Length} of {file.Size} bytes")
+            HubFailure.fail (HubFailure.Broken $"ended after {growing.Length} of {file.Size} bytes")
 
     /// Whether this try began with bytes of an earlier one matters only where the hash is wrong: then all is fetched anew.
     let private once settings (file: HubFile) (path: string) (heard: int64 -> unit) : unit =
@@ -117,9 +115,9 @@ module internal HubDownload =
             heard growing.Length
 
             if before > 0L then
-                fail (HubFailure.Broken "what an earlier try left was damaged")
+                HubFailure.fail (HubFailure.Broken "what an earlier try left was damaged")
             else
-                fail (HubFailure.Odd $"sends other bytes than it announced (hash {found}, not {file.Etag})")
+                HubFailure.fail (HubFailure.Odd $"sends other bytes than it announced (hash {found}, not {file.Etag})")
 
         growing.Flush()
 
@@ -161,13 +159,13 @@ module internal HubDownload =
                 let failures = if had settings name file > before then 1 else failures + 1
 
                 if failures >= HubClient.triesFor settings failure then
-                    fail failure
+                    HubFailure.fail failure
 
                 HubClient.pause settings failures failure
                 let anew = HubClient.tries settings failures again
 
                 if anew.Etag <> file.Etag || anew.Size <> file.Size then
-                    fail (HubFailure.Odd "says something else of the file than before")
+                    HubFailure.fail (HubFailure.Odd "says something else of the file than before")
 
                 work failures anew
 

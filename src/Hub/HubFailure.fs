@@ -25,6 +25,9 @@ exception internal HubFailed of HubFailure
 
 [<RequireQualifiedAccess>]
 module internal HubFailure =
+    /// Ends a request with its failure.
+    let fail (failure: HubFailure) : 'a = raise (HubFailed failure)
+
     /// Whether the same request may succeed later.
     let isPassing (failure: HubFailure) : bool =
         match failure with

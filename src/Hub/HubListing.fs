@@ -28,15 +28,9 @@ type internal HubFile =
 /// Asks the hub for versions and files.
 [<RequireQualifiedAccess>]
 module internal HubListing =
-    let private fail (failure: HubFailure) : 'a = raise (HubFailed failure)
-
     let private api (settings: HubSettings) (name: HubName) : Uri =
-        let kind =
-            match name.Kind with
-            | HubKind.Model -> "models"
-            | HubKind.Dataset -> "datasets"
-
-        Uri $"{settings.Endpoint}/api/{kind}/{name.Id}/revision/{Uri.EscapeDataString name.Revision}"
+        Uri
+            $"{settings.Endpoint}/api/{HubName.plural name.Kind}/{name.Id}/revision/{Uri.EscapeDataString name.Revision}"
 
     let private resolve (settings: HubSettings) (name: HubName) (commit: string) (path: string) : Uri =
         let kind =
@@ -53,7 +47,7 @@ module internal HubListing =
 
         HubClient.read settings reply (fun block count ->
             if all.Length + int64 count > Files.mostDescription then
-                fail (HubFailure.Odd $"lists more than {Columns.bytes Files.mostDescription} of names")
+                HubFailure.fail (HubFailure.Odd $"lists more than {Columns.bytes Files.mostDescription} of names")
 
             all.Write(block, 0, count))
 
@@ -65,7 +59,7 @@ module internal HubListing =
             let commit = Json.text (document.RootElement.GetProperty "sha")
 
             if not (HubName.isCommit commit) then
-                fail (HubFailure.Odd "names a commit that is none")
+                HubFailure.fail (HubFailure.Odd "names a commit that is none")
 
             {
                 Commit = commit
@@ -80,7 +74,8 @@ module internal HubListing =
         with
         | :? JsonException
         | :? InvalidOperationException
-        | :? Collections.Generic.KeyNotFoundException -> fail (HubFailure.Odd "answers with no list of files")
+        | :? Collections.Generic.KeyNotFoundException ->
+            HubFailure.fail (HubFailure.Odd "answers with no list of files")
 
     /// The commit that a name means, and its files: one request.
     let ask (settings: HubSettings) (name: HubName) : HubListing =
@@ -88,7 +83,7 @@ module internal HubListing =
             use reply = HubClient.get settings 0L (api settings name)
 
             if int reply.StatusCode <> 200 then
-                fail (HubClient.failureOf HubFailure.NoRepository reply)
+                HubFailure.fail (HubClient.failureOf HubFailure.NoRepository reply)
 
             content settings reply |> parse)
 
@@ -107,7 +102,7 @@ module internal HubListing =
         let etag = weak.Trim '"'
 
         if not (isHash etag) then
-            fail (HubFailure.Odd $"gives '{Printable.short 80 given}' where the hash of the file belongs")
+            HubFailure.fail (HubFailure.Odd $"gives '{Printable.short 80 given}' where the hash of the file belongs")
 
         etag
 
@@ -119,7 +114,7 @@ module internal HubListing =
 
         match Int64.TryParse given with
         | true, size when size >= 0L -> size
-        | _ -> fail (HubFailure.Odd "does not say how large the file is")
+        | _ -> HubFailure.fail (HubFailure.Odd "does not say how large the file is")
 
     /// Hash, size and place of a file; one try.
     let file (settings: HubSettings) (name: HubName) (commit: string) (path: string) : HubFile =
@@ -128,10 +123,10 @@ module internal HubListing =
         let elsewhere = HubClient.location asked reply
 
         if not reply.IsSuccessStatusCode && elsewhere.IsNone then
-            fail (HubClient.failureOf HubFailure.NoFile reply)
+            HubFailure.fail (HubClient.failureOf HubFailure.NoFile reply)
 
         if HubClient.header "X-Repo-Commit" reply <> commit then
-            fail (HubFailure.Odd $"does not give the commit {commit} that was asked for")
+            HubFailure.fail (HubFailure.Odd $"does not give the commit {commit} that was asked for")
 
         {
             Path = path

@@ -46,6 +46,12 @@ module HubName =
         && matches $"{part}(?:/{part})*" text
         && not (text.Contains "..")
 
+    /// What addresses and the cache's folders call repositories of a kind.
+    let plural (kind: HubKind) : string =
+        match kind with
+        | HubKind.Model -> "models"
+        | HubKind.Dataset -> "datasets"
+
     /// Whether a text is a commit: 40 hexadecimal digits.
     let isCommit (text: string) : bool = matches "[0-9a-f]{40}" text
 

@@ -23,8 +23,12 @@ module internal HubWanted =
         userError
             $"{name} has no safetensors, only Python pickles, which are not read: look for a conversion among its pull requests ({name.Id}@refs/pr/1 and so on), or convert it with transformers' save_pretrained."
 
+    /// Whether the repository describes an adapter, in this project's format or in peft's.
+    let describesAdapter (there: string list) : bool =
+        isIn there "adapter_config.json" || isIn there "adapter.json"
+
     let private noModel (name: HubName) (there: string list) : 'a =
-        if isIn there "adapter_config.json" || isIn there "adapter.json" then
+        if describesAdapter there then
             userError
                 $"{name} is an adapter, and a model belongs there: name its base with --model, and it with --adapter."
         else
