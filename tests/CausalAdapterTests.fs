@@ -59,13 +59,6 @@ let private atAnswers (inputs: IReadOnlyDictionary<string, torch.Tensor>) (logit
             logits[row].index_select(0L, torch.tensor places)
     ]
 
-/// peft's names of what is trained: gradients have the module of a prompt, and of whole norms, in theirs.
-let private plainName (name: string) : string =
-    if name = "prompt_encoder.embedding.weight" then
-        "prompt_embeddings"
-    else
-        name.Replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
-
 let private logits (case: Case) =
     testCase "logits and loss equal the reference"
     <| fun () ->
@@ -89,25 +82,14 @@ let private gradients (case: Case) =
         let config, model = load case
         (Model.loss Pass.Evaluation model (CausalSupport.batchOf (inputsOf case))).backward()
 
-        let expected =
-            tensors (case.File "gradients.safetensors")
-            |> Seq.map (fun pair -> KeyValuePair(plainName pair.Key, pair.Value))
-            |> Dictionary
+        let found =
+            HuggingFaceSupport.gradients (case.File "gradients.safetensors") config model
 
-        let ours =
-            Model.trained model
-            |> List.map (fun (name, parameter) -> (HuggingFace.tensorName config name).Value, parameter)
+        let largest =
+            found |> List.map (fun (_, _, reference) -> magnitude reference) |> List.max
 
-        Expect.equal (ours |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
-        let largest = expected.Values |> Seq.map magnitude |> Seq.max
-
-        for name, parameter in ours do
-            let reference = expected[name]
-
-            Expect.isLessThan
-                (distance ((nonNull parameter.grad).view reference.shape) reference)
-                (2e-5 + 2e-4 * largest)
-                name
+        for name, gradient, reference in found do
+            Expect.isLessThan (distance (gradient.view reference.shape) reference) (2e-5 + 2e-4 * largest) name
 
 let private merged (case: Case) =
     testCase "merged weights and logits equal the reference"
@@ -182,12 +164,10 @@ let private rewritten (case: Case) =
 
         inTemporaryFolder (fun folder ->
             HuggingFace.save folder "" config model
-            let written = tensors (Path.Combine(folder, "adapter_model.safetensors"))
-            let original = tensors (case.File "adapter_model.safetensors")
-            Expect.equal (set written.Keys) (set original.Keys) "names"
 
-            for pair in original do
-                identical written[pair.Key] pair.Value pair.Key)
+            HuggingFaceSupport.sameTensors
+                (Path.Combine(folder, "adapter_model.safetensors"))
+                (case.File "adapter_model.safetensors"))
 
 let private caseTests (case: Case) =
     testList

@@ -1,34 +1,11 @@
 /// Decoders from the command line: a sweep over two tasks, an adapter of it, and answers.
 module Peft.Tests.CausalSweepTests
 
-open System.Diagnostics
 open System.IO
 open Expecto
 open TorchSharp
 open Peft
 open Peft.Tests.Support
-
-/// Runs `peft` and gives what it printed; fails where its exit code is not 0.
-let private peft (folder: string) (arguments: string list) : string =
-    let program, first = WorkerProgram.self (List.head arguments)
-
-    let start =
-        ProcessStartInfo(
-            program,
-            first @ List.tail arguments,
-            WorkingDirectory = folder,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true
-        )
-
-    start.Environment["OMP_NUM_THREADS"] <- "1"
-
-    use run = Process.Start start |> nonNull
-    let error = run.StandardError.ReadToEndAsync()
-    let output = run.StandardOutput.ReadToEnd()
-    run.WaitForExit()
-    Expect.equal run.ExitCode 0 $"{arguments}: {error.Result}"
-    output
 
 /// A checkpoint of a family with random weights, beside a tokenizer of its kind.
 let private checkpoint (folder: string) (config: string) (tokenizer: string) : unit =
@@ -66,8 +43,9 @@ let private sweep (name: string) (config: int -> string) (tokenizer: string) =
             checkpoint (Path.Combine(folder, "model")) (config vocabulary) tokenizer
 
             let output =
-                peft
+                CommandLine.succeeds
                     folder
+                    []
                     [
                         yield! [ "sweep"; "--model"; "model"; "--tasks"; "topic,dialogue"; "--techniques" ]
                         yield! [ "lora"; "ia3"; "prompt(tokens=4)"; "--epochs"; "1"; "--results"; "results" ]
@@ -107,8 +85,9 @@ let private sweep (name: string) (config: int -> string) (tokenizer: string) =
                 |> Array.exactlyOne
 
             let answer =
-                peft
+                CommandLine.succeeds
                     folder
+                    []
                     [
                         yield! [ "generate"; "--model"; "model"; "--adapter"; adapter; "--target-limit"; "4" ]
                         yield! [ "--threads"; "1"; "Rain over the hills." ]

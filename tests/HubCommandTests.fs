@@ -2,7 +2,6 @@
 module Peft.Tests.HubCommandTests
 
 open System
-open System.Diagnostics
 open System.IO
 open Expecto
 open Peft
@@ -11,44 +10,14 @@ open Peft.Tests.HubSupport
 open Peft.Tests.Support
 open Peft.Tests.TinySweep
 
-/// Runs the command line with a hub and a cache of its own. Gives exit code, standard output and standard error.
-let private peft (address: string) (cache: string) (isOffline: bool) (arguments: string list) : int * string * string =
-    let program, first = BenchProcess.self ()
-
-    let start =
-        ProcessStartInfo(
-            program,
-            first @ arguments,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-            RedirectStandardInput = true
-        )
-
-    for name, value in
-        [
-            "HF_ENDPOINT", address
-            "HF_HUB_CACHE", cache
-            "HF_HUB_OFFLINE", (if isOffline then "1" else "0")
-            "HF_TOKEN", "hf_test"
-            "OMP_NUM_THREADS", "1"
-        ] do
-        start.Environment[name] <- value
-
-    match Process.Start start with
-    | null -> failtest "the command line does not start"
-    | started ->
-        use child = started
-        child.StandardInput.Close()
-        let error = child.StandardError.ReadToEndAsync()
-        let output = child.StandardOutput.ReadToEnd()
-        child.WaitForExit()
-        child.ExitCode, output.Trim(), error.Result.Trim()
-
-/// The same, where it must succeed; gives standard output.
-let private succeeds address cache isOffline arguments : string =
-    match peft address cache isOffline arguments with
-    | 0, output, _ -> output
-    | code, output, error -> failtest $"{arguments} ended with {code}: {error} {output}"
+/// The variables of a hub and a cache of its own.
+let private variables (address: string) (cache: string) (isOffline: bool) : (string * string) list =
+    [
+        "HF_ENDPOINT", address
+        "HF_HUB_CACHE", cache
+        "HF_HUB_OFFLINE", (if isOffline then "1" else "0")
+        "HF_TOKEN", "hf_test"
+    ]
 
 /// A folder's files as a repository of the loopback hub.
 let private repository (id: string) (folder: string) : Repository =
@@ -117,7 +86,10 @@ let tests =
                     let rows = news (at "news")
                     let published = ref [ model; rows ]
                     use hub = new HubServer(fun request -> honest "" published.Value request)
-                    let peft isOffline = succeeds hub.Address cache isOffline
+
+                    let peft isOffline =
+                        CommandLine.succeeds folder (variables hub.Address cache isOffline)
+
 
                     let plan = peft false [ "plan"; "--model"; "org/tiny"; "--technique"; "lora" ]
                     Expect.stringContains plan "lora" "a plan"
@@ -171,7 +143,9 @@ let tests =
                             [ "download" ], [ "needs a name" ]
                             [ "download"; "gpt2" ], [ "owner/name" ]
                         ] do
-                        let code, _, error = peft hub.Address cache false arguments
+                        let code, _, error =
+                            CommandLine.run folder (variables hub.Address cache false) arguments
+
                         Expect.equal code 1 $"{arguments} is refused"
                         Expect.isFalse (error.Contains '\n') $"one line: {error}"
 

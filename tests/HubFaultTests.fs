@@ -219,37 +219,19 @@ let private contents =
                         $"\"{String('A', 40)}\""
                         $"\"{String('g', 64)}\""
                     ] do
-                    let named (_: Request) (honest: Reply) =
-                        { honest with
-                            Headers =
-                                honest.Headers
-                                |> List.map (fun (name, value) ->
-                                    name, (if name = "X-Linked-Etag" then etag else value))
-                        }
-
+                    let named (_: Request) = withHeader "X-Linked-Etag" etag
                     refuses (always (isHead file) named) honestly [ file; "hash" ] noCheck
 
             testCase "a file without a size, or with one below nothing, is refused"
             <| fun () ->
                 for size in [ "many"; "-1"; "" ] do
-                    let sized (_: Request) (honest: Reply) =
-                        { honest with
-                            Headers =
-                                honest.Headers
-                                |> List.map (fun (name, value) ->
-                                    name, (if name = "X-Linked-Size" then size else value))
-                        }
-
+                    let sized (_: Request) = withHeader "X-Linked-Size" size
                     refuses (always (isHead file) sized) honestly [ file; "how large" ] noCheck
 
             testCase "a file of another commit is refused"
             <| fun () ->
-                let other (_: Request) (honest: Reply) =
-                    { honest with
-                        Headers =
-                            ("X-Repo-Commit", String.replicate 40 "1")
-                            :: List.filter (fun (name, _) -> name <> "X-Repo-Commit") honest.Headers
-                    }
+                let other (_: Request) =
+                    withHeader "X-Repo-Commit" (String.replicate 40 "1")
 
                 refuses (always (isHead file) other) honestly [ file; "the commit" ] noCheck
 
@@ -264,12 +246,7 @@ let private contents =
                         count.Value <- count.Value + 1
 
                         if count.Value > 1 then
-                            { honest with
-                                Headers =
-                                    honest.Headers
-                                    |> List.map (fun (name, value) ->
-                                        name, (if name = "X-Linked-Etag" then String('a', 64) else value))
-                            }
+                            withHeader "X-Linked-Etag" (String('a', 64)) honest
                         else
                             honest
                     else

@@ -35,6 +35,14 @@ type Reply =
         Delay: TimeSpan
     }
 
+/// An answer with another value of a header that it has.
+let withHeader (name: string) (value: string) (answer: Reply) : Reply =
+    { answer with
+        Headers =
+            answer.Headers
+            |> List.map (fun (other, its) -> other, (if other = name then value else its))
+    }
+
 let reply (status: int) (headers: (string * string) list) (body: byte[]) : Reply =
     {
         Status = status

@@ -7,6 +7,7 @@ open Expecto
 open TorchSharp
 open Peft
 open Peft.Tests.Support
+open Peft.Tests.HuggingFaceSupport
 
 /// An adapter folder that Hugging Face's peft wrote, and what it computes.
 [<ReferenceEquality>]
@@ -64,16 +65,6 @@ let private load (case: Case) =
 
 let private at (case: Case) (file: string) = Path.Combine(case.Folder, file)
 
-/// The names of gradients carry the adapter's name in the first set, and the prompt's module in both.
-let private gradientName (name: string) =
-    let plain =
-        name.Replace(".default", "").Replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
-
-    if plain = "prompt_encoder.embedding.weight" then
-        "prompt_embeddings"
-    else
-        plain
-
 let private sameConfig (written: string) (original: string) =
     let values path =
         [ for item in (json path).EnumerateObject() -> item.Name, item.Value ]
@@ -122,31 +113,15 @@ let private caseTests (case: Case) =
                 let config, model = load case
                 (Model.loss Pass.Evaluation model (batchOf case.Inputs)).backward()
 
-                let expected =
-                    tensors (at case "gradients.safetensors")
-                    |> Seq.map (fun pair -> KeyValuePair(gradientName pair.Key, pair.Value))
-                    |> Dictionary
+                for name, gradient, reference in gradients (at case "gradients.safetensors") config model do
+                    match config.Technique.Form.Prompt with
+                    | tokens when tokens > 0 ->
+                        close case.GradientTolerance gradient (reference.narrow (0L, 0L, int64 tokens)) name
+                        let rest = reference.narrow (0L, int64 tokens, reference.size 0 - int64 tokens)
 
-                let ours =
-                    Model.trained model
-                    |> List.map (fun (name, parameter) -> (HuggingFace.tensorName config name).Value, parameter)
-
-                Expect.equal (ours |> List.map fst |> set) (set expected.Keys) "one gradient a parameter"
-
-                for name, parameter in ours do
-                    match parameter.grad with
-                    | null -> failtest $"{name} has no gradient"
-                    | gradient ->
-                        let reference = expected[name]
-
-                        match config.Technique.Form.Prompt with
-                        | tokens when tokens > 0 ->
-                            close case.GradientTolerance gradient (reference.narrow (0L, 0L, int64 tokens)) name
-                            let rest = reference.narrow (0L, int64 tokens, reference.size 0 - int64 tokens)
-
-                            if rest.numel () > 0L then
-                                Expect.equal (magnitude rest) 0.0 "the second half is never read"
-                        | _ -> close case.GradientTolerance gradient (reference.view gradient.shape) name
+                        if rest.numel () > 0L then
+                            Expect.equal (magnitude rest) 0.0 "the second half is never read"
+                    | _ -> close case.GradientTolerance gradient (reference.view gradient.shape) name
 
             testCase "as many trained elements as peft counts"
             <| fun () ->
@@ -186,12 +161,10 @@ let private caseTests (case: Case) =
 
                 inTemporaryFolder (fun folder ->
                     HuggingFace.save folder "" config model
-                    let written = tensors (Path.Combine(folder, "adapter_model.safetensors"))
-                    let original = tensors (at case "adapter_model.safetensors")
-                    Expect.equal (set written.Keys) (set original.Keys) "names"
 
-                    for pair in original do
-                        identical written[pair.Key] pair.Value pair.Key
+                    sameTensors
+                        (Path.Combine(folder, "adapter_model.safetensors"))
+                        (at case "adapter_model.safetensors")
 
                     Expect.equal
                         (Safetensors.readMetadata (Path.Combine(folder, "adapter_model.safetensors")))

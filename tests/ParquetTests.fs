@@ -102,26 +102,24 @@ let tests =
                 let text = DataField<string> "text"
                 let words = Array.init 200 (fun row -> $"row {row % 7}")
 
-                inFile
-                    (writing [ text ] (fun group -> wait (group.WriteAsync(text, words))))
-                    (fun path ->
-                        let whole = File.ReadAllBytes path
-                        Expect.equal (outcome path) "read" "the whole file"
+                inFile (writing [ text ] (fun group -> wait (group.WriteAsync(text, words)))) (fun path ->
+                    let whole = File.ReadAllBytes path
+                    Expect.equal (outcome path) "read" "the whole file"
 
-                        let claims =
-                            [
-                                for place in 4..120 do
-                                    let spoiled = Array.copy whole
-                                    // 1.6 GB, in seven bits a byte.
-                                    [| 0xFFuy; 0xFFuy; 0xFFuy; 0xFFuy; 0x05uy |].CopyTo(spoiled, place)
-                                    File.WriteAllBytes(path, spoiled)
-                                    let message = outcome path
+                    let claims =
+                        [
+                            for place in 4..120 do
+                                let spoiled = Array.copy whole
+                                // 1.6 GB, in seven bits a byte.
+                                [| 0xFFuy; 0xFFuy; 0xFFuy; 0xFFuy; 0x05uy |].CopyTo(spoiled, place)
+                                File.WriteAllBytes(path, spoiled)
+                                let message = outcome path
 
-                                    if message.Contains "would unpack to 1610612735 bytes and says" then
-                                        place
-                            ]
+                                if message.Contains "would unpack to 1610612735 bytes and says" then
+                                    place
+                        ]
 
-                        Expect.isNonEmpty claims "where a block begins, its claim is named")
+                    Expect.isNonEmpty claims "where a block begins, its claim is named")
 
             testCase "a list is no text: the message about the missing column names it"
             <| fun () ->
