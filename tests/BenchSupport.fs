@@ -1,6 +1,7 @@
 /// Rows of the benchmark on the tiny model.
 module Peft.Tests.BenchSupport
 
+open System.Collections.Generic
 open Peft
 open Peft.T5
 
@@ -24,4 +25,23 @@ let stepOf (technique: Technique) (place: string) : BenchRow =
     { (rows |> List.find (fun row -> row.Kind = BenchKind.Step)) with
         Technique = technique
         Placement = Placement.parse place
+    }
+
+let measurement (seconds: float list) (values: (string * float) list) : Measurement =
+    {
+        Seconds = seconds
+        PeakMiB = 100.0
+        Values = values |> List.map KeyValuePair |> Dictionary
+    }
+
+let machine: BenchMachine =
+    {
+        Processor = "a processor"
+        Cores = 2
+        Threads = 1
+        Load = nan
+        System = "a system"
+        Libraries = "libtorch"
+        StartedAt = "2026-01-01T00:00:00Z"
+        Peer = "python3 peer.py"
     }

@@ -10,30 +10,11 @@ open Peft.T5
 open Peft.Tests.Support
 open Peft.Tests.BenchSupport
 
-let private measurement (seconds: float list) (values: (string * float) list) : Measurement =
-    {
-        Seconds = seconds
-        PeakMiB = 100.0
-        Values = values |> List.map KeyValuePair |> Dictionary
-    }
-
 let private listed (measured: Measurement) =
     measured.Seconds, measured.PeakMiB, [ for pair in measured.Values -> pair.Key, pair.Value ]
 
 let private answers (line: BenchLine) =
     line.Row, Result.map listed line.Own, line.Peer |> Option.map (Result.map listed)
-
-let private machine: BenchMachine =
-    {
-        Processor = "a processor"
-        Cores = 2
-        Threads = 1
-        Load = nan
-        System = "a system"
-        Libraries = "libtorch"
-        StartedAt = "2026-01-01T00:00:00Z"
-        Peer = "python3 peer.py"
-    }
 
 let private line row own peer : BenchLine =
     {

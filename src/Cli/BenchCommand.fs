@@ -1,6 +1,7 @@
 namespace Peft
 
 open System
+open System.Collections.Generic
 open System.IO
 open Argu
 
@@ -147,7 +148,20 @@ module BenchCommand =
                     Lines = List.ofSeq soFar
                 }
 
-        let lines = rows |> BenchRun.all (peer |> Option.map command) rounds tell
+        let speeds = Dictionary<string, float>()
+
+        let speed (dtype: string) =
+            if not (speeds.ContainsKey dtype) then
+                speeds[dtype] <- MachineBench.speed settings.Threads dtype
+
+            speeds[dtype]
+
+        let announce row =
+            BenchTime.warning speed row |> Option.iter (printfn "%s")
+
+        let lines =
+            rows |> BenchRun.all (peer |> Option.map command) rounds announce tell
+
         publish options { Machine = machine; Lines = lines }
 
         let isOk (line: BenchLine) =

@@ -92,9 +92,12 @@ module BenchPlan =
                 }
         ]
 
-    /// One LoRA step of FLAN-T5-XL with bfloat16 weights, batch 1, 16 micro-batches.
-    let private largest (settings: BenchSettings) : BenchRow =
-        { row settings BenchKind.Step "bfloat16" with
+    /// A dtype in which the largest model's weights are small enough for most machines.
+    let private isShort (dtype: string) = dtype <> "float32"
+
+    /// One LoRA step of FLAN-T5-XL with weights in such a dtype, batch 1, 16 micro-batches.
+    let private largest (settings: BenchSettings) (dtype: string) : BenchRow =
+        { row settings BenchKind.Step dtype with
             Size = "xl"
             Model = Checkpoint.named "xl"
             Batch = 1
@@ -128,7 +131,10 @@ module BenchPlan =
             yield! losses settings
 
             if isDefault then
-                yield largest settings
+                for dtype in settings.Dtypes do
+                    if isShort dtype then
+                        yield largest settings dtype
+
                 yield row settings BenchKind.Share "float32"
         ]
 

@@ -87,6 +87,9 @@ type Measurement =
         | [] -> nan
         | seconds -> (List.max seconds - List.min seconds) / measured.Median
 
+    /// Whether that is more than a tenth: something else was at work beside it.
+    member measured.IsUnsettled: bool = measured.Spread > 0.1
+
     /// A named value, nan where it is not there.
     member measured.Value(name: string) : float =
         match measured.Values.TryGetValue name with

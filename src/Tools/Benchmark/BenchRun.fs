@@ -55,35 +55,71 @@ module BenchRun =
         | BenchKind.Decoding -> row.Placement = Placement.everywhere && row.Accumulation = 1
         | _ -> false
 
-    /// Measures rows one after the other, ours and the peer's in turn, `rounds` times each; `tell` hears of every line.
-    let all (peer: (string * string list) option) (rounds: int) (tell: BenchLine -> unit) (rows: BenchRow list) =
-        let join earlier later =
+    let private joined (answers: Result<Measurement, string> list) : Result<Measurement, string> =
+        answers
+        |> List.reduce (fun earlier later ->
             match earlier, later with
             | Ok earlier, Ok later -> Ok(Measurement.join earlier later)
             | Error problem, _
-            | _, Error problem -> Error problem
+            | _, Error problem -> Error problem)
 
-        let measured row =
-            let turns =
-                List.init rounds (fun _ ->
-                    let own = inOwnProcess row
+    let private lineOf (row: BenchRow) (turns: (Result<Measurement, string> * Result<Measurement, string> option) list) =
+        {
+            Row = row
+            Own = turns |> List.map fst |> joined
+            Peer =
+                match turns |> List.choose snd with
+                | [] -> None
+                | answers -> Some(joined answers)
+        }
 
-                    own,
-                    match peer with
-                    | Some(program, arguments) when isShared row -> Some(ask program arguments row)
-                    | _ -> None)
+    let private isUnsettled (line: BenchLine) =
+        let isSo (answer: Result<Measurement, string>) =
+            match answer with
+            | Ok measured -> measured.IsUnsettled
+            | Error _ -> false
 
-            let line =
-                {
-                    Row = row
-                    Own = turns |> List.map fst |> List.reduce join
-                    Peer =
-                        match turns |> List.choose snd with
-                        | [] -> None
-                        | answers -> Some(List.reduce join answers)
-                }
+        isSo line.Own || Option.exists isSo line.Peer
 
-            tell line
+    /// A row by `rounds` turns of `own` and, where there is one, of `peer`; by one more where either's repetitions are more
+    /// than a tenth apart.
+    let measured
+        (own: BenchRow -> Result<Measurement, string>)
+        (peer: (BenchRow -> Result<Measurement, string>) option)
+        (rounds: int)
+        (row: BenchRow)
+        : BenchLine =
+        let turn _ =
+            let mine = own row
+            mine, peer |> Option.map (fun peer -> peer row)
+
+        let turns = List.init rounds turn
+        let line = lineOf row turns
+
+        if isUnsettled line then
+            lineOf row (turns @ [ turn () ])
+        else
             line
 
-        rows |> List.map measured
+    /// Measures rows one after the other, ours and the peer's in turn, `rounds` times each; `announce` hears of every row before
+    /// it begins, `tell` of every line.
+    let all
+        (peer: (string * string list) option)
+        (rounds: int)
+        (announce: BenchRow -> unit)
+        (tell: BenchLine -> unit)
+        (rows: BenchRow list)
+        : BenchLine list =
+        [
+            for row in rows do
+                announce row
+
+                let peer =
+                    match peer with
+                    | Some(program, arguments) when isShared row -> Some(ask program arguments)
+                    | _ -> None
+
+                let line = measured inOwnProcess peer rounds row
+                tell line
+                line
+        ]

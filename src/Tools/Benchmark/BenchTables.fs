@@ -20,6 +20,24 @@ module BenchTables =
         |> Option.map (fun value -> fixed' 0 (100.0 * value) + " %")
         |> Option.defaultValue ""
 
+    /// Marks what a spread of more than a tenth makes uncertain.
+    let private marked (measured: Measurement) (text: string) =
+        if measured.IsUnsettled then $"{text} !" else text
+
+    /// What the mark says; nothing where there is none.
+    let private legend (lines: BenchLine list) : string list =
+        let isMarked (line: BenchLine) =
+            [ BenchReport.own line; BenchReport.peer line ]
+            |> List.exists (Option.exists _.IsUnsettled)
+
+        if List.exists isMarked lines then
+            [
+                "! the repetitions of two turns are more than a tenth of the median apart: something else was at work."
+                ""
+            ]
+        else
+            []
+
     /// What a row says in the unit that suits it.
     let private rate (row: BenchRow) (measured: Measurement) : string =
         let megabytes () =
@@ -73,7 +91,7 @@ module BenchTables =
             [
                 name
                 timed |> Option.map _.Median |> shown 3
-                timed |> Option.map _.Spread |> percent
+                timed |> Option.map _.Spread |> percent |> marked measured
                 rate line.Row measured
                 BenchWork.operations line.Row |> Option.map (fun all -> all / 1e9) |> shown 1
                 BenchReport.achieved line |> shown 1
@@ -85,7 +103,10 @@ module BenchTables =
                 |> shown 0
                 match line.Peer with
                 | Some(Error _) -> "none"
-                | _ -> peer |> Option.map _.Median |> shown 3
+                | _ ->
+                    peer
+                    |> Option.map (fun peer -> fixed' 3 peer.Median |> marked peer)
+                    |> Option.defaultValue ""
                 BenchReport.speedUp line |> shown 2
                 peer |> Option.map _.PeakMiB |> shown 0
                 BenchReport.memoryRatio line |> shown 2
@@ -125,7 +146,7 @@ module BenchTables =
                 if measured.Seconds.IsEmpty then
                     ""
                 else
-                    $" {fixed' 3 measured.Median} s,"
+                    marked measured $" {fixed' 3 measured.Median} s" + ","
 
             $"{BenchRow.name line.Row}:{seconds} {rate line.Row measured}{compared}"
 
@@ -136,6 +157,7 @@ module BenchTables =
             ""
             Columns.table heads (report.Lines |> List.map (cells report.Lines))
             ""
+            yield! legend report.Lines
             yield! details report.Lines
         ]
         |> String.concat "\n"
@@ -154,6 +176,7 @@ module BenchTables =
             ""
             markdownTable heads (report.Lines |> List.map (cells report.Lines))
             ""
+            yield! legend report.Lines
             yield! details report.Lines |> List.map (fun line -> $"* {line}")
         ]
         |> String.concat "\n"

@@ -22,6 +22,11 @@ type KernelWorth =
         let ratios = List.map2 (/) worth.Without worth.With
         List.min ratios, List.max ratios
 
+    /// Whether they are more than a tenth of the median apart.
+    member worth.IsUnsettled: bool =
+        let low, high = worth.Range
+        high - low > 0.1 * worth.Times
+
 /// Each kernel off in turn, in a few rows of the benchmark.
 [<RequireQualifiedAccess>]
 module KernelBench =
@@ -138,7 +143,10 @@ module KernelBench =
             worth.Kernel
             $"{Repeated.median worth.With:F3}"
             $"{Repeated.median worth.Without:F3}"
-            $"{worth.Times:F2}"
+            (if worth.IsUnsettled then
+                 $"{worth.Times:F2} !"
+             else
+                 $"{worth.Times:F2}")
             $"{low:F2}"
             $"{high:F2}"
             string worth.With.Length

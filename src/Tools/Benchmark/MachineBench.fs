@@ -54,6 +54,24 @@ module MachineBench =
             $"{tokens} x {fanIn} x {fanOut}", gigaflops row dtype (tokens, fanIn, fanOut))
         |> Repeated.measurement []
 
+    /// GFLOP/s of one product of a gigaflop in a dtype, the faster of two: known within a second.
+    let speed (threads: int) (dtype: string) : float =
+        use _ = torch.NewDisposeScope()
+        use _ = torch.no_grad ()
+
+        if threads > 0 then
+            torch.set_num_threads threads
+
+        let matrix rows =
+            torch.randn([| rows; 1024L |]).``to``(Precision.parse dtype)
+
+        let x, weight = matrix 512L, matrix 1024L
+
+        let seconds =
+            Repeated.times 1 2 (fun () -> (Product.linear weight x).Dispose()) |> List.min
+
+        2.0 * float (x.numel ()) * 1024.0 / seconds / 1e9
+
     let private calls = 20_000
 
     /// Nanoseconds of an operation on one number, in place, and with a result that is freed.
