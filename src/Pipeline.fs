@@ -191,10 +191,11 @@ module Pipeline =
         let pieces =
             [
                 for number, ((task, experiment), finished) in List.indexed (List.zip experiments known) do
-                    if finished.IsSome then
+                    match finished with
+                    | Some run ->
                         SharedSweep.tidy shop.Results experiment
-                        shop.Tell(Skipped experiment)
-                    else
+                        shop.Tell(Skipped(run, number + 1, experiments.Length))
+                    | None ->
                         {
                             Task = task
                             Experiment = experiment

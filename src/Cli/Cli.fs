@@ -23,6 +23,8 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Compare of ParseResults<CompareOption>
     | [<CliPrefix(CliPrefix.None)>] Table of ParseResults<TableOption>
     | [<CliPrefix(CliPrefix.None)>] Report of ParseResults<ReportOption>
+    /// Is answered before options are read.
+    | [<SubCommand; CliPrefix(CliPrefix.None)>] Completion
 
     interface IArgParserTemplate with
         member command.Usage =
@@ -48,31 +50,45 @@ type Command =
             | Compare _ -> "Compare anyone's predictions on the same test rows: tests, intervals, Holm's correction."
             | Table _ -> "Print the paper's tables and figures of a folder of results."
             | Report _ -> "Write a report of a folder of results: one HTML page, Markdown, CSV, LaTeX and figures."
+            | Completion -> "Print the script that completes peft's words in bash, zsh or powershell."
+
+let private carryOut (command: Command) : int =
+    match command with
+    | Choose options -> ChooseCommand.run options
+    | Sweep options -> SweepCommand.sweep options
+    | Search options -> SearchCommand.run options
+    | Train options -> SweepCommand.train options
+    | Evaluate options -> ModelCommands.evaluate options
+    | Generate options -> ModelCommands.generate options
+    | Download options -> DownloadCommand.run options
+    | Pretrain options -> PretrainCommand.run options
+    | Params options -> CountCommands.parameters options
+    | Plan options -> CountCommands.plan options
+    | Bench options -> BenchCommand.run options
+    | Adapters options -> AdapterCommands.adapters options
+    | Merge options -> AdapterCommands.merge options
+    | Paper -> AnswerCommands.paper ()
+    | Recommend options -> AnswerCommands.recommend options
+    | Import options -> ImportCommand.run options
+    | Compare options -> CompareCommand.run options
+    | Table options -> AnswerCommands.table options
+    | Report options -> ReportCommand.run options
+    | Completion -> 0
 
 [<EntryPoint>]
 let main arguments =
     Guard.run (fun () ->
-        Native.ensure () |> ignore
-        Kernels.Kernel.readSwitches ()
         let parser = ArgumentParser.Create<Command>(programName = "peft")
 
-        match (parser.ParseCommandLine(inputs = arguments, raiseOnUsage = true)).GetSubCommand() with
-        | Choose options -> ChooseCommand.run options
-        | Sweep options -> SweepCommand.sweep options
-        | Search options -> SearchCommand.run options
-        | Train options -> SweepCommand.train options
-        | Evaluate options -> ModelCommands.evaluate options
-        | Generate options -> ModelCommands.generate options
-        | Download options -> DownloadCommand.run options
-        | Pretrain options -> PretrainCommand.run options
-        | Params options -> CountCommands.parameters options
-        | Plan options -> CountCommands.plan options
-        | Bench options -> BenchCommand.run options
-        | Adapters options -> AdapterCommands.adapters options
-        | Merge options -> AdapterCommands.merge options
-        | Paper -> AnswerCommands.paper ()
-        | Recommend options -> AnswerCommands.recommend options
-        | Import options -> ImportCommand.run options
-        | Compare options -> CompareCommand.run options
-        | Table options -> AnswerCommands.table options
-        | Report options -> ReportCommand.run options)
+        match Asked.ofWords parser (List.ofArray arguments) with
+        | Asked.Page text
+        | Asked.Script text ->
+            printfn $"{text}"
+            0
+        | Asked.Command ->
+            Native.ensure () |> ignore
+            Kernels.Kernel.readSwitches ()
+
+            parser.ParseCommandLine(inputs = arguments, raiseOnUsage = true)
+            |> _.GetSubCommand()
+            |> carryOut)

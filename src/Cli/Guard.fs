@@ -7,6 +7,10 @@ open System.Text.RegularExpressions
 open System.Threading
 open Argu
 
+/// A command line that names no command, or an option that the command has not: exit code 2.
+exception Misused of problem: string with
+    override error.Message = error.problem
+
 /// What stands around every command: signals, faults and the console.
 [<RequireQualifiedAccess>]
 module Guard =
@@ -121,6 +125,9 @@ module Guard =
         | :? ArguParseException as error when error.ErrorCode = ErrorCode.HelpText ->
             printfn $"{error.Message}"
             0
+        | Misused problem ->
+            eprintfn $"peft: {Printable.short 300 problem} (--help lists what there is)"
+            2
         | :? ArguParseException ->
             let problem = error.Message.Split('\n', 2)[0]
             eprintfn $"peft: {problem.Trim()} (--help lists the options)"
@@ -133,7 +140,8 @@ module Guard =
     let private isFault (error: exn) =
         match error with
         | UserError _
-        | NonFinite _ -> false
+        | NonFinite _
+        | Misused _ -> false
         | :? ArguParseException
         | :? UnauthorizedAccessException
         | :? IOException

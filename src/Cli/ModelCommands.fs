@@ -101,7 +101,17 @@ module ModelCommands =
 
         0
 
-    /// Answers texts from the command line, or lines of standard input.
+    /// Lines until there are no more.
+    let private lines (read: unit -> string | null) : string seq =
+        Seq.initInfinite (fun _ -> read ())
+        |> Seq.takeWhile (isNull >> not)
+        |> Seq.choose Option.ofObj
+
+    let private prompted () : string | null =
+        eprintf "> "
+        Console.In.ReadLine()
+
+    /// Answers texts from the command line, or lines of standard input: on a terminal each as soon as it is there.
     let generate (options: ParseResults<ModelOption>) : int =
         Options.useThreads (options.TryGetResult ModelOption.Threads)
         let session = Session(sessionOptions options, Downloads.settings)
@@ -120,13 +130,13 @@ module ModelCommands =
             |> Array.ofList
             |> decodingOf options
 
-        let inputs =
+        let inputs, atOnce =
             match options.TryGetResult Text with
-            | Some texts -> Seq.ofList texts
+            | Some texts -> Seq.ofList texts, 32
+            | None when Console.IsInputRedirected -> lines Console.In.ReadLine, 32
             | None ->
-                Seq.initInfinite (fun _ -> Console.In.ReadLine())
-                |> Seq.takeWhile (isNull >> not)
-                |> Seq.choose Option.ofObj
+                eprintfn "A text a line is answered; an empty line ends."
+                lines prompted |> Seq.takeWhile ((<>) ""), 1
 
         let checkLength (place: int) (text: string) =
             if text.Length > Rows.longest then
@@ -135,7 +145,7 @@ module ModelCommands =
 
             text
 
-        for chunk in inputs |> Seq.mapi checkLength |> Seq.chunkBySize 32 do
+        for chunk in inputs |> Seq.mapi checkLength |> Seq.chunkBySize atOnce do
             chunk
             |> Array.map (fun text ->
                 {

@@ -100,7 +100,9 @@ module Progress =
         | Ended run ->
             work.End()
             write $"  {runLine run}{work.LeftText 0.0}"
-        | Skipped experiment -> work.Skip experiment
+        | Skipped(run, number, count) ->
+            work.Skip run.Experiment
+            write $"[{number}/{count}] {label run.Experiment}, finished before: {runLine run}"
         | EndedElsewhere(run, number, count) ->
             work.Skip run.Experiment
             write $"[{number}/{count}] {label run.Experiment}, by another process: {runLine run}"

@@ -7,14 +7,17 @@ open Peft.Reports
 /// The options of `report`.
 [<RequireQualifiedAccess>]
 type ReportOption =
-    | [<MainCommand; ExactlyOnce>] Runs of folder: string
+    | [<Unique; AltCommandLine("-r")>] Results of folder: string
+    | [<MainCommand; Unique>] Runs of folder: string
     | [<Unique; AltCommandLine("-o")>] Output of folder: string
     | [<Unique>] Predictions of megabytes: float
 
     interface IArgParserTemplate with
         member option.Usage =
             match option with
-            | Runs _ -> "The folder of result files that a sweep or run wrote, or a file of runs."
+            | Results _ ->
+                "The folder of result files that a sweep or run wrote, or a file of runs. 'results' if not given."
+            | Runs _ -> "The same without its name."
             | Output _ -> "The folder to write to. 'report' if not given."
             | Predictions _ ->
                 "Megabytes of test rows with their predictions on the page, spread evenly over all rows. 12 if not given."
@@ -27,7 +30,11 @@ module ReportCommand =
 
     /// Writes the report; 1 where a file could not be read.
     let run (options: ParseResults<ReportOption>) : int =
-        let results = options.GetResult ReportOption.Runs
+        let results =
+            match options.TryGetResult ReportOption.Results, options.TryGetResult ReportOption.Runs with
+            | Some _, Some _ -> userError "--results and the word without a name both say which results: give one."
+            | given, other -> given |> Option.orElse other |> Option.defaultValue "results"
+
         let output = options.GetResult(ReportOption.Output, "report")
 
         let megabytes =
@@ -39,7 +46,7 @@ module ReportCommand =
         let content =
             Report.createWithin
                 (int (megabytes * 1e6))
-                $"peft report {quoted results} --output {quoted output}"
+                $"peft report --results {quoted results} --output {quoted output}"
                 output
                 results
 

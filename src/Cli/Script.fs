@@ -29,18 +29,32 @@ module Script =
     /// The value of what stands before a recipe, of technique words for instance; where it fails, the script ends with one line.
     let guarded (body: unit -> 'a) : 'a = orExit (body >> Ok)
 
-    let private parse<'Options when 'Options :> IArgParserTemplate> (arguments: string[]) : ParseResults<'Options> =
+    /// The options of a script that does what a command does; none where only help was asked for.
+    let private parse<'Options when 'Options :> IArgParserTemplate>
+        (command: string)
+        (arguments: string[])
+        : ParseResults<'Options> option =
         // The first is the script's own name.
         let name = arguments |> Array.tryHead |> Option.defaultValue "script"
+        let words = Array.skip (min 1 arguments.Length) arguments
         let parser = ArgumentParser.Create<'Options>(programName = name)
-        parser.ParseCommandLine(inputs = Array.skip (min 1 arguments.Length) arguments, raiseOnUsage = true)
+
+        match Asked.ofOptions command name parser (List.ofArray words) with
+        | Some page ->
+            printfn $"{page}"
+            None
+        | None -> Some(parser.ParseCommandLine(inputs = words, raiseOnUsage = true))
+
+    let private codeOf (run: 'Options -> int) (options: 'Options option) : int =
+        options |> Option.map run |> Option.defaultValue 0
 
     /// Runs a recipe's sweep as `peft sweep` would: the script's arguments are its options, and change the recipe. Several
     /// jobs are processes that run the script once more.
     let sweep (arguments: string[]) (session: SessionOptions) (recipe: SessionOptions -> SweepPlan) : Run list =
         orExit (fun () ->
-            let options = parse<SweepOption> arguments
-            SweepCommand.runs options (SweepOptions.planOver (fun () -> session) recipe options))
+            match parse<SweepOption> "sweep" arguments with
+            | None -> Error 0
+            | Some options -> SweepCommand.runs options (SweepOptions.planOver (fun () -> session) recipe options))
 
     /// Runs a search, telling how it goes.
     let search (results: string) (plan: SearchPlan) : Trial list =
@@ -52,7 +66,7 @@ module Script =
             Guard.run (fun () ->
                 Native.ensure () |> ignore
                 Kernels.Kernel.readSwitches ()
-                ChooseCommand.run (parse<ChooseOption> arguments))
+                parse<ChooseOption> "choose" arguments |> codeOf ChooseCommand.run)
         )
 
     /// Ends a sweep's script: with 1 where a run failed.
@@ -60,4 +74,4 @@ module Script =
 
     /// `scripts/pretrain.fsx`.
     let pretrain (arguments: string[]) : unit =
-        exit (Guard.run (fun () -> PretrainCommand.run (parse<PretrainOption> arguments)))
+        exit (Guard.run (fun () -> parse<PretrainOption> "pretrain" arguments |> codeOf PretrainCommand.run))

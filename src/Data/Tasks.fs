@@ -254,10 +254,17 @@ module TaskDefinition =
         match all |> List.tryFind (fun task -> task.Name = name) with
         | Some task -> task
         | None ->
-            let names = String.Join(", ", all |> List.map _.Name)
+            let names = all |> List.map _.Name
+
+            let listed = String.Join(", ", names)
+
+            let near =
+                match Nearest.among 3 names name with
+                | [] -> ""
+                | near -> $" Did you mean {Nearest.orList near}?"
 
             userError
-                $"There is no task \"{name}\". Choose one of {names}; a sweep also takes suite, all twelve embedded tasks."
+                $"There is no task \"{name}\".{near} Choose one of {listed}; a sweep also takes suite, all twelve embedded tasks."
 
     /// The tasks that a word means: `suite` all twelve embedded ones, any other the task of that name; `UserError` where there
     /// is none.

@@ -15,8 +15,8 @@ type RunEvent =
     | Tested of rows: int * allRows: int
     /// A run of this process has its result file, finished or failed.
     | Ended of Run
-    /// A run had its result already.
-    | Skipped of Experiment
+    /// The run `number` of `count` had its result already.
+    | Skipped of run: Run * number: int * count: int
     /// Another process that works on the same results folder has ended the run `number` of `count`.
     | EndedElsewhere of run: Run * number: int * count: int
     /// Nothing is left to begin, and other processes still have so many runs.

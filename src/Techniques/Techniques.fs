@@ -50,7 +50,10 @@ module Technique =
         let name, settings = WordsReader.split first text
 
         match find name with
-        | None -> refuse $"'{name}' is no technique"
+        | None ->
+            match Nearest.among 3 (specs |> List.map _.Name) name with
+            | [] -> refuse $"'{name}' is no technique"
+            | near -> refuse $"'{name}' is no technique; did you mean {Nearest.orList near}?"
         | Some spec ->
             let words = Words(name, settings)
             words.Finish(spec.Read words)
@@ -70,7 +73,14 @@ module Technique =
             | parts -> Chain.technique parts
         with Refused problem ->
             let usages = specs |> List.map _.Usage |> String.concat ", "
-            userError $"{problem}: the techniques are {usages}; 'a >> b' applies both."
+
+            let problem =
+                if problem.EndsWith '?' then
+                    $"{problem} The"
+                else
+                    $"{problem}: the"
+
+            userError $"{problem} techniques are {usages}; 'a >> b' applies both."
 
     /// Words of before `lora` and `ia3` came to mean what they mean elsewhere, as today's: `lora(rank=2)` and `ia3` were the
     /// paper's then, `ia3(hf)` Hugging Face's.
