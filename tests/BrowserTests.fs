@@ -16,14 +16,14 @@ let private picture (page: Browser.Page) (name: string) =
     pictures
     |> Option.iter (fun folder -> page.Screenshot(Path.Combine(folder, name + ".png")))
 
-/// Opens the report of a small sweep.
-let private inBrowser (body: Browser.Page -> unit) =
+/// Opens the report of some results.
+let private inBrowserOf (write: string -> unit) (body: Browser.Page -> unit) =
     inTemporaryFolder (fun folder ->
         // The browser first: where there is none, no report is made in vain.
         use page = Browser.launch ()
         let results, output = Path.Combine(folder, "runs"), Path.Combine(folder, "report")
         Directory.CreateDirectory results |> ignore
-        writeSweep results
+        write results
         Directory.CreateDirectory output |> ignore
         let path = Path.Combine(output, "report.html")
         File.WriteAllText(path, Report.create "peft report runs" output results |> Page.toHtml)
@@ -36,6 +36,13 @@ let private inBrowser (body: Browser.Page -> unit) =
             (page.Requests |> List.filter (fun url -> not (url.StartsWith "data:")))
             [ Uri(path).AbsoluteUri ]
             "the page asked for nothing but itself")
+
+/// Opens the report of a small sweep.
+let private inBrowser = inBrowserOf writeSweep
+
+let private withVariants (folder: string) =
+    writeSweep folder
+    writeVariants folder
 
 let private run (page: Browser.Page) (script: string) = page.Evaluate script |> ignore
 
@@ -184,6 +191,52 @@ let tests =
                             "new Set([...document.querySelectorAll('#viewer td.words')].map(cell => cell.textContent)).size > 1")
                         "True"
                         "answers differ")
+
+            testCase "ablation variants are shown when asked for, and the filter goes on with them"
+            <| fun () ->
+                inBrowserOf withVariants (fun page ->
+                    let names () = column page "table1" 0 |> List.distinct
+                    let whole = [ "zero-shot"; "full"; "paper-ia3"; "paper-lora" ]
+                    Expect.equal (names ()) whole "hidden"
+                    run page "document.querySelector('#table-table1 input.variants').click()"
+
+                    Expect.equal
+                        (names ())
+                        (whole @ [ "paper-lora, early layers"; "paper-lora, later layers" ])
+                        "shown"
+
+                    run page "document.querySelector('#table-table1 .filter').focus()"
+                    page.Type "early"
+                    Expect.equal (names ()) [ "paper-lora, early layers" ] "filtered"
+                    run page "document.querySelector('#table-table1 input.variants').click()"
+
+                    Expect.equal
+                        (page.Text "document.querySelector('#table-table1 .count').textContent")
+                        "0 of 9 rows"
+                        "hidden again")
+
+            testCase "on a phone no table scrolls sideways, and every cell says what it is"
+            <| fun () ->
+                inBrowserOf withVariants (fun page ->
+                    page.Resize(390, 844, true)
+
+                    Expect.equal
+                        (page.Text
+                            "[...document.querySelectorAll('.scroll, .task-answer')].filter(part => part.scrollWidth > part.clientWidth + 1).map(part => part.getAttribute('aria-label') ?? part.textContent.slice(0, 30)).join('|')")
+                        ""
+                        "all fit"
+
+                    Expect.equal
+                        (page.Text "document.querySelectorAll('.sheet tbody td:not([data-heading])').length")
+                        "0"
+                        "headings beside the numbers"
+
+                    run page "scrollTo(0, document.querySelector('#table-best').offsetTop - 60)"
+                    page.Settle()
+                    picture page "phone-table"
+                    run page (header "runs" 5 + ".querySelector('button').click()")
+                    let scores = column page "runs" 5 |> List.map float
+                    Expect.equal scores (List.sort scores) "sorting still works")
 
             testCase "light, dark, phone and paper"
             <| fun () ->

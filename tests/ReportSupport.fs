@@ -13,24 +13,26 @@ open Peft.Tests.SampleRuns
 let hostile =
     "</script><script>window.isHarmed = true</script><img src=x onerror='window.isHarmed = true'> \"quoted\" & 'so' \u2028 żółć 日本 🙂 <!--"
 
-/// Writes a run and its predictions for 30 rows, of which row 3 is hostile.
+/// Predictions for 30 rows, of which row 3 is hostile; about this share is right.
+let private answers (next: unit -> float) (share: float) : Prediction[] =
+    Array.init 30 (fun row ->
+        let isRight = next () < share
+
+        {
+            Row = row
+            Input = if row = 3 then hostile else $"input {row}"
+            Target = "yes"
+            Prediction =
+                if row = 3 then hostile
+                elif isRight then "yes"
+                else "no"
+            Ranked = None
+            Score = if isRight then 1.0 else 0.0
+        })
+
+/// Writes a run and its predictions for 30 rows.
 let add folder next (task: TaskDefinition) method level seed share seconds : unit =
-    let predictions =
-        Array.init 30 (fun row ->
-            let isRight = next () < share
-
-            {
-                Row = row
-                Input = if row = 3 then hostile else $"input {row}"
-                Target = "yes"
-                Prediction =
-                    if row = 3 then hostile
-                    elif isRight then "yes"
-                    else "no"
-                Ranked = None
-                Score = if isRight then 1.0 else 0.0
-            })
-
+    let predictions = answers next share
     let score = predictions |> Array.averageBy _.Score
     let run = run task method level seed score seconds
     Results.write folder run
@@ -60,6 +62,30 @@ let writeSweep (folder: string) : unit =
                     add folder next task (tuned name) (Some level) seed share (seconds + float seed)
 
     Results.write folder failed
+
+/// Ablation variants beside the small sweep: one technique at two places, one task and level.
+let writeVariants (folder: string) : unit =
+    let next = uniform 23UL
+
+    for place in [ "early"; "late" ] do
+        for seed in 1..2 do
+            let answers = answers next 0.6
+            let whole = run TaskDefinition.topic (tuned "paper-lora") (Some Low) seed 0.5 25.0
+
+            let experiment =
+                { whole.Experiment with
+                    Placement = Placement.parse place
+                }
+
+            Results.write
+                folder
+                { whole with
+                    Experiment = experiment
+                    Id = Experiment.id experiment
+                    Name = Experiment.name experiment
+                }
+
+            Evaluation.write (Run.predictionsPath folder experiment) answers
 
 let inSweep (body: string -> unit) =
     inTemporaryFolder (fun folder ->

@@ -69,14 +69,29 @@ module Blocks =
 
         Element((if place = 0 then "th" else "td"), attributes, [ content cell ])
 
-    /// The bare table of a sheet.
-    let private tableOf (sheet: Sheet) =
+    /// Whether a row is of a technique among `variants`.
+    let private isVariant (variants: Set<string>) (sheet: Sheet) (row: SheetCell list) =
+        List.zip sheet.Columns row
+        |> List.exists (fun (column, cell) -> column.Heading = "technique" && variants.Contains cell.Text)
+
+    /// The bare table of a sheet; rows of `variants` are marked.
+    let private tableOf (variants: Set<string>) (sheet: Sheet) =
+        let row cells =
+            Element(
+                "tr",
+                (if isVariant variants sheet cells then
+                     [ "class", "variant" ]
+                 else
+                     []),
+                cells |> List.mapi2 bodyCell sheet.Columns
+            )
+
         Html.tag
             "table"
             [
                 Element("caption", [ "class", "unseen" ], [ Text sheet.Title ])
                 Html.tag "thead" [ Html.tag "tr" (sheet.Columns |> List.map headerCell) ]
-                Html.tag "tbody" (sheet.Rows |> List.map (List.mapi2 bodyCell sheet.Columns >> Html.tag "tr"))
+                Html.tag "tbody" (sheet.Rows |> List.map row)
             ]
 
     let private scrolling (title: string) (table: Html) =
@@ -85,8 +100,57 @@ module Blocks =
     /// From so many rows on a table gets a filter.
     let private filterFrom = 6
 
-    /// A table that sorts and filters, with its note and its files.
-    let sheet (sheet: Sheet) : Html =
+    /// The variants that a table hides until they are asked for: those of a table that is not about them.
+    let private hidden (variants: Set<string>) (sheet: Sheet) : Set<string> =
+        let rows = sheet.Rows |> List.filter (isVariant variants sheet)
+
+        if
+            sheet.Name = "failed"
+            || sheet.Name.StartsWith "table2"
+            || rows.Length = sheet.Rows.Length
+        then
+            Set.empty
+        else
+            variants
+
+    /// What chooses among a table's rows: words, and whether ablation variants are shown.
+    let private filters (variants: Set<string>) (sheet: Sheet) : Html list =
+        let ofVariants = sheet.Rows |> List.filter (isVariant variants sheet) |> List.length
+
+        [
+            if sheet.Rows.Length >= filterFrom then
+                Html.tag
+                    "label"
+                    [
+                        Text "Filter "
+                        Element(
+                            "input",
+                            [
+                                "type", "search"
+                                "class", "filter"
+                                "placeholder", "words that a row must have"
+                            ],
+                            []
+                        )
+                    ]
+
+            if ofVariants > 0 then
+                Html.tag
+                    "label"
+                    [
+                        Element("input", [ "type", "checkbox"; "class", "variants" ], [])
+                        Text $" ablation variants ({ofVariants})"
+                    ]
+
+            if sheet.Rows.Length >= filterFrom || ofVariants > 0 then
+                Element("span", [ "class", "count"; "role", "status" ], [])
+        ]
+
+    /// A table that sorts and filters, with its note and its files; rows of techniques among `variants` are shown when asked
+    /// for.
+    let sheet (variants: Set<string>) (sheet: Sheet) : Html =
+        let variants = hidden variants sheet
+
         Element(
             "div",
             [ "class", "sheet"; "id", $"table-{sheet.Name}" ],
@@ -98,23 +162,7 @@ module Blocks =
                     "div",
                     [ "class", "tools" ],
                     [
-                        if sheet.Rows.Length >= filterFrom then
-                            Html.tag
-                                "label"
-                                [
-                                    Text "Filter "
-                                    Element(
-                                        "input",
-                                        [
-                                            "type", "search"
-                                            "class", "filter"
-                                            "placeholder", "words that a row must have"
-                                        ],
-                                        []
-                                    )
-                                ]
-
-                            Element("span", [ "class", "count"; "role", "status" ], [])
+                        yield! filters variants sheet
                         Element(
                             "span",
                             [ "class", "files" ],
@@ -126,7 +174,7 @@ module Blocks =
                         )
                     ]
                 )
-                tableOf sheet |> scrolling sheet.Title
+                tableOf variants sheet |> scrolling sheet.Title
             ]
         )
 
@@ -162,7 +210,7 @@ module Blocks =
                     "details"
                     [
                         Html.tag "summary" [ Text "The numbers of this figure" ]
-                        Charts.toSheet figure |> tableOf |> scrolling figure.Title
+                        ChartSheet.ofChart figure |> tableOf Set.empty |> scrolling figure.Title
                     ]
             ]
         )

@@ -6,7 +6,7 @@ open Peft
 [<NoComparison; NoEquality>]
 type SettingFindings =
     {
-        /// In words.
+        /// In words; the model by its name.
         Setting: string
         /// "" for the first setting, then `-2`, `-3`, …: the end of the names of its tables and figures.
         Suffix: string
@@ -99,7 +99,9 @@ module Findings =
         let numbered = Settings.ofRuns runs
         let groups = runs |> List.filter _.IsFinished |> Tables.bySetting
 
-        let ofSetting index (setting, runs) =
+        let all = runs
+
+        let ofSetting index (_, runs: Run list) =
             let comparisons, notCompared =
                 if Results.isRunsFile folder then
                     [],
@@ -117,7 +119,11 @@ module Findings =
 
             let unsorted =
                 {
-                    Setting = setting
+                    Setting =
+                        Setting.table
+                            { Settings.first numbered runs.Head with
+                                Model = ModelNames.ofDigest all runs.Head.Experiment.Model
+                            }
                     Suffix = if index = 0 then "" else $"-{index + 1}"
                     Heading =
                         if groups.Length < 2 then

@@ -33,7 +33,7 @@ module Page =
     let private sheetsWhere (content: ReportContent) (isOne: string -> bool) =
         content.Sheets
         |> List.filter (fun sheet -> isOne sheet.Name)
-        |> List.map Blocks.sheet
+        |> List.map (Blocks.sheet (Variants.all content.Findings))
 
     let private named (content: ReportContent) (name: string) = sheetsWhere content ((=) name)
 
@@ -91,14 +91,17 @@ module Page =
     let private summary (content: ReportContent) =
         section
             "summary"
-            "Summary"
+            "The answer"
             [
                 yield! answer content
+                yield! bySetting content (TaskAnswer.all >> AnswerBlocks.tasks)
+                yield! problems content
+                yield! bySetting content (fun setting -> named content ("best" + setting.Suffix))
+                Html.tag "h3" [ Text "What was run" ]
                 Html.paragraph (Summary.sentence content.Findings)
                 facts content
-                yield! problems content
+                Element("p", [ "class", "note" ], [ Html.tag "small" [ Text(Summary.digests content.Findings) ] ])
                 yield! named content "settings"
-                yield! bySetting content (fun setting -> named content ("best" + setting.Suffix))
             ]
 
     let private scores (content: ReportContent) =
@@ -107,6 +110,7 @@ module Page =
             "Scores"
             (bySetting content (fun setting ->
                 figuresOf content ("scores" + setting.Suffix)
+                @ figuresOf content ("variants" + setting.Suffix)
                 @ named content ("table1" + setting.Suffix)
                 @ named content ("table2" + setting.Suffix)
                 @ named content ("comparison" + setting.Suffix)))
@@ -189,7 +193,7 @@ module Page =
 
     let private sections =
         [
-            "summary", "Summary"
+            "summary", "Answer"
             "scores", "Scores"
             "costs", "Costs"
             "curves", "Learning curves"
@@ -219,7 +223,7 @@ module Page =
 
     let private header (title: string) (hasCurves: bool) : Html list =
         [
-            Element("a", [ "class", "skip"; "href", "#summary" ], [ Text "Skip to the summary" ])
+            Element("a", [ "class", "skip"; "href", "#summary" ], [ Text "Skip to the answer" ])
             Html.tag
                 "header"
                 [

@@ -40,7 +40,7 @@ module Report =
     let create (command: string) (output: string) (results: string) : ReportContent =
         createWithin Sample.pageBudget command output results
 
-    /// The report as Markdown: the summary, then every table.
+    /// The report as Markdown: the answers, what was run, then every table.
     let toMarkdown (content: ReportContent) : string =
         let findings = content.Findings
 
@@ -64,9 +64,18 @@ module Report =
 
         [
             "# Fine-tuning techniques compared"
+            yield! content.Answer
+            for setting in findings.Settings do
+                for answer in TaskAnswer.all setting do
+                    $"## {TaskAnswer.heading answer}{setting.Heading}"
+                    items (TaskAnswer.sentences answer)
+            "## What was run"
             Summary.facts findings
             |> List.map (fun (name, value) -> $"{name}: {value}")
             |> items
+            match Summary.digests findings with
+            | "" -> ()
+            | told -> $"<sub>{told}</sub>"
             match Summary.problems findings with
             | [] -> ()
             | problems ->

@@ -25,6 +25,13 @@ module RunSheets =
         let numbered = findings.Numbered
         let differing, shared = Settings.parts numbered
 
+        /// What a part says; of a model its name and, since a table's cell is data, its digest.
+        let told heading (words: string) =
+            if heading = "model" && words <> "" then
+                $"{ModelNames.ofDigest findings.Runs words} ({words})"
+            else
+                words
+
         let row place setting =
             let runs =
                 findings.Runs
@@ -32,8 +39,8 @@ module RunSheets =
 
             [
                 SheetCell.words (Settings.words [ place + 1 ])
-                for _, part in differing do
-                    match part setting with
+                for heading, part in differing do
+                    match part setting |> told heading with
                     | "" -> SheetCell.missing
                     | words -> SheetCell.words words
                 runs
@@ -47,7 +54,7 @@ module RunSheets =
 
         let note =
             shared
-            |> List.map (fun (heading, part) -> heading, numbered.All |> List.map part |> List.head)
+            |> List.map (fun (heading, part) -> heading, numbered.All |> List.map part |> List.head |> told heading)
             |> List.filter (fun (_, words) -> words <> "")
             |> List.map (fun (heading, words) -> $"{heading} {words}")
             |> String.concat "; "

@@ -91,6 +91,13 @@ module Summary =
         ]
         |> List.filter (fun (_, value) -> value <> "")
 
+    /// The digest of each model, for the small print.
+    let digests (findings: Findings) : string =
+        ModelNames.all findings.Runs
+        |> List.map (fun (name, digest) -> $"{name} is {digest}")
+        |> String.concat "; "
+        |> fun told -> if told = "" then "" else $"Digest of the weights: {told}."
+
     /// What a reader must not overlook: unreadable files, failed runs, several settings, what could not be compared.
     let problems (findings: Findings) : string list =
         let failed = findings.Runs |> List.filter (_.IsFinished >> not)

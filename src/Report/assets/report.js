@@ -51,16 +51,18 @@
 
     const filterRows = sheet => {
         const input = sheet.querySelector(".filter");
-        const words = input.value.toLowerCase().split(/\s+/).filter(word => word);
+        const words = (input?.value ?? "").toLowerCase().split(/\s+/).filter(word => word);
+        const variants = sheet.querySelector("input.variants");
         const rows = [...sheet.querySelector("tbody").rows];
         let shown = 0;
         for (const row of rows) {
             // The text of cells, apart: a word must not match across two of them.
             row.searchText ??= [...row.cells].map(cell => cell.textContent.toLowerCase()).join("\n");
-            row.hidden = !words.every(word => row.searchText.includes(word));
+            const isLeftOut = variants && !variants.checked && row.classList.contains("variant");
+            row.hidden = isLeftOut || !words.every(word => row.searchText.includes(word));
             shown += !row.hidden;
         }
-        sheet.querySelector(".count").textContent = words.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
+        sheet.querySelector(".count").textContent = shown < rows.length || words.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
         chooseTabStop(sheet.querySelector("table"));
     };
 
@@ -102,18 +104,36 @@
 
     for (const table of document.querySelectorAll("table")) {
         for (const header of table.tHead.rows[0].cells)
-            header.querySelector("button").addEventListener("click", () => sortBy(table, header));
+            header.querySelector("button")?.addEventListener("click", () => sortBy(table, header));
         table.addEventListener("keydown", moveFocus);
         chooseTabStop(table);
         if (table.tBodies[0].rows.length > 25) table.closest(".scroll").classList.add("tall");
     }
 
     for (const sheet of document.querySelectorAll(".sheet")) {
-        const input = sheet.querySelector(".filter");
-        if (!input) continue;
-        input.addEventListener("input", () => filterRows(sheet));
+        const controls = sheet.querySelectorAll(".filter, input.variants");
+        if (!controls.length) continue;
+        for (const control of controls) control.addEventListener("input", () => filterRows(sheet));
         filterRows(sheet);
     }
+
+    // Tables: on a phone a row is a card, whose cells say what they are
+
+    const phone = matchMedia("(max-width: 40rem)");
+
+    const label = table => {
+        const headings = [...table.tHead.rows[0].cells].map(cell => cell.textContent);
+        for (const row of table.tBodies[0].rows)
+            for (const cell of row.cells) cell.dataset.heading = headings[cell.cellIndex];
+        table.classList.add("cards");
+    };
+
+    const labelAll = () => {
+        if (phone.matches) document.querySelectorAll(".scroll table").forEach(label);
+    };
+
+    phone.addEventListener("change", labelAll);
+    labelAll();
 
     // The result files behind a number
 
