@@ -95,6 +95,8 @@ module Pipeline =
                 }
                 model
 
+            AdapterTask.ofExperiment run.Task run.Experiment |> AdapterTask.save folder
+
     /// Adapts the base model, trains it and answers with it; `begin'` hears after how many finished epochs it goes on.
     let private runTuned (run: Prepared) (technique: Technique) (begin': int -> unit) : Run =
         let model =

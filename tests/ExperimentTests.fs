@@ -100,6 +100,7 @@ let private runOf (experiment: Experiment) : Run =
                 }
         Overlap = None
         Device = "cpu"
+        Processor = None
         Versions = Dictionary(dict [ "peft", "1" ])
         Command = "a \"b\"\n\u2028c"
         FinishedAt = "2020-01-01T00:00:00Z"

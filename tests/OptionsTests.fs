@@ -265,7 +265,8 @@ let private wrong =
                     let adapter = Path.Combine(folder, "adapter")
 
                     let train =
-                        "train" :: List.tail (sweepOptions folder [ "--output"; adapter ])
+                        "train"
+                        :: List.tail (sweepOptions folder [ "--output"; adapter; "--target-limit"; "4" ])
                         |> List.filter ((<>) "--no-baselines")
 
                     let code, output, error = peft train

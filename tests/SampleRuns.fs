@@ -101,6 +101,7 @@ let run
         Source = Some source
         Overlap = None
         Device = "cpu"
+        Processor = None
         Versions = Dictionary()
         Command = "peft run"
         FinishedAt = "2026-01-01T00:00:00Z"

@@ -159,8 +159,7 @@ module BenchCommand =
         let announce row =
             BenchTime.warning speed row |> Option.iter (printfn "%s")
 
-        let lines =
-            rows |> BenchRun.all (peer |> Option.map command) rounds announce tell
+        let lines = rows |> BenchRun.all (peer |> Option.map command) rounds announce tell
 
         publish options { Machine = machine; Lines = lines }
 

@@ -29,19 +29,30 @@ module ModelCommands =
             Precision = options.GetResult(ModelOption.Dtype, "float32")
         }
 
-    let private modelOf (session: Session) (options: ParseResults<ModelOption>) : Model =
-        match options.TryGetResult ModelOption.Adapter with
-        | None -> session.Model
-        | Some folder ->
-            AdapterFolders.load (Hub.adapter Downloads.settings folder) session.Fingerprint session.Model
-            |> Model.merge
+    /// What the options and the adapter say, the model with the adapter merged, and what differs on standard error.
+    let private prepared (session: Session) (options: ParseResults<ModelOption>) : ModelRequest * Model =
+        let adapter =
+            options.TryGetResult ModelOption.Adapter
+            |> Option.map (Hub.adapter Downloads.settings)
+
+        let request =
+            adapter |> Option.bind AdapterTask.tryRead |> ModelRequest.create options
+
+        let model =
+            match adapter with
+            | None -> session.Model
+            | Some folder -> AdapterFolders.load folder session.Fingerprint session.Model |> Model.merge
+
+        for warning in request.Warnings do
+            eprintfn $"peft: {warning}"
+
+        request, model
 
     /// `labels` are the ids of the task's.
-    let private decodingOf (options: ParseResults<ModelOption>) (labels: int[][]) : Decoding =
-        let free =
-            Decoding.Beam(options.GetResult(ModelOption.Beams, 1), options.GetResult(ModelOption.Target_Limit, 128))
+    let private decodingOf (request: ModelRequest) (labels: int[][]) : Decoding =
+        let free = Decoding.Beam(request.Beams, request.TargetLimit)
 
-        match options.TryGetResult ModelOption.Constrain |> Option.map AnswerLimit.parse with
+        match request.Constrain with
         | None -> free
         | Some AnswerLimit.Labels when labels.Length = 0 ->
             userError "--constrain labels needs a task that has labels: name one with --task or --custom."
@@ -60,8 +71,13 @@ module ModelCommands =
         Options.useThreads (options.TryGetResult ModelOption.Threads)
         let session = Session(sessionOptions options, Downloads.settings)
 
+        let request, model = prepared session options
+
         let task =
-            match ModelOptions.task options with
+            match request.Task with
+            | Some task when request.IsRemembered && task.Files.Folders.IsEmpty ->
+                userError
+                    $"the adapter was trained on rows of somebody's own ({task.Name}): name rows to score with --custom; wording, columns and scoring are the adapter's."
             | Some task -> task
             | None -> userError "evaluate needs --task or --custom."
 
@@ -69,18 +85,14 @@ module ModelCommands =
         let limit = options.GetResult(ModelOption.Test_Limit, Split.standardLimit)
         let split = session.Split(task, High, seed, Split.standardLimit, limit)
 
-        let inputLimit, targetLimit =
-            options.GetResult(ModelOption.Input_Limit, 512), options.GetResult(ModelOption.Target_Limit, 128)
-
-        let rows = session.Encoded(task, split, inputLimit, targetLimit)
-        let model = modelOf session options
+        let rows = session.Encoded(task, split, request.InputLimit, request.TargetLimit)
         let watch = Stopwatch.StartNew()
 
         let predictions =
             rows.Test
             |> Evaluation.answers
                 rows.Labels
-                (decodingOf options rows.Labels)
+                (decodingOf request rows.Labels)
                 model
                 session.Tokenizer
                 session.Device
@@ -116,19 +128,23 @@ module ModelCommands =
         Options.useThreads (options.TryGetResult ModelOption.Threads)
         let session = Session(sessionOptions options, Downloads.settings)
         session.CheckVocabulary()
-        let model = modelOf session options
-        let limit = options.GetResult(ModelOption.Input_Limit, 512)
+        let request, model = prepared session options
 
         let word, labels =
-            match ModelOptions.task options with
+            match request.Task with
             | Some task -> Pools.word task, task.Labels
             | None -> id, []
+
+        match request.Task with
+        | Some task when request.IsRemembered ->
+            eprintfn $"peft: texts are put in the words of {task.Name}, as in training (--plain: as they are)."
+        | _ -> ()
 
         let decoding =
             labels
             |> List.map (fun label -> session.Tokenizer.Encode label)
             |> Array.ofList
-            |> decodingOf options
+            |> decodingOf request
 
         let inputs, atOnce =
             match options.TryGetResult Text with
@@ -149,7 +165,7 @@ module ModelCommands =
             chunk
             |> Array.map (fun text ->
                 {
-                    Ids = session.Tokenizer.Encode(word text, limit)
+                    Ids = session.Tokenizer.Encode(word text, request.InputLimit)
                     Labels = [| model.Shape.EosIds.Head |]
                 })
             |> Evaluation.generate decoding model session.Tokenizer session.Device 32 ignore

@@ -22,6 +22,7 @@ type ModelOption =
     | [<Unique>] Target_Limit of tokens: int
     | [<Unique>] Beams of count: int
     | [<Unique>] Constrain of answers: string
+    | Plain
     | [<Unique>] Predictions of file: string
     | [<MainCommand>] Text of texts: string list
 
@@ -33,7 +34,7 @@ type ModelOption =
                 "Folder of the base checkpoint, or its name on the hub: google/flan-t5-base. The embedded model if not given."
             | Data _ -> "Folder of the data sets, or hub. The embedded data if not given."
             | Task _ ->
-                "evaluate: the task whose test rows are answered. generate: the task in whose words the texts are put."
+                "evaluate: the task whose test rows are answered. generate: the task in whose words the texts are put. The task that the adapter was trained on if not given."
             | Custom _ -> "File or folder of your own data, instead of --task."
             | Input_Column _ -> "Your data's input column. Found by its name if not given."
             | Target_Column _ -> "Your data's target column. Found by its name if not given."
@@ -45,30 +46,11 @@ type ModelOption =
             | Dtype _ -> "float32 or bfloat16. float32 if not given."
             | Threads _ -> "Threads of libtorch. All cores if not given."
             | Test_Limit _ -> "evaluate: the most test rows. 2,500 if not given."
-            | Input_Limit _ -> "The most tokens of an input. 512 if not given."
-            | Target_Limit _ -> "The most tokens of an answer. 128 if not given."
-            | Beams _ -> "Beams of the search; 1 is greedy. 1 if not given."
+            | Input_Limit _ -> "The most tokens of an input. The adapter's, otherwise 512, if not given."
+            | Target_Limit _ -> "The most tokens of an answer. The adapter's, otherwise 128, if not given."
+            | Beams _ -> "Beams of the search; 1 is greedy. The adapter's, otherwise 1, if not given."
             | Constrain _ ->
-                "What answers are limited to: labels, of the task's. Any text may be an answer if not given."
+                "What answers are limited to: labels, of the task's. As in the adapter's training if not given; otherwise any text may be an answer."
+            | Plain -> "Leave aside the task that the adapter remembers: its wording, columns, scoring and limits."
             | Predictions _ -> "evaluate: a file for the predictions, as JSON Lines."
             | Text _ -> "generate: the inputs; lines of standard input if none is given."
-
-/// From the options of `evaluate` and `generate` to what they name.
-[<RequireQualifiedAccess>]
-module ModelOptions =
-    /// The one task that `evaluate` and `generate` may name.
-    let task (options: ParseResults<ModelOption>) : TaskDefinition option =
-        match options.TryGetResult ModelOption.Task, options.TryGetResult ModelOption.Custom with
-        | Some _, Some _ -> userError "--task and --custom name two tasks: give one."
-        | Some name, None -> Some(TaskDefinition.find name)
-        | None, Some path ->
-            OwnData.task
-                {
-                    Path = path
-                    InputColumn = options.TryGetResult ModelOption.Input_Column
-                    TargetColumn = options.TryGetResult ModelOption.Target_Column
-                    Scoring = options.TryGetResult ModelOption.Scoring
-                    Instruction = options.TryGetResult ModelOption.Instruction
-                }
-            |> Some
-        | None, None -> None

@@ -34,6 +34,9 @@ module AdapterFile =
 
     let private descriptionPath folder = Path.Combine(folder, "adapter.json")
 
+    /// Where the task that the adapter was trained on stands, in folders of either format.
+    let taskPath (folder: string) : string = Path.Combine(folder, "task.json")
+
     let private tensorPath folder =
         Path.Combine(folder, "adapter.safetensors")
 

@@ -143,6 +143,11 @@ module AdapterFolders =
         | Own -> AdapterFile.load folder fingerprint baseModel
         | HuggingFacePeft -> HuggingFace.load folder fingerprint baseModel |> snd
 
+    /// What the adapter was trained to do comes along.
+    let private copyTask (source: string) (target: string) : unit =
+        if File.Exists(AdapterFile.taskPath source) then
+            File.Copy(AdapterFile.taskPath source, AdapterFile.taskPath target, overwrite = true)
+
     /// Writes the adapter of `source` in the other format to `target`. `UserError` where the other format has no such
     /// adapter. Of a prompt in peft's format only the rows that the model reads come along.
     let convert (source: string) (target: string) (fingerprint: string) (baseModel: Model) : AdapterSummary =
@@ -198,4 +203,5 @@ module AdapterFolders =
 
                 AdapterFile.save target description model
 
+        copyTask source target
         summary target

@@ -209,6 +209,7 @@ module internal Legacy =
                 Source = source
                 Overlap = overlap run source
                 Device = run.Device
+                Processor = None
                 Versions = run.Versions
                 Command = run.Command
                 FinishedAt = run.FinishedAt

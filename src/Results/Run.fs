@@ -68,6 +68,9 @@ type Run =
         /// What training, validation and test rows have in common.
         Overlap: Overlap option
         Device: string
+        /// The kind of processor, whose digits the scores are; none in files of before it was told.
+        [<JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)>]
+        Processor: string option
         Versions: Dictionary<string, string>
         Command: string
         /// UTC, ISO 8601.
@@ -125,6 +128,7 @@ module Run =
             Source = None
             Overlap = None
             Device = device
+            Processor = None
             Versions = Dictionary()
             Command = ""
             FinishedAt = ""
@@ -172,6 +176,7 @@ module Run =
             "DataCommit", Option.defaultValue "" run.DataCommit
             "Metric", run.Metric
             "Device", run.Device
+            "Processor", Option.defaultValue "" run.Processor
             "FinishedAt", run.FinishedAt
             for pair in run.Versions do
                 pair.Key, pair.Value

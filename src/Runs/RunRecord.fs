@@ -41,6 +41,7 @@ module internal RunRecord =
                     None
                 else
                     shop.Recipe
+            Processor = Some(Processor.name ())
             Versions = versions ()
             Command = shop.Command
         }

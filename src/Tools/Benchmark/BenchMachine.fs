@@ -32,19 +32,8 @@ module BenchMachine =
         | :? IOException
         | :? UnauthorizedAccessException -> None
 
-    /// The kind of processor as Linux tells it, `unknown` elsewhere: name, family and model, since generations with other
-    /// instructions may share a name.
-    let processor () : string =
-        let field (name: string) =
-            firstOf "/proc/cpuinfo" (fun line ->
-                if (line.Split(':')[0]).Trim() = name then
-                    Some(line.Substring(line.IndexOf ':' + 1).Trim())
-                else
-                    None)
-
-        match field "model name", field "cpu family", field "model" with
-        | Some name, Some family, Some model -> $"{name}, family {family}, model {model}"
-        | name, _, _ -> name |> Option.defaultValue "unknown"
+    /// `Processor.name`.
+    let processor () : string = Processor.name ()
 
     let private load () =
         match firstOf "/proc/loadavg" (fun line -> Some(line.Split(' ')[0])) with
