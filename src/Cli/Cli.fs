@@ -23,6 +23,7 @@ type Command =
     | [<CliPrefix(CliPrefix.None)>] Compare of ParseResults<CompareOption>
     | [<CliPrefix(CliPrefix.None)>] Table of ParseResults<TableOption>
     | [<CliPrefix(CliPrefix.None)>] Report of ParseResults<ReportOption>
+    | [<CliPrefix(CliPrefix.None)>] Doctor of ParseResults<DoctorOption>
     /// Is answered before options are read.
     | [<SubCommand; CliPrefix(CliPrefix.None)>] Completion
 
@@ -50,6 +51,7 @@ type Command =
             | Compare _ -> "Compare anyone's predictions on the same test rows: tests, intervals, Holm's correction."
             | Table _ -> "Print the paper's tables and figures of a folder of results."
             | Report _ -> "Write a report of a folder of results: one HTML page, Markdown, CSV, LaTeX and figures."
+            | Doctor _ -> "Tell what this machine has for the program, and what to do about what it lacks."
             | Completion -> "Print the script that completes peft's words in bash, zsh or powershell."
 
 let private carryOut (command: Command) : int =
@@ -73,6 +75,7 @@ let private carryOut (command: Command) : int =
     | Compare options -> CompareCommand.run options
     | Table options -> AnswerCommands.table options
     | Report options -> ReportCommand.run options
+    | Doctor options -> DoctorCommand.run options
     | Completion -> 0
 
 [<EntryPoint>]
@@ -86,7 +89,10 @@ let main arguments =
             printfn $"{text}"
             0
         | Asked.Command ->
-            Native.ensure () |> ignore
+            // The doctor tells what is wrong where it does not load.
+            if Array.head arguments <> "doctor" then
+                Native.ensure () |> ignore
+
             Kernels.Kernel.readSwitches ()
 
             parser.ParseCommandLine(inputs = arguments, raiseOnUsage = true)

@@ -173,6 +173,13 @@ module CommandHelp =
         [
             plain
                 group
+                "doctor"
+                [
+                    "peft doctor", "what is found, what is amiss, and its fix"
+                    "peft doctor --model google/flan-t5-base || exit", "in a script: 1 where something is broken"
+                ]
+            plain
+                group
                 "plan"
                 [
                     "peft plan --model base --technique lora", "memory and time of a training of FLAN-T5-base"

@@ -52,7 +52,7 @@ module Guard =
         |> String.concat " "
 
     /// Whether `ulimit -v` bounds this process.
-    let private isAddressSpaceBounded () =
+    let isAddressSpaceBounded () =
         try
             File.ReadLines "/proc/self/limits"
             |> Seq.exists (fun line -> line.StartsWith "Max address space" && not (line.Contains "unlimited"))
