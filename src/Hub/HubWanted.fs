@@ -80,7 +80,7 @@ module internal HubWanted =
                         | None -> shards
         }
 
-    /// An adapter folder, in this project's format or in peft's.
+    /// An adapter folder, in this project's format or in peft's, with the task that it was trained for where that is told.
     let adapter (name: HubName) : HubWanted =
         let formats =
             [
@@ -92,7 +92,7 @@ module internal HubWanted =
             First =
                 fun there ->
                     match formats |> List.tryFind (List.forall (isIn there)) with
-                    | Some files -> files
+                    | Some files -> files @ present there [ "task.json" ]
                     | None when isIn there "adapter_model.bin" -> onlyPickles name
                     | None ->
                         userError
