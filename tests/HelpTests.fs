@@ -143,6 +143,15 @@ let private typos =
                 testCase $"peft {name}"
                 <| fun () -> Expect.stringStarts (problemOf words) near "the nearest"
 
+            testCase "the value of an option may look like one"
+            <| fun () ->
+                for words in
+                    [
+                        [ "sweep"; "--worker"; "1"; "--no-spinner" ]
+                        [ "sweep"; "--instruction"; "--input" ]
+                    ] do
+                    Expect.equal (Asked.ofWords parser words) Asked.Command (String.Join(' ', words))
+
             testCase "numbers below zero and texts are no options"
             <| fun () ->
                 Expect.equal

@@ -51,11 +51,24 @@ module Asked =
         | [] -> raise (Misused $"'{word}' is no {what}")
         | near -> raise (Misused $"'{word}' is no {what}: did you mean {Nearest.orList near}?")
 
+    /// The words but those that are values of the option before them, whatever these look like.
+    let rec private withoutValues (options: OptionHelp list) (words: string list) : string list =
+        match words with
+        | [] -> []
+        | word :: rest ->
+            let values =
+                options
+                |> List.tryFind (fun option -> List.contains word option.Names)
+                |> Option.map OptionHelp.valueCount
+                |> Option.defaultValue 0
+
+            word :: withoutValues options (rest |> List.skip (min values rest.Length))
+
     let private checkOptions (command: CommandHelp) (options: OptionHelp list) (words: string list) : unit =
         let isRefused (option: OptionHelp) =
             List.contains (OptionHelp.key option) command.Refused
 
-        for word in words |> List.filter OptionHelp.isWritten do
+        for word in words |> withoutValues options |> List.filter OptionHelp.isWritten do
             match options |> List.tryFind (fun option -> List.contains word option.Names) with
             | Some option when isRefused option -> raise (Misused $"{command.Name} does not take {word}")
             | Some _ -> ()

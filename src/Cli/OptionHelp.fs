@@ -57,6 +57,13 @@ module OptionHelp =
         | name :: _ -> name
         | [] -> option.Values
 
+    /// How many words behind the option are its values in any case; none where it takes as many as come.
+    let valueCount (option: OptionHelp) : int =
+        if option.Values.EndsWith("...", StringComparison.Ordinal) then
+            0
+        else
+            option.Values.Split(' ', StringSplitOptions.RemoveEmptyEntries).Length
+
     /// What looks like an option rather than like a value: `--task`, `-t`, not `-1` and not `--- a line`.
     let isWritten (word: string) : bool =
         Regex.IsMatch(word, "^--?[A-Za-z][A-Za-z0-9-]*$")
