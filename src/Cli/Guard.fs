@@ -2,10 +2,12 @@ namespace Peft
 
 open System
 open System.IO
+open System.Runtime.CompilerServices
 open System.Runtime.InteropServices
 open System.Text.RegularExpressions
 open System.Threading
 open Argu
+open Microsoft.Win32.SafeHandles
 
 /// A command line that names no command, or an option that the command has not: exit code 2.
 exception Misused of problem: string with
@@ -137,6 +139,7 @@ module Guard =
             1
 
     /// Whether it is this program's fault rather than the user's or the machine's.
+    [<MethodImpl(MethodImplOptions.NoInlining)>]
     let private isFault (error: exn) =
         match error with
         | UserError _
@@ -151,9 +154,22 @@ module Guard =
     let private isTraced () =
         not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable "PEFT_TRACE"))
 
-    /// Runs a command; an error becomes one line on standard error and an exit code: 1 for what a user can put right, 2 for
-    /// options that cannot be read. Output that cannot be written stops no command: the code is 1 in the end.
-    let run (command: unit -> int) : int =
+    /// The exit code of an error, after the handles in hand are let go to tell it. What could not be loaded before will not be
+    /// loaded now either: then all that is left is one line of which nothing needs loading.
+    let private outcome (spare: (SafeFileHandle | null)[]) (error: exn) : int =
+        SpareHandles.release spare
+
+        try
+            codeOf error
+        with _ ->
+            SpareHandles.say ()
+            1
+
+    let private isShown (error: exn) = isTraced () && isFault error
+
+    /// Of its own, so that what it needs is loaded inside the `try` of its caller.
+    [<MethodImpl(MethodImplOptions.NoInlining)>]
+    let private withLossyConsole (spare: (SafeFileHandle | null)[]) (command: unit -> int) : int =
         let output, error = Console.Out, Console.Error
         use lossyOutput = new LossyWriter(output)
         use lossyError = new LossyWriter(error)
@@ -165,8 +181,8 @@ module Guard =
             let code =
                 try
                     command ()
-                with error when not (isFault error && isTraced ()) ->
-                    codeOf error
+                with error when not (isShown error) ->
+                    outcome spare error
 
             lossyOutput.Flush()
 
@@ -178,3 +194,18 @@ module Guard =
         finally
             Console.SetOut output
             Console.SetError error
+
+    /// Runs a command; an error becomes one line on standard error and an exit code: 1 for what a user can put right, 2 for
+    /// options that cannot be read. Output that cannot be written stops no command: the code is 1 in the end. Where too few
+    /// files may be opened for all that, it says so.
+    let run (command: unit -> int) : int =
+        match SpareHandles.take () with
+        | null -> 1
+        | spare ->
+            try
+                try
+                    withLossyConsole spare command
+                with error when not (isShown error) ->
+                    outcome spare error
+            finally
+                SpareHandles.release spare
