@@ -87,6 +87,24 @@ let tests =
 
                             Expect.stringContains error "ulimit -n" $"with {handles} what to do")
 
+            testCase "what a user gives is not repeated at any length"
+            <| fun () ->
+                let long = String.replicate 20_000 "x"
+
+                for words in
+                    [
+                        [ "params"; "--technique"; $"lora(rank={long})" ]
+                        [ "params"; "--technique"; long ]
+                        [ "sweep"; "--seeds"; long ]
+                        [ "sweep"; "--tasks"; long ]
+                        [ "generate"; "--model"; long; "a text" ]
+                        [ long ]
+                    ] do
+                    let code, output, error = OptionsTests.peft words
+                    Expect.notEqual code 0 "refused"
+                    Expect.equal output "" "nothing else is said"
+                    Expect.isLessThan error.Length 2000 $"{words.Head}: {error.Substring(0, min 80 error.Length)}"
+
             testCase "a fault inside libtorch is told in one line, without its frames"
             <| fun () ->
                 let fault =

@@ -119,8 +119,11 @@ module Guard =
         // Anything else is a fault of the program, and still no reason for a page of frames.
         | _ -> $"{(withoutFrames error.Message).Trim()} ({error.GetType().Name}; PEFT_TRACE=1 shows where)"
 
+    /// Characters of a message: beyond, it repeats what a user gave.
+    let private longest = 1500
+
     let private tell (message: string) : unit =
-        eprintfn $"peft: {message.ReplaceLineEndings(string ' ').Trim()}"
+        eprintfn $"peft: {Printable.short longest (message.Trim())}"
 
     let private codeOf (error: exn) : int =
         match error with
@@ -132,7 +135,7 @@ module Guard =
             2
         | :? ArguParseException ->
             let problem = error.Message.Split('\n', 2)[0]
-            eprintfn $"peft: {problem.Trim()} (--help lists the options)"
+            eprintfn $"peft: {Printable.short 300 (problem.Trim())} (--help lists the options)"
             2
         | _ ->
             tell (describe error)
