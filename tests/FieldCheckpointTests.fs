@@ -1,6 +1,7 @@
 /// Checkpoints as people have them, against what transformers computes.
 module Peft.Tests.FieldCheckpointTests
 
+open System
 open System.IO
 open System.Text.Json
 open Expecto
@@ -60,6 +61,27 @@ let private equal name change expected =
                 (tensors (field [ "expected"; $"{expected}.safetensors" ]))["logits"]
 
             close 1e-3 (logitsOf (load folder)) reference name)
+
+/// `"__metadata__": null` in the header of the tensors' file, as some writers have it.
+let private withoutMetadata =
+    testCase "c16-metadata-null: the logits equal the reference"
+    <| fun () ->
+        withFolder (configOf "c16-metadata-null") id (fun folder ->
+            let path = Path.Combine(folder, "model.safetensors")
+            let whole = File.ReadAllBytes path
+            let length = int (BitConverter.ToInt64(whole, 0))
+            let header = Text.Encoding.UTF8.GetString(whole, 8, length).TrimEnd().Substring 1
+            Expect.isFalse (header.Contains "__metadata__") "written without"
+            let header = Text.Encoding.UTF8.GetBytes("{\"__metadata__\":null," + header)
+
+            File.WriteAllBytes(
+                path,
+                Array.concat [ BitConverter.GetBytes(int64 header.Length); header; whole[8 + length ..] ]
+            )
+
+            let reference = (tensors (field [ "expected"; "c00-plain.safetensors" ]))["logits"]
+
+            close 1e-3 (logitsOf (load folder)) reference "null")
 
 let private c00 = configOf "c00-plain"
 
@@ -190,6 +212,7 @@ let tests =
             equal "c13-no-shared" (copied [ "decoder" ]) "c00-plain"
             equal "c13-two-copies" (copied [ "encoder"; "decoder" ]) "c00-plain"
             equal "c15-stray-act" id "c15-stray-act"
+            withoutMetadata
             testList "heads" heads
             testList "activations" activations
         ]
