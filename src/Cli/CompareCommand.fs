@@ -8,6 +8,7 @@ type CompareOption =
     | [<MainCommand>] Files of paths: string list
     | [<Unique>] Metric of name: string
     | [<Unique>] Filter of name: string
+    | [<Unique>] Runs of path: string
     | [<Unique>] Simulate of nulls: int
 
     interface IArgParserTemplate with
@@ -17,6 +18,8 @@ type CompareOption =
                 "Two or more files of test rows with their scores: this project's predictions, lm-evaluation-harness' samples (.jsonl), or tables with id, label, prediction or id, score."
             | Metric _ -> "The metric of lm-evaluation-harness' samples. The first that they name if not given."
             | Filter _ -> "The filter of lm-evaluation-harness' samples, where they have several."
+            | Runs _ ->
+                "Results (a folder, or a file of runs such as import writes) whose repeated runs say how far a rerun lands from another. The results beside the files if not given."
             | Simulate _ ->
                 "Instead of files: draw so many pairs that are equally good, and tell how many are called different."
 
@@ -36,6 +39,18 @@ module CompareCommand =
             $"{count:N0} pairs that are equally good, tested at 5 %%: {percent labels} %% of right-or-wrong scores and {percent texts} %% of other scores are called different, {percent ((labels + texts) / 2.0)} %% of all."
 
         0
+
+    /// What another training would change, where repeated runs say so.
+    let private reruns (options: ParseResults<CompareOption>) (files: string list) : string list =
+        match options.TryGetResult CompareOption.Runs with
+        | None -> NoiseFloor.ofPredictions files |> NoiseFloor.lines Tables.title
+        | Some path ->
+            match Results.read path |> fst |> NoiseFloor.ofRuns with
+            | [] ->
+                [
+                    $"{path} holds no configuration that was run twice: it does not say how far a rerun lands."
+                ]
+            | floors -> NoiseFloor.lines Tables.title floors
 
     /// Compares files of scores.
     let run (options: ParseResults<CompareOption>) : int =
@@ -70,4 +85,8 @@ module CompareCommand =
                 |> RowPairs.compare read.Head.Metric
 
             printfn $"{RowPairs.describe comparison}"
+
+            for line in reruns options files do
+                printfn $"{line}"
+
             0

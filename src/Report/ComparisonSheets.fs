@@ -200,3 +200,31 @@ module ComparisonSheets =
             (Sheet.words "technique"
              :: (comparison.Methods |> Array.map Sheet.number |> List.ofArray))
             [ for left in 0 .. comparison.Methods.Length - 1 -> row left ]
+
+    /// How far a rerun of one configuration lands from another, and by how much two single runs must differ.
+    let noise (findings: SettingFindings) : Sheet =
+        Sheet.create
+            ("noise" + findings.Suffix)
+            ("What single runs must differ by" + findings.Heading)
+            "From configurations that were run several times, as seeds or as reruns: the standard deviation of one run's score, pooled over configurations, and the difference of two single runs that chance alone passes 5 % of the time."
+            [
+                Sheet.words "task"
+                Sheet.words "level"
+                Sheet.words "metric"
+                Sheet.number "must differ by"
+                Sheet.number "deviation of a rerun"
+                Sheet.number "configurations"
+                Sheet.number "runs"
+            ]
+            [
+                for floor in NoiseFloor.ofRunsIn findings.Numbered findings.Runs do
+                    [
+                        SheetCell.words (Tables.title floor.Task)
+                        SheetCell.words (Level.text floor.Level)
+                        SheetCell.words (Metrics.title floor.Metric)
+                        SheetCell.number (Fixed 4) [] floor.Detectable
+                        SheetCell.number (Fixed 4) [] floor.Deviation
+                        SheetCell.number (Plain 0) [] (float floor.Configurations)
+                        SheetCell.number (Plain 0) [] (float floor.Runs)
+                    ]
+            ]

@@ -113,7 +113,8 @@ module Page =
                 @ figuresOf content ("variants" + setting.Suffix)
                 @ named content ("table1" + setting.Suffix)
                 @ named content ("table2" + setting.Suffix)
-                @ named content ("comparison" + setting.Suffix)))
+                @ named content ("comparison" + setting.Suffix)
+                @ named content ("noise" + setting.Suffix)))
 
     let private costs (content: ReportContent) =
         section

@@ -54,6 +54,7 @@ module Sheets =
                 ComparisonSheets.best setting
                 yield! ofPaper setting
                 ComparisonSheets.standings setting
+                ComparisonSheets.noise setting
                 yield! setting.Comparisons |> List.map (ComparisonSheets.disagreement setting)
             RunSheets.coverage findings
             RunSheets.runs findings

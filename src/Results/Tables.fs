@@ -356,12 +356,13 @@ module Tables =
         ]
 
     /// What a reader must know beside the table: what did not get above the baselines, how rates were chosen, what FLAN-T5 has
-    /// seen before, several settings, failed runs.
+    /// seen before, by how much single runs must differ, several settings, failed runs.
     let notes (runs: Run list) : string list =
         [
             yield! RunNotes.baselines title runs
             yield! RunNotes.rates title runs
             yield! seenBefore runs
+            yield! NoiseFloor.ofRuns runs |> NoiseFloor.lines title
             yield! runs |> List.filter _.IsFinished |> Settings.ofRuns |> Settings.legend
 
             for run in runs do
