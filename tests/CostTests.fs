@@ -48,6 +48,7 @@ let private planned (model: Model) (technique: Technique) : float * float =
             InputLength = inputLength
             TargetLength = targetLength
             Precision = torch.ScalarType.Float32
+            Recomputes = false
         }
 
     let found =

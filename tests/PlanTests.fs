@@ -16,6 +16,7 @@ let private workload =
         InputLength = 10
         TargetLength = 6
         Precision = torch.ScalarType.Float32
+        Recomputes = false
     }
 
 let private plan config technique placement =
@@ -204,6 +205,49 @@ let private bytes =
                     "weights, gradients, moments"
 
                 Expect.equal found.Total (found.Base + 16L * 3538944L + found.Activations) "total"
+
+            testCase "what is computed again costs a second forward pass where a gradient goes through, and is not kept"
+            <| fun () ->
+                let shape = Checkpoint.shape "small"
+                let few = { workload with Accumulation = 1; InputLength = 100 }
+
+                let both (words: string) place =
+                    let plan recomputes =
+                        Plan.create
+                            shape
+                            (Technique.parse words)
+                            (Placement.parse place)
+                            { few with Recomputes = recomputes }
+
+                    plan false, plan true
+
+                let head =
+                    2.0
+                    * float (few.Batch * few.TargetLength)
+                    * float (shape.Width * shape.Vocabulary)
+
+                for words in [ "full"; "paper-lora"; "bitfit"; "prompt(tokens=5)" ] do
+                    let kept, again = both words "all"
+                    let once = kept.Operations.Forward
+
+                    Expect.floatClose Accuracy.high again.Operations.Forward (2.0 * once - head) $"{words}: all but the head"
+                    Expect.equal again.Operations.Trained kept.Operations.Trained $"{words}: gradients are the same"
+                    Expect.equal again.Operations.Through kept.Operations.Through $"{words}: and those passed through"
+
+                    // Full fine-tuning's activations hold the gradient of the embedding, which stays.
+                    let share = if words = "full" then 1.0 else 0.6
+
+                    Expect.isLessThanOrEqual
+                        (float again.Memory.Activations)
+                        (share * float kept.Memory.Activations)
+                        $"{words}: memory"
+
+                let kept, again = both "paper-lora" "decoder"
+
+                Expect.isLessThan
+                    (again.Operations.Forward / kept.Operations.Forward)
+                    1.6
+                    "the encoder is computed once where nothing in it is trained"
 
             testCase "activations grow with rows and tokens, and shrink in bfloat16"
             <| fun () ->

@@ -70,6 +70,10 @@ let private changes: (string * Overrides) list =
         { Overrides.None with
             Patience = Some 9
         }
+        "recomputation",
+        { Overrides.None with
+            Recompute = Some Recomputed.Blocks
+        }
     ]
 
 let numbers (runs: Run list) =

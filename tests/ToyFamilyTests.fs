@@ -76,6 +76,7 @@ let private laws =
                         InputLength = 8
                         TargetLength = 4
                         Precision = torch.float32
+                        Recomputes = false
                     }
 
             Expect.equal plan.Memory.Trained (4L * Model.countTrained model) (Technique.text technique)

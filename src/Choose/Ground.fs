@@ -81,6 +81,7 @@ module internal Ground =
                 InputLength = longest _.Ids
                 TargetLength = longest _.Labels
                 Precision = Precision.parse question.Session.Precision
+                Recomputes = false
             }
 
         let already = float Environment.WorkingSet / 1048576.0

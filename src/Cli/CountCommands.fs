@@ -38,6 +38,7 @@ type PlanOption =
     | [<Unique>] Accumulation of batches: int
     | [<Unique>] Input_Length of tokens: int
     | [<Unique>] Target_Length of tokens: int
+    | Recompute
     | [<Unique>] Gflops of speed: float
     | Sites
 
@@ -53,6 +54,7 @@ type PlanOption =
             | Accumulation _ -> "Micro-batches of an optimiser step. 4 if not given."
             | Input_Length _ -> "Tokens of every input. 256 if not given."
             | Target_Length _ -> "Tokens of every target. 64 if not given."
+            | Recompute -> "Compute the inside of every block again in the backward pass instead of keeping it."
             | Gflops _ ->
                 "The machine's speed in GFLOP/s, for the time of a step. Measured with a matrix product if not given."
             | Sites -> "List every site with its shapes."
@@ -137,6 +139,7 @@ module CountCommands =
                     InputLength = options.GetResult(PlanOption.Input_Length, 256)
                     TargetLength = options.GetResult(PlanOption.Target_Length, 64)
                     Precision = precision
+                    Recomputes = options.Contains PlanOption.Recompute
                 }
 
         let speed =

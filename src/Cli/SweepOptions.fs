@@ -39,6 +39,7 @@ type SweepOption =
     | [<Unique>] Dropout of rate: float
     | [<Unique>] Patience of epochs: int
     | [<Unique>] Weight_By of what: string
+    | Recompute
     | [<Unique>] Custom of folder: string
     | [<Unique>] Input_Column of name: string
     | [<Unique>] Target_Column of name: string
@@ -97,6 +98,8 @@ type SweepOption =
             | Patience _ -> "Epochs without a lower validation loss after which a run stops. 1 if not given."
             | Weight_By _ ->
                 "tokens: each micro-batch of an optimiser step counts by its label tokens, so that accumulation changes nothing. All count the same if not given."
+            | Recompute ->
+                "Compute the inside of every block again in the backward pass instead of keeping it: the same numbers in less memory and more time."
             | Custom _ ->
                 "Your own data: a file (.csv, .tsv, .json, .jsonl or .parquet), or a folder of train, and if you have them validation and test; it becomes one more task."
             | Input_Column _ -> "Your data's input column. Found by its name if not given."
@@ -172,6 +175,11 @@ module SweepOptions =
                 options.TryGetResult Weight_By
                 |> Option.map MicroBatchWeight.parse
                 |> Option.orElse standard.WeightBy
+            Recompute =
+                if options.Contains Recompute then
+                    Some Recomputed.Blocks
+                else
+                    standard.Recompute
         }
 
     /// What options name of a session; the embedded folders are looked for only where nothing else is named.

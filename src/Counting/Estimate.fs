@@ -12,7 +12,8 @@ namespace Peft
 ///   what the graph keeps, until its gradient is there; the other results of a block, until the block ends; hidden states
 ///   between blocks, the bias of positions and padding, and the logits, until the step ends. The graph keeps, where a gradient
 ///   is owed: a norm's input; queries, keys and values by heads, and the probabilities; both inputs of a gate; what a trained
-///   matrix or scale reads; and nothing for a sum, a shift, dropout or a frozen map. The peak is that of the forward or of the
+///   matrix or scale reads; and nothing for a sum, a shift, dropout or a frozen map. A block that is computed again has its inside
+///   only then, and costs its forward pass a second time. The peak is that of the forward or of the
 ///   backward pass. It is 0.95 to 1.01 of measured peaks, of every technique (`Costs memory` among the tests: T5s with
 ///   activations of 38 to 200 MiB, gated and not, float32 and bfloat16). Left out are the rooms of matrix products, the norms of
 ///   DoRA's rows, and what the runtime itself takes; a decoder-only model's is not measured.
@@ -193,9 +194,22 @@ module Estimate =
 
         let states = setting.Rows * length * float setting.Shape.Width * setting.Size
 
-        let block before index =
+        let seen = length + (if stack = Decoder then float setting.Form.Prefix else 0.0)
+
+        // The gradients of what blocks share: the positions' bias, with the padding of every row, and the encoder's output.
+        let shared =
+            (if setting.Owns.Position stack then
+                 let rows = if stack = Encoder then setting.Rows else 1.0
+                 setting.Size * rows * length * seen * float setting.Shape.Heads
+             else
+                 0.0)
+            + (match source with
+               | Some(sourceLength, true) -> setting.Rows * sourceLength * float setting.Shape.Width * setting.Size
+               | _ -> 0.0)
+
+        let block (operations, bytes, flows) index : Cost =
             let self =
-                layer before (fun flows ->
+                layer (Operations.Zero, Footprint.nothing, flows) (fun flows ->
                     attention setting (stack, index, LayerKind.SelfAttention) (length, length) (flows, flows))
 
             let crossed =
@@ -209,12 +223,19 @@ module Estimate =
                             (length, sourceLength)
                             (flows, sourceFlows))
 
-            let operations, bytes, flows =
-                layer crossed (feedForward setting (stack, index) length)
+            let own, ownBytes, flows = layer crossed (feedForward setting (stack, index) length)
 
-            operations, Footprint.join (Footprint.close bytes) (Footprint.held states), flows
+            let own, ownBytes =
+                if setting.Recomputes && flows then
+                    { own with
+                        Forward = 2.0 * own.Forward
+                    },
+                    Footprint.again states shared ownBytes
+                else
+                    own, Footprint.close ownBytes
 
-        let seen = length + (if stack = Decoder then float setting.Form.Prefix else 0.0)
+            operations + own, Footprint.sum [ bytes; ownBytes; Footprint.held states ], flows
+
         // The positions' bias, and with what it hides: causal for all rows alike, padding for each.
         let biases = if stack = Encoder then setting.Rows + 1.0 else 2.0
 
@@ -269,6 +290,7 @@ module Estimate =
                 Owns = Owned.of' shape technique.Form
                 Rows = float workload.Batch
                 Size = float (snd (Workload.precision workload))
+                Recomputes = workload.Recomputes
             }
 
         let soft = float technique.Form.Prompt

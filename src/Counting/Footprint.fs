@@ -84,6 +84,15 @@ module internal Footprint =
     /// What stays when the block ends.
     let close (part: Footprint) : Footprint = { part with Passing = 0.0 }
 
+    /// The part computed again when it is differentiated, from what is there anyway: the gradient of its result is there by
+    /// then, and those of what it shares with other parts are its own until it ends.
+    let again (ofResult: float) (ofShared: float) (part: Footprint) : Footprint =
+        { part with
+            Kept = 0.0
+            Passing = 0.0
+            Back = ofShared + max (ofResult + part.Peak) part.Back
+        }
+
     /// The most at once in a step that consists of this.
     let most (whole: Footprint) : float =
         max whole.Peak (whole.Held + whole.Back)

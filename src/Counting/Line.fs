@@ -71,6 +71,7 @@ type internal MicroBatch =
         Rows: float
         /// Bytes of an activation.
         Size: float
+        Recomputes: bool
     }
 
 /// A row of steps, and the result that it has come to.

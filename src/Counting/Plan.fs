@@ -199,6 +199,8 @@ module Plan =
                 "adapter file", $"{Columns.bytes plan.AdapterBytes} ({Columns.number plan.AdapterBytes} bytes)"
                 "a step",
                 $"{work.Accumulation} x {work.Batch} rows of {work.InputLength} + {work.TargetLength} tokens, {fst (Workload.precision work)}"
+                if work.Recomputes then
+                    "computed again", "the inside of every block"
                 "memory", $"{Columns.bytes memory.Total} (estimate)"
                 "  base model", Columns.bytes memory.Base
                 "  trained", Columns.bytes memory.Trained

@@ -14,12 +14,14 @@ type Workload =
         TargetLength: int
         /// Of frozen matrices and activations: float32 or bfloat16. Trained tensors are float32.
         Precision: torch.ScalarType
+        /// Whether the backward pass computes the inside of every block again instead of keeping it.
+        Recomputes: bool
     }
 
 /// Floating-point operations; a multiplication and an addition are two.
 type Operations =
     {
-        /// Floating-point operations of the forward pass.
+        /// Floating-point operations of the forward pass, and of what is computed again.
         Forward: float
         /// Of backward: gradients that only pass through, to what is trained further down.
         Through: float

@@ -14,6 +14,9 @@ type Chance(seed: uint64) =
         let second = (first ^^^ (first >>> 27)) * 0x94D049BB133111EBUL
         second ^^^ (second >>> 31)
 
+    /// Another source that gives what this one will give.
+    member _.Copy() : Chance = Chance state
+
     /// A whole number from 0 to `count` - 1.
     member chance.Below(count: int) : int =
         if count < 1 then

@@ -20,12 +20,16 @@ type internal MaskKey =
 
 /// One number drawn from libtorch's generator serves a whole pass: every place of dropout gets its own key from it.
 [<Sealed>]
-type MaskKeys internal () =
-    let chance =
+type MaskKeys private (chance: Chance) =
+    static member private Drawn() : Chance =
         use _ = torch.NewDisposeScope()
         Chance(uint64 (torch.randint(0L, System.Int64.MaxValue, [| 1L |], dtype = torch.int64).item<int64>()))
 
+    internal new() = MaskKeys(MaskKeys.Drawn())
     member internal _.Next() : uint64 = chance.Next()
+
+    /// Keys that will be the same from here on.
+    member internal _.Copy() : MaskKeys = MaskKeys(chance.Copy())
 
 [<RequireQualifiedAccess>]
 module internal Mask =

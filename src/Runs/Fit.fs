@@ -48,7 +48,7 @@ module internal Fit =
     let private trainEpoch (run: Prepared) (trainee: Trainee) (epoch: int) : float =
         let training, optimizer = run.Training, trainee.Optimizer
         let batches = trainingBatches run epoch
-        let pass = Pass.Training training.Dropout
+        let pass = Training.pass training
         let losses = ResizeArray()
 
         let inOneStep (group: EncodedRow[][]) =

@@ -15,6 +15,8 @@ type Pass =
         Routes: int[] option
         /// Where the masks of this pass through the model come from; none before it begins.
         Keys: MaskKeys option
+        /// Whether the graph keeps the hidden states between blocks only, and the backward pass computes a block's inside again.
+        Recomputes: bool
     }
 
     /// No dropout anywhere.
@@ -24,6 +26,7 @@ type Pass =
             Dropout = 0.0
             Routes = None
             Keys = None
+            Recomputes = false
         }
 
     /// Training with this rate of T5's own dropout.
@@ -33,10 +36,14 @@ type Pass =
             Dropout = dropout
             Routes = None
             Keys = None
+            Recomputes = false
         }
 
     /// The same pass over a batch whose row i picks member `routes[i]` of a routed model.
     member pass.Along(routes: int[]) : Pass = { pass with Routes = Some routes }
+
+    /// The same pass, with blocks computed again in its backward pass: the same numbers in less memory and more time.
+    member pass.Recomputing() : Pass = { pass with Recomputes = true }
 
     /// The pass over one batch: where there is dropout, one number is drawn from libtorch's generator for its masks.
     member internal pass.Begin() : Pass =

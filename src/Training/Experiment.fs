@@ -12,6 +12,12 @@ type MicroBatchWeight =
     /// As many parts as it has label tokens: the step is that of one batch of all rows. transformers' Trainer does so.
     | Tokens
 
+/// What a training step computes a second time instead of keeping it.
+[<RequireQualifiedAccess>]
+type Recomputed =
+    /// The inside of every block: the graph keeps the hidden states between blocks.
+    | Blocks
+
 /// How a run is optimised. `Training.paper` gives the paper's settings (arXiv 2304.14999, A.1).
 type Training =
     {
@@ -38,6 +44,9 @@ type Training =
         /// None: every micro-batch of a step counts the same, whatever its length, as in T-Few's code.
         [<JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)>]
         WeightBy: MicroBatchWeight option
+        /// None: nothing. The numbers are the same either way; time and memory are not.
+        [<JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)>]
+        Recompute: Recomputed option
     }
 
 /// What answers the test rows: a baseline that learns nothing, or a model tuned by a technique.
@@ -111,6 +120,19 @@ module MicroBatchWeight =
         | other ->
             userError
                 $"micro-batches cannot be weighted by '{other}'. Choose tokens, or leave it out: all count the same."
+
+[<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module Recomputed =
+    /// As result files have it.
+    let text (recomputed: Recomputed) : string =
+        match recomputed with
+        | Recomputed.Blocks -> "blocks"
+
+    /// Reads that word; `UserError` where it is none.
+    let parse (word: string) : Recomputed =
+        match word with
+        | "blocks" -> Recomputed.Blocks
+        | other -> userError $"what is computed again are blocks, not '{other}'."
 
 [<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module AnswerLimit =
@@ -196,6 +218,7 @@ module Training =
             Dropout = dropout
             Patience = 1
             WeightBy = None
+            Recompute = None
         }
 
     /// The same with this highest rate, begun and ended at a tenth of it.
@@ -254,7 +277,16 @@ module Training =
             Dropout = 0.0
             Patience = 0
             WeightBy = None
+            Recompute = None
         }
+
+    /// The pass of its optimiser steps.
+    let pass (training: Training) : Pass =
+        let plain = Pass.Training training.Dropout
+
+        match training.Recompute with
+        | Some Recomputed.Blocks -> plain.Recomputing()
+        | None -> plain
 
     /// Optimiser steps of an epoch over so many rows; the last one may have fewer micro-batches.
     let stepsPerEpoch (training: Training) (rows: int) : int =
@@ -309,6 +341,7 @@ module Experiment =
         options.Converters.Add(WordsConverter<Level option>(levelText, parseLevel))
         options.Converters.Add(WordsConverter<AnswerLimit>(AnswerLimit.text, AnswerLimit.parse))
         options.Converters.Add(WordsConverter<MicroBatchWeight>(MicroBatchWeight.text, MicroBatchWeight.parse))
+        options.Converters.Add(WordsConverter<Recomputed>(Recomputed.text, Recomputed.parse))
         options
 
     /// How experiments and runs are written as JSON.

@@ -27,6 +27,8 @@ type Overrides =
         Patience: int option
         /// How much each micro-batch of a step counts.
         WeightBy: MicroBatchWeight option
+        /// What is computed again instead of kept.
+        Recompute: Recomputed option
     }
 
     /// The preset as it is.
@@ -42,6 +44,7 @@ type Overrides =
             Dropout = None
             Patience = None
             WeightBy = None
+            Recompute = None
         }
 
 /// Where the values of trainings come from. Epochs and rates differ from technique to technique and from level to level;
@@ -128,6 +131,19 @@ module Overrides =
                     }
                 | _ -> raise (System.FormatException "WeightByTokens is 1 where it is given"))
 
+    let private recompute: OverrideField =
+        field
+            "Recompute"
+            ""
+            (fun overrides -> if overrides.Recompute.IsSome then [ 1.0 ] else [])
+            (fun values overrides ->
+                match values with
+                | [ 1.0 ] ->
+                    { overrides with
+                        Recompute = Some Recomputed.Blocks
+                    }
+                | _ -> raise (System.FormatException "Recompute is 1 where it is given"))
+
     /// Every setting, in the order of its words.
     let private fields: OverrideField list =
         [
@@ -143,6 +159,7 @@ module Overrides =
             number "Dropout" "" _.Dropout (fun value overrides -> { overrides with Dropout = value })
             count "Patience" "patience" _.Patience (fun value overrides -> { overrides with Patience = value })
             weight
+            recompute
         ]
 
     /// All values of a training as replacements.
@@ -158,6 +175,7 @@ module Overrides =
             Dropout = Some training.Dropout
             Patience = Some training.Patience
             WeightBy = training.WeightBy
+            Recompute = training.Recompute
         }
 
     /// A training with its values replaced.
@@ -179,6 +197,7 @@ module Overrides =
             Dropout = overrides.Dropout |> Option.defaultValue training.Dropout
             Patience = overrides.Patience |> Option.defaultValue training.Patience
             WeightBy = overrides.WeightBy |> Option.orElse training.WeightBy
+            Recompute = overrides.Recompute |> Option.orElse training.Recompute
         }
 
     /// What a training has that another one does not.
@@ -214,6 +233,10 @@ module Overrides =
 
             match overrides.WeightBy with
             | Some weight -> $"micro-batches weighted by {MicroBatchWeight.text weight}"
+            | None -> ()
+
+            match overrides.Recompute with
+            | Some Recomputed.Blocks -> "activations computed again"
             | None -> ()
         ]
 

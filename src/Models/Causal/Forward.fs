@@ -119,15 +119,48 @@ module Forward =
             Positions = Visibility.positions mask (before + embedded.size 1) ids.device
         }
 
-    /// Runs the blocks; gives the hidden states before each block and after the last (last). What a block leaves behind goes
-    /// with it: what the backward pass needs, the graph holds.
-    let internal run (pass: Pass) (model: Causal) turning attending (embedded: torch.Tensor) : torch.Tensor list =
+    /// Runs the blocks, each by `apply` of its number, itself and its input; gives the hidden states before each block and after
+    /// the last (last). What a block leaves behind goes with it: what the backward pass needs, the graph holds.
+    let private through (model: Causal) (apply: int -> Block -> torch.Tensor -> torch.Tensor) (embedded: torch.Tensor) =
         let block x (index, block) =
             use _ = torch.NewDisposeScope()
-
-            (Block.apply pass model.Description turning attending index block x).MoveToOuterDisposeScope()
+            (apply index block x).MoveToOuterDisposeScope()
 
         List.indexed model.Blocks |> List.scan block embedded
+
+    /// The hidden states before each block and after the last (last).
+    let internal run (pass: Pass) (model: Causal) turning attending (embedded: torch.Tensor) : torch.Tensor list =
+        through model (Block.apply pass model.Description turning attending) embedded
+
+    /// The same, with each block computed again in the backward pass.
+    let private runTwice (pass: Pass) (model: Causal) turning (biases: torch.Tensor[]) (embedded: torch.Tensor) =
+        let description = model.Description
+        let isTrained = Recomputation.trains (Causal.leaves model)
+        let prefix = Array.ofList (prefix model)
+
+        // The block's own prefix is read alone, as a tensor that gradients reach.
+        let apply index block x =
+            let attending pass tensors =
+                let own =
+                    match tensors with
+                    | [ keys; values ] -> Some(keys, values)
+                    | _ -> None
+
+                Sequences(pass, description, biases, prefix |> Array.map (fun _ -> own))
+
+            let before =
+                match prefix[index] with
+                | Some(keys, values) -> [ keys; values ]
+                | None -> []
+
+            x :: before
+            |> Recomputation.apply
+                pass
+                (isTrained (Sites.inBlock description index ""))
+                (fun pass tensors ->
+                    Block.apply pass description turning (attending pass tensors.Tail) index block tensors.Head)
+
+        through model apply embedded
 
     let internal turning (model: Causal) (positions: torch.Tensor) : Turning =
         Turning.create model.Description model.Precision positions
@@ -147,11 +180,16 @@ module Forward =
                     KeyMask = begun.Mask
                 }
 
-        let attending =
-            Sequences(pass, model.Description, biases, Array.ofList (prefix model))
+        let turning = turning model queries
+        let embedded = placed pass model queries begun.Embedded
 
-        placed pass model queries begun.Embedded
-        |> run pass model (turning model queries) attending
+        if Recomputation.isOn pass then
+            runTwice pass model turning biases embedded
+        else
+            let attending =
+                Sequences(pass, model.Description, biases, Array.ofList (prefix model))
+
+            run pass model turning attending embedded
 
     /// Logits [.., vocabulary] of hidden states behind the last block, in the model's precision.
     let internal head (pass: Pass) (model: Causal) (hidden: torch.Tensor) : torch.Tensor =

@@ -4,33 +4,72 @@ open Peft.Kernels
 open Peft
 open TorchSharp
 
+/// What the attentions of a block see beside its own queries, keys and values.
+[<ReferenceEquality>]
+type internal Surroundings =
+    {
+        /// Additive, for the self-attention.
+        Bias: torch.Tensor
+        /// Keys and values that come before the self-attention's own (prefix tuning).
+        Prefix: (torch.Tensor * torch.Tensor) option
+        Source: Encoded option
+    }
+
+    /// All of it.
+    member around.Tensors: torch.Tensor list =
+        [
+            around.Bias
+            match around.Prefix with
+            | Some(keys, values) ->
+                keys
+                values
+            | None -> ()
+            match around.Source with
+            | Some source ->
+                source.Hidden
+                yield! Option.toList source.MaskBias
+            | None -> ()
+        ]
+
+    /// The same with other tensors in their places.
+    member around.With(tensors: torch.Tensor list) : Surroundings =
+        let prefix, rest =
+            match around.Prefix, tensors.Tail with
+            | Some _, keys :: values :: rest -> Some(keys, values), rest
+            | _, rest -> None, rest
+
+        {
+            Bias = tensors.Head
+            Prefix = prefix
+            Source =
+                match rest with
+                | [] -> None
+                | hidden :: mask ->
+                    Some
+                        {
+                            Hidden = hidden
+                            MaskBias = List.tryHead mask
+                        }
+        }
+
 /// Attention over whole sequences.
-type internal Sequences
-    (
-        pass: Pass,
-        config: Config,
-        // Additive, for the self-attentions.
-        bias: torch.Tensor,
-        // Keys and values that come before each block's own (prefix tuning).
-        prefix: (torch.Tensor * torch.Tensor) option[],
-        source: Encoded option
-    ) =
+type internal Sequences(pass: Pass, config: Config, around: Surroundings) =
     let heads = Layer.splitHeads config
 
     let after (prefix: torch.Tensor) (own: torch.Tensor) =
         torch.cat ([| prefix.expand (own.size 0, -1L, -1L, -1L); heads own |], 2L)
 
     interface IAttending with
-        member _.Self(block, q, k, v) =
+        member _.Self(_, q, k, v) =
             let keys, values =
-                match prefix[block] with
+                match around.Prefix with
                 | None -> heads k, heads v
                 | Some(keys, values) -> after keys k, after values v
 
-            Layers.attend pass (Some bias) (heads q) keys values |> Layer.joinHeads
+            Layers.attend pass (Some around.Bias) (heads q) keys values |> Layer.joinHeads
 
         member _.Cross(_, layer, q) =
-            let source = Option.get source
+            let source = Option.get around.Source
 
             let project part =
                 Projection.apply pass part source.Hidden |> heads
@@ -63,14 +102,40 @@ module Forward =
 
         rows.view (Array.append ids.shape [| int64 model.Config.ModelWidth |])
 
-    /// Runs a stack; gives the hidden states after the embedding, after each block, and after the final norm (last). What a
-    /// block leaves behind goes with it: what the backward pass needs, the graph holds.
-    let private states pass config (attending: IAttending) (tower: Tower) (embedded: torch.Tensor) =
-        let block x (index, block) =
-            use _ = torch.NewDisposeScope()
-            (Block.apply pass config attending index block x).MoveToOuterDisposeScope()
+    /// Whether each block of a stack has something to train.
+    let private trains (model: T5) (stack: Stack) : int -> bool =
+        let isTrained = Recomputation.trains (T5.leaves model)
+        fun index -> isTrained $"{Site.stackName stack}.block.{index}."
 
-        let inputs = List.indexed tower.Blocks |> List.scan block (Layer.drop pass embedded)
+    /// Runs a stack, each block in its surroundings; gives the hidden states after the embedding, after each block, and after
+    /// the final norm (last). What a block leaves behind goes with it: what the backward pass needs, the graph holds.
+    let private states pass (model: T5) (stack: Stack) (around: Surroundings list) (embedded: torch.Tensor) =
+        let tower = if stack = Encoder then model.Encoder else model.Decoder
+
+        let apply index block x (around: Surroundings) pass =
+            Block.apply pass model.Config (Sequences(pass, model.Config, around)) index block x
+
+        let once x (index, (block, around)) = apply index block x around pass
+
+        let twice isTrained x (index, (block, around: Surroundings)) =
+            x :: around.Tensors
+            |> Recomputation.apply pass (isTrained index) (fun pass tensors ->
+                apply index block tensors.Head (around.With tensors.Tail) pass)
+
+        let block =
+            if Recomputation.isOn pass then
+                twice (trains model stack)
+            else
+                once
+
+        let inputs =
+            List.zip tower.Blocks around
+            |> List.indexed
+            |> List.scan
+                (fun x indexed ->
+                    use _ = torch.NewDisposeScope()
+                    (block x indexed).MoveToOuterDisposeScope())
+                (Layer.drop pass embedded)
 
         let final = inputs |> List.last |> Layer.norm tower.FinalNorm |> Layer.drop pass
         inputs, final
@@ -117,10 +182,16 @@ module Forward =
             | Some maskBias -> position.add maskBias
             | None -> position
 
-        let attending =
-            Sequences(pass, config, bias, Array.create model.Encoder.Blocks.Length None, None)
+        let around =
+            {
+                Bias = bias
+                Prefix = None
+                Source = None
+            }
 
-        let inputs, final = states pass config attending model.Encoder embedded
+        let inputs, final =
+            states pass model Encoder (List.replicate model.Encoder.Blocks.Length around) embedded
+
         inputs, { Hidden = final; MaskBias = maskBias }
 
     /// The encoder: ids [rows, length] and their mask, to hidden states after the final norm.
@@ -147,11 +218,16 @@ module Forward =
 
         let bias = position.add (causalBias before length position.device)
 
-        let attending =
-            Sequences(pass, model.Config, bias, Array.ofList (prefix model), Some source)
+        let around =
+            prefix model
+            |> List.map (fun prefix ->
+                {
+                    Bias = bias
+                    Prefix = prefix
+                    Source = Some source
+                })
 
-        embed model Stack.Decoder ids
-        |> states pass model.Config attending model.Decoder
+        embed model Stack.Decoder ids |> states pass model Decoder around
 
     /// The decoder's hidden states [rows, length, d_model] for ids [rows, length] that start with the start token.
     let decode (pass: Pass) (model: T5) (source: Encoded) (ids: torch.Tensor) : torch.Tensor =

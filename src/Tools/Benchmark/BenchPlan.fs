@@ -35,6 +35,7 @@ module BenchPlan =
             InputLength = settings.InputLength
             TargetLength = settings.TargetLength
             Dropout = settings.Dropout
+            Recomputes = false
             Beams = 1
             Steps = 0
             WarmUp = 1
@@ -62,6 +63,8 @@ module BenchPlan =
             if List.contains lora settings.Techniques then
                 for place in [ Placement.late; Placement.parse "decoder" ] do
                     yield { step lora with Placement = place }
+
+                yield { step lora with Recomputes = true }
         ]
 
     /// Rows and new tokens of a decoding batch.

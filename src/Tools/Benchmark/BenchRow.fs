@@ -48,6 +48,8 @@ type BenchRow =
         /// Label tokens in training, new tokens in decoding.
         TargetLength: int
         Dropout: float
+        /// Whether a training step computes the inside of every block again instead of keeping it.
+        Recomputes: bool
         /// 1 decodes greedily.
         Beams: int
         /// Optimiser steps of a loss row.
@@ -195,8 +197,15 @@ module BenchRow =
 
         let dropout =
             match row.Kind with
-            | BenchKind.Step when row.Dropout > 0.0 -> $", dropout {number row.Dropout}"
-            | BenchKind.Step -> ", no dropout"
+            | BenchKind.Step ->
+                let dropout =
+                    if row.Dropout > 0.0 then
+                        $"dropout {number row.Dropout}"
+                    else
+                        "no dropout"
+
+                let again = if row.Recomputes then ", recomputed" else ""
+                $", {dropout}{again}"
             | BenchKind.Loss -> $", {row.Steps} steps"
             | _ -> ""
 
@@ -232,6 +241,7 @@ module BenchRow =
             add key (JsonValue.Create value)
 
         add "dropout" (JsonValue.Create row.Dropout)
+        add "recompute" (JsonValue.Create row.Recomputes)
         add "model" (JsonNode.Parse row.Model.Config)
         json
 
@@ -255,6 +265,11 @@ module BenchRow =
                 InputLength = whole "input"
                 TargetLength = whole "target"
                 Dropout = (root.GetProperty "dropout").GetDouble()
+                // Earlier files do not have it.
+                Recomputes =
+                    match root.TryGetProperty "recompute" with
+                    | true, found -> found.GetBoolean()
+                    | false, _ -> false
                 Beams = whole "beams"
                 Steps = whole "steps"
                 WarmUp = whole "warmUp"

@@ -52,7 +52,10 @@ module BenchRun =
         match row.Kind with
         | BenchKind.Step
         | BenchKind.Encoder
-        | BenchKind.Decoding -> row.Placement = Placement.everywhere && row.Accumulation = 1
+        | BenchKind.Decoding -> 
+            row.Placement = Placement.everywhere
+            && row.Accumulation = 1
+            && not row.Recomputes
         | _ -> false
 
     let private joined (answers: Result<Measurement, string> list) : Result<Measurement, string> =

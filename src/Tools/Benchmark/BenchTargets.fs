@@ -32,7 +32,7 @@ module BenchTargets =
     let private find (lines: BenchLine list) (isWanted: BenchRow -> bool) : BenchLine option =
         lines |> List.tryFind (fun line -> isWanted line.Row)
 
-    /// The training step of a technique everywhere, with or without dropout, without accumulation.
+    /// The training step of a technique everywhere, with or without dropout, without accumulation, with everything kept.
     let private step lines technique dtype hasDropout =
         find lines (fun row ->
             row.Kind = BenchKind.Step
@@ -40,6 +40,7 @@ module BenchTargets =
             && row.Placement = Placement.everywhere
             && row.Dtype = dtype
             && row.Accumulation = 1
+            && not row.Recomputes
             && (row.Dropout > 0.0) = hasDropout)
 
     let private measured (line: BenchLine option) =
@@ -113,7 +114,8 @@ module BenchTargets =
             |> List.filter (fun line ->
                 line.Row.Kind = BenchKind.Step
                 && line.Row.Dropout > 0.0
-                && line.Row.Accumulation = 1)
+                && line.Row.Accumulation = 1
+                && not line.Row.Recomputes)
 
         [
             for line in steps do
@@ -174,6 +176,22 @@ module BenchTargets =
                  |> Option.map (fun measured -> measured.PeakMiB / 1024.0))
         ]
 
+    /// What computing blocks again saves, and what it costs.
+    let private recomputing (lines: BenchLine list) : BenchTarget list =
+        [
+            for line in lines do
+                if line.Row.Recomputes then
+                    let row = line.Row
+                    let kept = step lines row.Technique row.Dtype (row.Dropout > 0.0)
+
+                    let over (value: Measurement -> float) =
+                        ratio (measured (Some line) |> Option.map value) (measured kept |> Option.map value)
+
+                    let name = $"LoRA step with blocks computed again, {row.Dtype}"
+                    target $"{name}: peak memory over that of the step that keeps all" (AtMost 0.45) (over _.PeakMiB)
+                    target $"{name}: time over that of the step that keeps all" (AtMost 1.3) (over _.Median)
+        ]
+
     let private share (lines: BenchLine list) : BenchTarget =
         target
             "the embedded default sweep: share of its time in kernels, libtorch's and our own"
@@ -189,6 +207,7 @@ module BenchTargets =
         @ savings lines
         @ decoding lines
         @ memory lines
+        @ recomputing lines
         @ [ share lines ]
 
     let private number (value: float) =

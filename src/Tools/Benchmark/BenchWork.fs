@@ -60,6 +60,7 @@ module BenchWork =
                         TorchSharp.torch.ScalarType.BFloat16
                     else
                         TorchSharp.torch.ScalarType.Float32
+                Recomputes = row.Recomputes
             }
 
         (Plan.create row.Model.Shape row.Technique row.Placement workload).Operations.Total

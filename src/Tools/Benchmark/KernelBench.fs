@@ -55,6 +55,7 @@ module KernelBench =
             | BenchKind.Step ->
                 row.Placement = Placement.everywhere
                 && row.Accumulation = 1
+                && not row.Recomputes
                 && (row.Technique = Full.technique || row.Technique = PaperLora.standard)
             | BenchKind.Decoding -> row.Beams = 1
             | _ -> false)

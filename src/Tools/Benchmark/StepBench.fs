@@ -53,7 +53,9 @@ module StepBench =
             Model = model
             Parameters = parameters
             Optimizer = optimizerOf row parameters
-            Pass = Pass.Training row.Dropout
+            Pass =
+                let plain = Pass.Training row.Dropout
+                if row.Recomputes then plain.Recomputing() else plain
             Batches = List.init row.Accumulation (batch row)
         }
 
