@@ -144,8 +144,7 @@ let private measure (case: Case) : float * int64 list =
         if case.Recomputes then plain.Recomputing() else plain
 
     let step batch =
-        Trainer.step pass 1.0 1e-4 optimizer parameters model [ batch ]
-        |> ignore
+        Trainer.step pass 1.0 1e-4 optimizer parameters model [ batch ] |> ignore
 
     // Gradients are there, and the code is compiled.
     step (batch 2 3 2)

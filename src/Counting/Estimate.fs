@@ -227,10 +227,7 @@ module Estimate =
 
             let own, ownBytes =
                 if setting.Recomputes && flows then
-                    { own with
-                        Forward = 2.0 * own.Forward
-                    },
-                    Footprint.again states shared ownBytes
+                    { own with Forward = 2.0 * own.Forward }, Footprint.again states shared ownBytes
                 else
                     own, Footprint.close ownBytes
 
