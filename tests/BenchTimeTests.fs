@@ -37,7 +37,8 @@ let tests =
                     "operations at a share of the speed, and the weights"
 
                 match BenchTime.warning speed largest with
-                | Some text -> Expect.stringContains text $"{Math.Round(BenchTime.expected 10.0 largest / 60.0)} minutes" text
+                | Some text ->
+                    Expect.stringContains text $"{Math.Round(BenchTime.expected 10.0 largest / 60.0)} minutes" text
                 | None -> failtest "half an hour without a word"
 
                 for row in rows do

@@ -191,9 +191,6 @@ let private refused: (string * string) list =
         "lora-embed", "model.embed_tokens"
         "trainable-tokens", "TRAINABLE_TOKENS"
         "lora-tokens", "trainable_token_indices"
-        "lora-bias", "lora_bias"
-        "beft", "BEFT"
-        "road1", "ROAD"
     ]
 
 let private refusal (case: Case) (word: string) =

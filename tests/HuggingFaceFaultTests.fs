@@ -67,7 +67,7 @@ let private badInput =
             lora, key "r" "\"8\"", [ "r is" ]
             lora, key "lora_dropout" "1.5", [ "lora_dropout" ]
             lora, key "fan_in_fan_out" "true", [ "fan_in_fan_out" ]
-            lora, key "lora_bias" "true", [ "lora_bias" ]
+            lora, key "lora_bias" "true", [ "lora_B.bias is missing" ]
             lora, key "use_qalora" "true", [ "use_qalora" ]
             lora, key "layer_replication" "[[0, 1]]", [ "layer_replication" ]
             lora, key "init_lora_weights" "\"olora\"", [ "init_lora_weights"; "pissa" ]

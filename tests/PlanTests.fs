@@ -209,7 +209,12 @@ let private bytes =
             testCase "what is computed again costs a second forward pass where a gradient goes through, and is not kept"
             <| fun () ->
                 let shape = Checkpoint.shape "small"
-                let few = { workload with Accumulation = 1; InputLength = 100 }
+
+                let few =
+                    { workload with
+                        Accumulation = 1
+                        InputLength = 100
+                    }
 
                 let both (words: string) place =
                     let plan recomputes =
@@ -230,7 +235,12 @@ let private bytes =
                     let kept, again = both words "all"
                     let once = kept.Operations.Forward
 
-                    Expect.floatClose Accuracy.high again.Operations.Forward (2.0 * once - head) $"{words}: all but the head"
+                    Expect.floatClose
+                        Accuracy.high
+                        again.Operations.Forward
+                        (2.0 * once - head)
+                        $"{words}: all but the head"
+
                     Expect.equal again.Operations.Trained kept.Operations.Trained $"{words}: gradients are the same"
                     Expect.equal again.Operations.Through kept.Operations.Through $"{words}: and those passed through"
 

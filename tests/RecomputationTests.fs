@@ -22,7 +22,7 @@ let private gradients (pass: Pass) (model: Model) (batch: Batch) : float32 * (st
         |> List.map (fun (name, parameter) ->
             name, Option.ofObj parameter.grad |> Option.map _.clone().DetachFromDisposeScope())
 
-    loss.item<float32> (), found
+    loss.item<float32>(), found
 
 /// Both ways, bit for bit but for what several blocks add to: their sums may come in another order, and then differ by
 /// roundings of the largest gradient.
@@ -48,7 +48,11 @@ let private techniques =
     Tiny.techniques
     @ List.map
         Technique.parse
-        [ "full"; "lora(rank=8,alpha=16,dropout=0.1)"; "lora(rank=4,dropout=0.3) >> ia3" ]
+        [
+            "full"
+            "lora(rank=8,alpha=16,dropout=0.1)"
+            "lora(rank=4,dropout=0.3) >> ia3"
+        ]
     |> List.distinct
 
 let private t5 =
@@ -57,7 +61,9 @@ let private t5 =
         for seed in 1..2 do
             for technique in techniques do
                 use _ = torch.NewDisposeScope()
-                let model = Tiny.model seed |> Adapter.ofTechnique technique seed |> Tiny.shake seed 0.05
+
+                let model =
+                    Tiny.model seed |> Adapter.ofTechnique technique seed |> Tiny.shake seed 0.05
 
                 for dropout in [ 0.0; 0.2 ] do
                     compare
@@ -92,7 +98,7 @@ let private withoutKernels =
 
         Kernel.without Kernel.all (fun () ->
             compare sums (Pass.Training 0.3) "no kernels" model (Tiny.batch 4 3)
-            let next () = torch.rand(1L).item<float32> ()
+            let next () = torch.rand(1L).item<float32>()
             gradients (Pass.Training 0.3) model (Tiny.batch 4 3) |> ignore
             let expected = next ()
             gradients ((Pass.Training 0.3).Recomputing()) model (Tiny.batch 4 3) |> ignore
@@ -132,7 +138,8 @@ let private steps =
                 Trainer.step pass 1.0 1e-2 optimizer parameters model [ Tiny.batch step 3; Tiny.batch (step + 50) 3 ]
                 |> ignore
 
-            parameters |> List.map (fun (name, parameter) -> name, parameter.data<float32>().ToArray())
+            parameters
+            |> List.map (fun (name, parameter) -> name, parameter.data<float32>().ToArray())
 
         let kept, computed =
             reached (Pass.Training 0.1), reached ((Pass.Training 0.1).Recomputing())
@@ -142,5 +149,4 @@ let private steps =
             Expect.isLessThan gap 1e-4f name
 
 [<Tests>]
-let tests =
-    testList "Recomputation" [ t5; placed; withoutKernels; decoders; steps ]
+let tests = testList "Recomputation" [ t5; placed; withoutKernels; decoders; steps ]

@@ -96,6 +96,7 @@ let wider: Technique list =
         "lora(rank=8,alpha=16,dora)"
         "lora(rank=8,alpha=16,pissa)"
         "lora(rank=8,alpha=16,plus=16)"
+        "lora(rank=8,alpha=16,bias)"
         "ia3"
         "ia3(published)"
         "prompt(tokens=20,init=vocabulary)"
@@ -104,6 +105,8 @@ let wider: Technique list =
         "adapter(width=64,parallel)"
         "layernorm"
         "vera(rank=4)"
+        "beft"
+        "road(group=4)"
         "adalora(rank=8,start=12,alpha=8)"
     ]
     |> List.map Technique.parse

@@ -24,7 +24,7 @@ module Merge =
             match projection with
             | Dense _
             | Affine _ -> None
-            | Shifted _ -> Some "biases (BitFit)"
+            | Shifted _ -> Some "biases"
             | _ -> Some "serial adapters or routes"
 
         if Model.hasPrompt model then

@@ -18,6 +18,8 @@ type LoraSettings =
         IsDora: bool
         /// PiSSA (Meng et al. 2024): A and B start at the weight's largest singular directions.
         IsPissa: bool
+        /// Whether B has a bias, which counts as the update does (peft's `lora_bias`).
+        HasBias: bool
         /// LoRA+ (Hayou et al. 2024): B learns this many times as fast as A; 1 is LoRA.
         RateRatio: float
         Where: Targeting
@@ -35,6 +37,7 @@ type LoraSettings =
             IsRankStabilised = false
             IsDora = false
             IsPissa = false
+            HasBias = false
             RateRatio = 1.0
             Where = Targeting.usual
             RankPattern = []
@@ -122,6 +125,12 @@ module Lora =
 
             Directed(inner, Leaf.trained (Projection.rowNorms inner)))
 
+    /// A bias from zero behind each B, counting as the update does: y = inner x + scale · bias.
+    let private bias (update: Site -> int * float) (where: Selector) : Adapter =
+        Start.wrap where (fun site inner ->
+            let _, fanOut, device = Start.shape inner
+            Raised(inner, Leaf.trained (Start.zeros [ fanOut ] device), snd (update site)))
+
     /// The rank and the scale of the update at a site.
     let private update (settings: LoraSettings) (site: Site) : int * float =
         let rank = Targeting.lookUp settings.RankPattern settings.Rank site.Name
@@ -136,7 +145,13 @@ module Lora =
             else
                 adapter (update settings) settings.Dropout seed where
 
-        if settings.IsDora then updated >> dora where else updated
+        let raised =
+            if settings.HasBias then
+                updated >> bias (update settings) where
+            else
+                updated
+
+        if settings.IsDora then raised >> dora where else raised
 
     let private paths (settings: LoraSettings) (site: Site) : Branch list =
         let rank = int64 (fst (update settings site))
@@ -149,6 +164,8 @@ module Lora =
                     Step.Matrix("lora_a", rank, site.In)
                     Step.Matrix("lora_b", site.Out, rank)
                 ]
+            if settings.HasBias then
+                Branch.Behind [ Step.Shift("lora_b_bias", [ site.Out ]) ]
             if settings.IsDora then
                 Branch.Behind [ Step.Scale("lora_magnitude_vector", [ site.Out ]) ]
                 // The norms of the rows of W + scale · B A, in every pass.
@@ -177,6 +194,8 @@ module Lora =
             settings.AlphaPattern
             |> List.map (fun (pattern, alpha) -> pattern, HuggingFaceValue.number alpha)
             |> HuggingFaceValue.pairs
+            if settings.HasBias then
+                "lora_bias", HuggingFaceValue.element true
             if settings.IsPissa then
                 "init_lora_weights", HuggingFaceValue.element "pissa"
             yield! HuggingFaceValue.targeting true true settings.Where
@@ -192,6 +211,8 @@ module Lora =
                 "dora"
             if settings.IsPissa then
                 "pissa"
+            if settings.HasBias then
+                "bias"
             if settings.Dropout <> 0.0 then
                 $"dropout={WordsReader.number settings.Dropout}"
             if settings.RateRatio <> 1.0 then
@@ -205,6 +226,7 @@ module Lora =
         let names =
             [
                 ".lora_a", ".lora_A.weight"
+                ".lora_b_bias", ".lora_B.bias"
                 ".lora_b", ".lora_B.weight"
                 ".lora_magnitude_vector", ".lora_magnitude_vector"
             ]
@@ -221,6 +243,9 @@ module Lora =
 
     /// LoRA with these settings.
     and technique (settings: LoraSettings) : Technique =
+        if settings.HasBias && settings.IsDora then
+            userError "LoRA with a bias behind B has no magnitudes: leave out dora or bias."
+
         let on =
             match Targeting.names settings.Where with
             | Some names -> String.concat ", " names
@@ -233,7 +258,10 @@ module Lora =
 
         let magnitude = if settings.IsDora then " + out" else ""
 
-        let form = Form.atSites sites $"rank·(in + out){magnitude} on {on}" (paths settings)
+        let bias = if settings.HasBias then " + out" else ""
+
+        let form =
+            Form.atSites sites $"rank·(in + out){bias}{magnitude} on {on}" (paths settings)
 
         let multiplier (parameter: string) =
             if Regex.IsMatch(parameter, @"\.lora_b(\.\d+)?$") then
@@ -247,6 +275,8 @@ module Lora =
             Rank = Some settings.Rank
             Rates = { Make.rates with SmallPeak = 3e-2 }
             RateMultiplier = multiplier
+            // A plain T5 checkpoint has no biases.
+            Merges = not settings.HasBias
             // PiSSA is equal but for rounding.
             StartsAtBase = not settings.IsPissa
             HuggingFace = Some(peft settings)
@@ -263,6 +293,7 @@ module Lora =
                 IsRankStabilised = words.Flag "rs"
                 IsDora = words.Flag "dora"
                 IsPissa = words.Flag "pissa"
+                HasBias = words.Flag "bias"
                 RateRatio = words.Number("plus", 1.0)
                 Where = Targeting.read "lora" words |> Option.defaultValue Targeting.usual
             }
@@ -291,6 +322,7 @@ module Lora =
                 IsRankStabilised = values.Flag "use_rslora"
                 IsDora = values.Flag "use_dora"
                 IsPissa = isPissa
+                HasBias = values.Flag "lora_bias"
                 RateRatio = 1.0
                 Where = values.Targeting [ "q"; "v" ] |> Targeting.sorted
                 RankPattern = values.Pairs("rank_pattern", HuggingFaceValue.rank, "ranks of at least 1 by name")
@@ -327,7 +359,7 @@ module Lora =
     let spec: Spec =
         {
             Name = "lora"
-            Usage = "lora(rank=8,alpha=16,rs,dora,pissa,dropout=0.1,plus=16,on=q+v)"
+            Usage = "lora(rank=8,alpha=16,rs,dora,pissa,bias,dropout=0.1,plus=16,on=q+v)"
             Source = "Hu et al. 2021"
             Summary = "Adds a trained product of two small matrices, alpha / rank times, to q and v or other maps."
             First = "rank"
@@ -340,6 +372,7 @@ module Lora =
                     "lora(rank=3,alpha=6,rs)"
                     "lora(rank=3,alpha=6,dora)"
                     "lora(rank=3,alpha=6,pissa)"
+                    "lora(rank=3,alpha=6,bias)"
                     "lora(rank=3,alpha=6,dora,pissa,dropout=0.25,plus=4)"
                 ]
             HuggingFace =

@@ -18,6 +18,8 @@ module Technique =
             BottleneckAdapter.spec
             LayerNorm.spec
             Vera.spec
+            Beft.spec
+            Road.spec
             AdaLora.spec
             ExtraModules.spec
         ]

@@ -8,28 +8,10 @@ open TorchSharp
 // The type of this name is in an earlier file.
 [<RequireQualifiedAccess; CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Projection =
-    /// What a wrapper stands around: one map, or all members of a route; nothing in the map at the centre.
-    let private inside (projection: Projection) : Projection list =
-        match projection with
-        | Dense _
-        | Affine _
-        | Packed _ -> []
-        | LowRank(inner = inner)
-        | Rescaled(inner = inner)
-        | Shifted(inner = inner)
-        | Directed(inner = inner)
-        | Singular(inner = inner)
-        | SharedBasis(inner = inner)
-        | Serial(inner = inner) -> [ inner ]
-        | Routed members -> members
+    let private inside = ProjectionLeaves.inside
 
     /// The base weight [out, in] at the centre of all wrappers.
-    let rec weight (projection: Projection) : Leaf =
-        match projection with
-        | Dense weight
-        | Affine(weight = weight)
-        | Packed(weight = weight) -> weight
-        | wrapper -> weight (inside wrapper).Head
+    let weight (projection: Projection) : Leaf = ProjectionLeaves.weight projection
 
     /// The map at the centre of all wrappers, as a checkpoint has it: its weight, and its bias where it has one.
     let rec bare (projection: Projection) : Projection =
@@ -55,6 +37,8 @@ module Projection =
         | LowRank(inner = inner)
         | Rescaled(inner = inner)
         | Shifted(inner = inner)
+        | Raised(inner = inner)
+        | Turned(inner = inner)
         | Directed(inner = inner)
         | Singular(inner = inner)
         | SharedBasis(inner = inner) -> isLinear inner
@@ -79,6 +63,9 @@ module Projection =
     let rec private fold (projection: Projection) : torch.Tensor * torch.Tensor option =
         let scaleRows (rows: torch.Tensor) (weight: torch.Tensor, bias: torch.Tensor option) =
             weight.mul (rows.unsqueeze 1L), bias |> Option.map _.mul(rows)
+
+        let shiftedBy (shift: torch.Tensor) (weight: torch.Tensor, bias: torch.Tensor option) =
+            weight, Some(bias |> Option.fold (fun (shift: torch.Tensor) bias -> shift.add bias) shift)
 
         let plus inner (scale: float) (update: torch.Tensor) =
             let weight, bias = fold inner
@@ -106,13 +93,11 @@ module Projection =
             // The magnitude is the weight's: a bias stays as it is.
             let weight, bias = fold inner
             weight.mul (((wide magnitude).div(rowNorms inner)).unsqueeze 1L), bias
-        | Shifted(inner, shift) ->
+        | Shifted(inner, shift) -> fold inner |> shiftedBy (wide shift)
+        | Raised(inner, bias, scale) -> fold inner |> shiftedBy ((wide bias).mul(scale.ToScalar()))
+        | Turned(inner, turn) ->
             let weight, bias = fold inner
-
-            weight,
-            match bias with
-            | Some bias -> Some(bias.add (wide shift))
-            | None -> Some(wide shift)
+            Turn.apply turn (weight.t ()) |> _.t(), Option.map (Turn.apply turn) bias
         | Serial _
         | Routed _ -> invalidOp "a serial adapter or a routed map is not one weight"
 
@@ -133,6 +118,14 @@ module Projection =
             match offset dtype inner with
             | Some below -> Some(below.add own)
             | None -> Some own
+        | Raised(inner, bias, scale) ->
+            let own = (Leaf.cast dtype bias).mul(scale.ToScalar())
+
+            Some(
+                offset dtype inner
+                |> Option.fold (fun (own: torch.Tensor) below -> own.add below) own
+            )
+        | Turned(inner, turn) -> offset dtype inner |> Option.map (Turn.apply turn)
         | Rescaled(inner, _, output) -> offset dtype inner |> Option.map (scaled output)
         | LowRank(inner = inner)
         | Directed(inner = inner)
@@ -211,6 +204,8 @@ module Projection =
             use product = linear weight x
             product.add (Leaf.cast x.dtype bias)
         | Shifted(inner, bias) -> (apply pass inner x).add(Leaf.cast x.dtype bias)
+        | Raised(inner, bias, scale) -> (apply pass inner x).add(Leaf.cast x.dtype bias, scale.ToScalar())
+        | Turned(inner, turn) -> apply pass inner x |> Turn.apply turn
         | Directed(inner, magnitude) ->
             let rows = magnitude.Value.div(rowNorms inner).``to`` x.dtype
 
@@ -316,6 +311,8 @@ module Projection =
         | LowRank(inner, a, b, scale, dropout) -> LowRank(merge dtype inner, a, b, scale, dropout)
         | Rescaled(inner, input, output) -> Rescaled(merge dtype inner, input, output)
         | Shifted(inner, bias) -> Shifted(merge dtype inner, bias)
+        | Raised(inner, bias, scale) -> Raised(merge dtype inner, bias, scale)
+        | Turned(inner, turn) -> Turned(merge dtype inner, turn)
         | Directed(inner, magnitude) -> Directed(merge dtype inner, magnitude)
         | Singular(inner, a, e, b, scale, dropout, penalty) ->
             Singular(merge dtype inner, a, e, b, scale, dropout, penalty)
@@ -337,51 +334,6 @@ module Projection =
         | Shifted(inner, bias) -> Shifted(pack dtype inner, bias)
         | _ -> projection
 
-    let rec private mapNamed (f: string -> Leaf -> Leaf) (name: string) (projection: Projection) : Projection =
-        let inside = mapNamed f name
-        let at suffix = f $"{name}.{suffix}"
-
-        match projection with
-        | Dense weight
-        | Packed(weight = weight) -> Dense(at "weight" weight)
-        | Affine(weight, bias) -> Affine(at "weight" weight, at "bias" bias)
-        | LowRank(inner, a, b, scale, dropout) -> LowRank(inside inner, at "lora_a" a, at "lora_b" b, scale, dropout)
-        | Rescaled(inner, input, output) ->
-            Rescaled(inside inner, Option.map (at "multi_lora_a") input, Option.map (at "multi_lora_b") output)
-        | Shifted(inner, bias) -> Shifted(inside inner, at "bias" bias)
-        | Directed(inner, magnitude) -> Directed(inside inner, at "lora_magnitude_vector" magnitude)
-        | Singular(inner, a, e, b, scale, dropout, penalty) ->
-            Singular(inside inner, at "lora_a" a, at "lora_e" e, at "lora_b" b, scale, dropout, penalty)
-        | SharedBasis(inner, basis, d, b, dropout) ->
-            SharedBasis(inside inner, basis, at "vera_lambda_d" d, at "vera_lambda_b" b, dropout)
-        | Serial(inner, bottleneck) -> Serial(inside inner, Bottleneck.mapLeaves f $"{name}.adapter" bottleneck)
-        | Routed members -> Routed(mapMembers f name members)
-
-    /// Members stand around one base weight, which is visited once (until they are merged); the other names gain the
-    /// member's number.
-    and private mapMembers (f: string -> Leaf -> Leaf) (name: string) (members: Projection list) : Projection list =
-        let shared = weight members.Head
-        let mutable mapped = None
-
-        let once place =
-            match mapped with
-            | Some leaf -> leaf
-            | None ->
-                let leaf = f place shared
-                mapped <- Some leaf
-                leaf
-
-        members
-        |> List.mapi (fun number member' ->
-            mapNamed
-                (fun place leaf ->
-                    if leaf = shared then
-                        once place
-                    else
-                        f $"{place}.{number}" leaf)
-                name
-                member')
-
     /// Applies `f name leaf` to every leaf, from the inside out. The suffixes are the names in adapter files; where two
     /// wrappers of one kind are stacked, the outer one's names end in `.2`.
     let mapLeaves (f: string -> Leaf -> Leaf) (name: string) (projection: Projection) : Projection =
@@ -391,4 +343,4 @@ module Projection =
             Seq.append [ place ] (Seq.initInfinite (fun index -> $"{place}.{index + 2}"))
             |> Seq.find used.Add
 
-        mapNamed (fun place leaf -> f (unique place) leaf) name projection
+        ProjectionLeaves.map (fun place leaf -> f (unique place) leaf) name projection

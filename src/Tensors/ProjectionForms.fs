@@ -29,6 +29,10 @@ type Projection =
     | Rescaled of inner: Projection * input: Leaf option * output: Leaf option
     /// y = inner x + bias, with `bias` [out] (BitFit, Ben Zaken et al. 2022).
     | Shifted of inner: Projection * bias: Leaf
+    /// y = inner x + scale · bias, with `bias` [out]: the bias that peft's LoRA may have behind B.
+    | Raised of inner: Projection * bias: Leaf * scale: float
+    /// y = R (inner x): pairs of outputs are turned and stretched (RoAd, Liao et al. 2024, eq. 4).
+    | Turned of inner: Projection * turn: Turn
     /// y = (magnitude / ‖W'‖) ∘ inner x, with W' the weight that `inner` amounts to, ‖W'‖ the norms of its rows, held out
     /// of the gradient, and `magnitude` [out] (DoRA, Liu et al. 2024, eq. 5 and §4.3).
     | Directed of inner: Projection * magnitude: Leaf

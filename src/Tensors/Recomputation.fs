@@ -86,5 +86,4 @@ module internal Recomputation =
 
             work pass inputs
             |> Node.create (anchor :: inputs) (state :: inputs) (fun saved gradient ->
-                None :: backward later wanted work (List.ofArray saved) gradient
-                |> Array.ofList)
+                None :: backward later wanted work (List.ofArray saved) gradient |> Array.ofList)
