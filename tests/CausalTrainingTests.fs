@@ -29,23 +29,27 @@ let private multiplier (ratio: float) (name: string) : float =
     else
         1.0
 
-let private follow (name: string) (weight: MicroBatchWeight option) (ratio: float) =
+/// `freeze`: what stays of the adapter that was read, and the optimiser of what is trained.
+let private followWith
+    (name: string)
+    (weight: MicroBatchWeight option)
+    (freeze: Adapter)
+    (optimizerOf: float -> Model -> (string * Modules.Parameter) list -> Optimizer)
+    =
     testCase $"twelve steps follow {name}"
     <| fun () ->
         use _ = torch.NewDisposeScope()
         let run = settings.GetProperty("runs").GetProperty name
         let architecture = nonNull (run.GetProperty("arch").GetString())
 
-        let config, model =
+        let config, read =
             HuggingFace.load (file [ name; "initial" ]) "" (CausalSupport.model architecture)
 
+        let model = freeze read
         let parameters = Model.trained model
 
         let optimizer =
-            parameters
-            |> Optimizer.grouped
-                (multiplier ratio)
-                (Optimizer.adamW 0.9 0.999 1e-8 (run.GetProperty("weight_decay").GetDouble()))
+            optimizerOf (run.GetProperty("weight_decay").GetDouble()) model parameters
 
         let rows = tensors (file [ $"batches-{architecture}.safetensors" ])
 
@@ -69,6 +73,18 @@ let private follow (name: string) (weight: MicroBatchWeight option) (ratio: floa
             let reference = final[(HuggingFace.tensorName config name).Value]
             Expect.isLessThan (distance (parameter.detach ()) reference) 1e-5 name
 
+let private follow (name: string) (weight: MicroBatchWeight option) (ratio: float) =
+    followWith name weight id (fun decay _ parameters ->
+        Optimizer.grouped (multiplier ratio) (Optimizer.adamW 0.9 0.999 1e-8 decay) parameters)
+
+/// LoRA-FA: A stays, and peft's optimiser corrects B's gradients.
+let private followFixedA (name: string) =
+    let technique = Technique.parse "lora(rank=4,alpha=8,fa)"
+
+    followWith name None (LoraFa.freezeA (fun _ -> true)) (fun decay model parameters ->
+        Optimizer.ofTechnique technique decay parameters
+        |> technique.AroundOptimizer 12 model)
+
 [<Tests>]
 let tests =
     testList
@@ -80,6 +96,7 @@ let tests =
                 "llama-lora-plus"
                 None
                 (settings.GetProperty("runs").GetProperty("llama-lora-plus").GetProperty("ratio").GetDouble())
+            followFixedA "llama-lora-fa"
             follow "llama-lora-token-mean" (Some MicroBatchWeight.Tokens) 1.0
 
             testCase "weighted by tokens, accumulation changes nothing, whatever the lengths"

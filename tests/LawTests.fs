@@ -133,7 +133,7 @@ let private single =
                         parameters |> List.map (fun (_, parameter) -> parameter.detach().clone())
 
                     let optimizer =
-                        Optimizer.grouped technique.RateMultiplier (Optimizer.adamW 0.9 0.999 1e-8 0.0) parameters
+                        Optimizer.ofTechnique technique 0.0 parameters
 
                     for number in 1..2 do
                         step optimizer parameters model [ Tiny.batch (seed + number) 3 ]

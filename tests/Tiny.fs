@@ -97,6 +97,7 @@ let wider: Technique list =
         "lora(rank=8,alpha=16,pissa)"
         "lora(rank=8,alpha=16,plus=16)"
         "lora(rank=8,alpha=16,bias)"
+        "lora(rank=8,alpha=16,fa)"
         "ia3"
         "ia3(published)"
         "prompt(tokens=20,init=vocabulary)"

@@ -103,7 +103,7 @@ module Accounting =
         {
             Sites = touched.Length
             Trainable = added + Outline.elements (shape.Tensors |> List.filter form.Own)
-            Total = shape.Elements + added
+            Total = shape.Elements + added + (touched |> List.sumBy (Form.frozenAt form))
         }
 
     /// Table 3's 14 rows and A.4's two, with the figures printed there.

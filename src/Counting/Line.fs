@@ -160,7 +160,8 @@ module internal Line =
 
         match step with
         | Step.Matrix(_, fanOut, fanIn) -> keep line |> product true fanOut fanIn
-        | Step.Fixed(fanOut, fanIn) -> product false fanOut fanIn line
+        | Step.Fixed(fanOut, fanIn)
+        | Step.Frozen(fanOut, fanIn) -> product false fanOut fanIn line
         | Step.Scale(_, shape) ->
             { (keep line |> give (size shape.Head)) with
                 Flows = true
@@ -178,7 +179,8 @@ module internal Line =
         |> List.exists (fun step ->
             match step with
             | Step.Matrix _
-            | Step.Fixed _ -> true
+            | Step.Fixed _
+            | Step.Frozen _ -> true
             | _ -> false)
 
     /// A map with what stands around it; `flows`: whether the input owes a gradient.

@@ -135,7 +135,7 @@ module internal Fit =
             Parameters = parameters
             Optimizer =
                 parameters
-                |> Optimizer.grouped technique.RateMultiplier (Optimizer.adamW 0.9 0.999 1e-8 training.WeightDecay)
+                |> Optimizer.ofTechnique technique training.WeightDecay
                 |> technique.AroundOptimizer steps model
             Rate = Schedule.ofTraining training steps
         }

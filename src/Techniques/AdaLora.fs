@@ -274,11 +274,11 @@ module AdaLora =
                     {
                         Type = "ADALORA"
                         Defaults =
-                            Lora.peftDefaults.Replace("\"rank_pattern\": {}", "\"rank_pattern\": null")
+                            LoraWords.peftDefaults.Replace("\"rank_pattern\": {}", "\"rank_pattern\": null")
                             + ","
                             + ownKeys
                         Notes =
-                            Lora.peftNotes
+                            LoraWords.peftNotes
                             @ [
                                 "r"
                                 "init_lora_weights"

@@ -23,6 +23,7 @@ module Chain =
             IsSaid = parts |> List.forall _.IsSaid
             RateMultiplier =
                 fun parameter -> parts |> List.map (fun part -> part.RateMultiplier parameter) |> List.reduce (*)
+            EpsilonHat = parts |> List.tryPick _.EpsilonHat
             AroundOptimizer =
                 fun steps model inner ->
                     (inner, parts)

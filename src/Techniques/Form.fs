@@ -36,8 +36,10 @@ module Convention =
 type Step =
     /// x ↦ M x with a trained matrix [out, in].
     | Matrix of suffix: string * fanOut: int64 * fanIn: int64
-    /// The same with a frozen one that no checkpoint holds.
+    /// The same with a frozen one that all sites share and no checkpoint holds.
     | Fixed of fanOut: int64 * fanIn: int64
+    /// The same with a frozen one of the site's own.
+    | Frozen of fanOut: int64 * fanIn: int64
     /// x ↦ v ∘ x with a trained vector, which has this shape.
     | Scale of suffix: string * shape: int64 list
     /// x ↦ x + v with a trained vector.
@@ -186,8 +188,18 @@ module Form =
                         Kind = TensorKind.Added
                     }
             | Step.Fixed _
+            | Step.Frozen _
             | Step.Activation
             | Step.Dropout -> None)
+
+    /// How many frozen elements of its own the technique has at one site.
+    let frozenAt (form: Form) (site: Site) : int64 =
+        form.Branches site
+        |> List.collect steps
+        |> List.sumBy (fun step ->
+            match step with
+            | Step.Frozen(fanOut, fanIn) -> fanOut * fanIn
+            | _ -> 0L)
 
     /// The new tensors that stand at no site: soft tokens and prefixes.
     let tokens (shape: Shape) (form: Form) : Outline list =

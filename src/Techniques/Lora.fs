@@ -4,57 +4,6 @@ open System.Text.Json
 open System.Text.RegularExpressions
 open TorchSharp
 
-/// LoRA and its variants: `lora(rank=8,alpha=16,rs,dora,dropout=0.1)`.
-type LoraSettings =
-    {
-        Rank: int
-        /// The update counts alpha / rank, or alpha / sqrt(rank) where it is rank-stabilised.
-        Alpha: float
-        /// Dropout of the update's input, in training.
-        Dropout: float
-        /// rsLoRA (Kalajdzievski 2023): alpha / sqrt(rank).
-        IsRankStabilised: bool
-        /// DoRA (Liu et al. 2024): the direction of each row is adapted, its length is trained apart.
-        IsDora: bool
-        /// PiSSA (Meng et al. 2024): A and B start at the weight's largest singular directions.
-        IsPissa: bool
-        /// Whether B has a bias, which counts as the update does (peft's `lora_bias`).
-        HasBias: bool
-        /// LoRA+ (Hayou et al. 2024): B learns this many times as fast as A; 1 is LoRA.
-        RateRatio: float
-        Where: Targeting
-        /// Other ranks for the sites whose name ends in, or matches to its end, a pattern; the first that does counts.
-        RankPattern: (string * int) list
-        AlphaPattern: (string * float) list
-    }
-
-    /// Hugging Face's targets, q and v, with alpha = rank and everything else off.
-    static member OfRank(rank: int) : LoraSettings =
-        {
-            Rank = rank
-            Alpha = float rank
-            Dropout = 0.0
-            IsRankStabilised = false
-            IsDora = false
-            IsPissa = false
-            HasBias = false
-            RateRatio = 1.0
-            Where = Targeting.usual
-            RankPattern = []
-            AlphaPattern = []
-        }
-
-    /// What an update of this rank and alpha counts.
-    member settings.ScaleOf(rank: int, alpha: float) : float =
-        alpha
-        / (if settings.IsRankStabilised then
-               sqrt (float rank)
-           else
-               float rank)
-
-    /// What the update counts.
-    member settings.Scale: float = settings.ScaleOf(settings.Rank, settings.Alpha)
-
 /// LoRA (Hu et al. 2021) as Hugging Face's peft has it, with its variants.
 [<RequireQualifiedAccess>]
 module Lora =
@@ -131,37 +80,44 @@ module Lora =
             let _, fanOut, device = Start.shape inner
             Raised(inner, Leaf.trained (Start.zeros [ fanOut ] device), snd (update site)))
 
-    /// The rank and the scale of the update at a site.
-    let private update (settings: LoraSettings) (site: Site) : int * float =
-        let rank = Targeting.lookUp settings.RankPattern settings.Rank site.Name
-        let alpha = Targeting.lookUp settings.AlphaPattern settings.Alpha site.Name
-
-        rank, settings.ScaleOf(rank, alpha)
+    /// peft's rank where none is given. Its alpha is 8 then; here alpha is the rank where none is given, so that the update counts
+    /// once whatever the rank is.
+    let rank = 8
 
     let private apply (settings: LoraSettings) (where: Selector) (seed: int) : Adapter =
         let updated =
             if settings.IsPissa then
-                pissa (update settings) settings.Dropout where
+                pissa (LoraWords.update settings) settings.Dropout where
             else
-                adapter (update settings) settings.Dropout seed where
+                let start = defaultArg settings.FixedA seed
+                adapter (LoraWords.update settings) settings.Dropout start where
+
+        let updated =
+            if settings.FixedA.IsSome then
+                updated >> LoraFa.freezeA where
+            else
+                updated
 
         let raised =
             if settings.HasBias then
-                updated >> bias (update settings) where
+                updated >> bias (LoraWords.update settings) where
             else
                 updated
 
         if settings.IsDora then raised >> dora where else raised
 
     let private paths (settings: LoraSettings) (site: Site) : Branch list =
-        let rank = int64 (fst (update settings site))
+        let rank = int64 (fst (LoraWords.update settings site))
 
         [
             Branch.Beside
                 [
                     if settings.Dropout > 0.0 then
                         Step.Dropout
-                    Step.Matrix("lora_a", rank, site.In)
+                    if settings.FixedA.IsSome then
+                        Step.Frozen(rank, site.In)
+                    else
+                        Step.Matrix("lora_a", rank, site.In)
                     Step.Matrix("lora_b", site.Out, rank)
                 ]
             if settings.HasBias then
@@ -172,57 +128,7 @@ module Lora =
                 Branch.Once(2.0 * float (rank * site.In * site.Out), 0.0)
         ]
 
-    /// peft's rank where none is given. Its alpha is 8 then; here alpha is the rank where none is given, so that the update counts
-    /// once whatever the rank is.
-    let rank = 8
-
-    let private saidNames (settings: LoraSettings) : string list option =
-        if settings.RankPattern.IsEmpty && settings.AlphaPattern.IsEmpty then
-            Targeting.said settings.Where
-        else
-            None
-
-    let private peftKeys (settings: LoraSettings) : (string * JsonElement) list =
-        [
-            "r", HuggingFaceValue.element settings.Rank
-            "lora_alpha", HuggingFaceValue.number settings.Alpha
-            "lora_dropout", HuggingFaceValue.element settings.Dropout
-            "use_rslora", HuggingFaceValue.element settings.IsRankStabilised
-            "use_dora", HuggingFaceValue.element settings.IsDora
-            "rank_pattern", HuggingFaceValue.pairs settings.RankPattern
-            "alpha_pattern",
-            settings.AlphaPattern
-            |> List.map (fun (pattern, alpha) -> pattern, HuggingFaceValue.number alpha)
-            |> HuggingFaceValue.pairs
-            if settings.HasBias then
-                "lora_bias", HuggingFaceValue.element true
-            if settings.IsPissa then
-                "init_lora_weights", HuggingFaceValue.element "pissa"
-            yield! HuggingFaceValue.targeting true true settings.Where
-        ]
-
-    let private words (settings: LoraSettings) : string list =
-        [
-            $"rank={settings.Rank}"
-            $"alpha={WordsReader.number settings.Alpha}"
-            if settings.IsRankStabilised then
-                "rs"
-            if settings.IsDora then
-                "dora"
-            if settings.IsPissa then
-                "pissa"
-            if settings.HasBias then
-                "bias"
-            if settings.Dropout <> 0.0 then
-                $"dropout={WordsReader.number settings.Dropout}"
-            if settings.RateRatio <> 1.0 then
-                $"plus={WordsReader.number settings.RateRatio}"
-            match saidNames settings with
-            | Some _ -> yield! Option.toList (Targeting.words settings.Where)
-            | None -> $"peft={HuggingFaceValue.text (peftKeys settings)}"
-        ]
-
-    let rec private peft (settings: LoraSettings) : HuggingFaceForm =
+    let rec private peft (settings: LoraSettings) (sites: Selector) (held: Site list) : HuggingFaceForm =
         let names =
             [
                 ".lora_a", ".lora_A.weight"
@@ -231,20 +137,31 @@ module Lora =
                 ".lora_magnitude_vector", ".lora_magnitude_vector"
             ]
 
-        { Make.huggingFace "LORA" (peftKeys settings) names with
+        { Make.huggingFace "LORA" (LoraWords.peftKeys settings) names with
             Where = Some settings.Where
             OnModules =
                 fun modules ->
-                    technique
+                    holding
+                        (List.map snd modules)
                         { settings with
                             Where = Targeting.ofNames (List.map fst modules)
                         }
+            // peft's folder holds the A that is not trained, too: which ones there are is a model's business.
+            OnShape =
+                fun shape ->
+                    settings.FixedA
+                    |> Option.map (fun _ ->
+                        let named, meant = LoraWords.inShape shape sites settings in holding meant named)
+            Buffers = settings.FixedA |> Option.map (fun _ -> LoraFa.held held)
         }
 
-    /// LoRA with these settings.
-    and technique (settings: LoraSettings) : Technique =
+    /// LoRA with these settings, whose folders of peft's hold the fixed A at these sites.
+    and private holding (held: Site list) (settings: LoraSettings) : Technique =
         if settings.HasBias && settings.IsDora then
             userError "LoRA with a bias behind B has no magnitudes: leave out dora or bias."
+
+        if settings.FixedA.IsSome && settings.RateRatio <> 1.0 then
+            userError "LoRA whose A stays has no second rate: leave out fa or plus."
 
         let on =
             match Targeting.names settings.Where with
@@ -252,16 +169,21 @@ module Lora =
             | None -> "the modules named"
 
         let sites =
-            match saidNames settings with
+            match LoraWords.saidNames settings with
             | Some _ -> Targeting.updated settings.Where
             | None -> Targeting.selector settings.Where
 
         let magnitude = if settings.IsDora then " + out" else ""
 
+        let trained =
+            if settings.FixedA.IsSome then
+                "rank·out"
+            else
+                "rank·(in + out)"
+
         let bias = if settings.HasBias then " + out" else ""
 
-        let form =
-            Form.atSites sites $"rank·(in + out){bias}{magnitude} on {on}" (paths settings)
+        let form = Form.atSites sites $"{trained}{bias}{magnitude} on {on}" (paths settings)
 
         let multiplier (parameter: string) =
             if Regex.IsMatch(parameter, @"\.lora_b(\.\d+)?$") then
@@ -269,18 +191,28 @@ module Lora =
             else
                 1.0
 
-        { Make.technique "lora" (words settings) form (apply settings) with
-            IsSaid = (saidNames settings).IsSome
+        { Make.technique "lora" (LoraWords.words settings) form (apply settings) with
+            IsSaid = (LoraWords.saidNames settings).IsSome
             Others = [ Convention.HuggingFace, form ]
             Rank = Some settings.Rank
             Rates = { Make.rates with SmallPeak = 3e-2 }
             RateMultiplier = multiplier
             // A plain T5 checkpoint has no biases.
             Merges = not settings.HasBias
+            EpsilonHat = settings.FixedA |> Option.map (fun _ -> LoraFa.epsilonHat)
+            AroundOptimizer =
+                fun _ model optimizer ->
+                    if settings.FixedA.IsSome then
+                        LoraFa.around model optimizer
+                    else
+                        optimizer
             // PiSSA is equal but for rounding.
             StartsAtBase = not settings.IsPissa
-            HuggingFace = Some(peft settings)
+            HuggingFace = Some(peft settings sites held)
         }
+
+    /// LoRA with these settings.
+    let technique (settings: LoraSettings) : Technique = holding [] settings
 
     let private read (words: Words) : Technique =
         let rank = words.Count("rank", Some rank)
@@ -295,6 +227,7 @@ module Lora =
                 IsPissa = words.Flag "pissa"
                 HasBias = words.Flag "bias"
                 RateRatio = words.Number("plus", 1.0)
+                FixedA = LoraFa.read words
                 Where = Targeting.read "lora" words |> Option.defaultValue Targeting.usual
             }
 
@@ -324,42 +257,18 @@ module Lora =
                 IsPissa = isPissa
                 HasBias = values.Flag "lora_bias"
                 RateRatio = 1.0
+                FixedA = None
                 Where = values.Targeting [ "q"; "v" ] |> Targeting.sorted
                 RankPattern = values.Pairs("rank_pattern", HuggingFaceValue.rank, "ranks of at least 1 by name")
                 AlphaPattern =
                     values.Pairs("alpha_pattern", HuggingFaceValue.real, $"{HuggingFaceValues.RealWords} for each name")
             }
 
-    /// The keys that every kind of LoRA has.
-    let internal peftDefaults =
-        """ "alora_invocation_tokens": null, "alpha_pattern": {}, "arrow_config": null, "bias": "none", "corda_config": null,
-            "ensure_weight_tying": false, "eva_config": null, "exclude_modules": null, "fan_in_fan_out": false,
-            "init_lora_weights": true, "kasa_config": null, "layer_replication": null, "loftq_config": {},
-            "lora_alpha": 8, "lora_bias": false, "lora_dropout": 0.0, "lora_ga_config": null, "megatron_config": null,
-            "megatron_core": "megatron.core", "monteclora_config": null, "qalora_group_size": 16, "r": 8,
-            "rank_pattern": {}, "target_parameters": null, "trainable_token_indices": null, "use_bdlora": null,
-            "use_dora": false, "use_qalora": false, "use_rslora": false, "velora_config": null,
-            "layers_pattern": null, "layers_to_transform": null, "target_modules": null """
-
-    /// Keys of LoRA's that leave the function as it is.
-    /// `bias` trains what biases the base has; a file that holds some is refused by their tensors. What `eva_config`, `corda_config` and their like say is how A and B started; where that changed
-    /// the base, `init_lora_weights` names it.
-    let internal peftNotes =
-        [
-            "megatron_core"
-            "qalora_group_size"
-            "loftq_config"
-            "bias"
-            "eva_config"
-            "corda_config"
-            "lora_ga_config"
-        ]
-
     /// What `lora` means.
     let spec: Spec =
         {
             Name = "lora"
-            Usage = "lora(rank=8,alpha=16,rs,dora,pissa,bias,dropout=0.1,plus=16,on=q+v)"
+            Usage = "lora(rank=8,alpha=16,rs,dora,pissa,bias,fa,dropout=0.1,plus=16,on=q+v)"
             Source = "Hu et al. 2021"
             Summary = "Adds a trained product of two small matrices, alpha / rank times, to q and v or other maps."
             First = "rank"
@@ -373,14 +282,15 @@ module Lora =
                     "lora(rank=3,alpha=6,dora)"
                     "lora(rank=3,alpha=6,pissa)"
                     "lora(rank=3,alpha=6,bias)"
+                    "lora(rank=3,alpha=6,fa)"
                     "lora(rank=3,alpha=6,dora,pissa,dropout=0.25,plus=4)"
                 ]
             HuggingFace =
                 Some
                     {
                         Type = "LORA"
-                        Defaults = peftDefaults
-                        Notes = peftNotes
+                        Defaults = LoraWords.peftDefaults
+                        Notes = LoraWords.peftNotes
                         Read = readPeft
                     }
         }

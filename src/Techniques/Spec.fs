@@ -81,6 +81,9 @@ and [<CustomEquality; CustomComparison>] Technique =
         Rates: Rates
         /// How many times the learning rate a parameter of this name moves by.
         RateMultiplier: string -> float
+        /// AdamW's ε̂, which is added to the root of the second moment before that is corrected for its bias, where the
+        /// technique has one of its own (Kingma and Ba 2015, end of §2).
+        EpsilonHat: float option
         /// The optimiser of a run of so many steps, around the one that would serve without this technique.
         AroundOptimizer: int -> Model -> Optimizer -> Optimizer
         /// Whether a fresh adapter computes what the base computes, bit for bit.
@@ -174,6 +177,7 @@ module internal Make =
             Rank = None
             Rates = rates
             RateMultiplier = fun _ -> 1.0
+            EpsilonHat = None
             AroundOptimizer = fun _ _ optimizer -> optimizer
             StartsAtBase = true
             Merges = true

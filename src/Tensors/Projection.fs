@@ -284,6 +284,12 @@ module Projection =
 
         own @ List.collect orthogonality (inside projection)
 
+    /// A, B and the scale of every low-rank update around the map.
+    let rec updates (projection: Projection) : (Leaf * Leaf * float) list =
+        match projection with
+        | LowRank(inner, a, b, scale, _) -> (a, b, scale) :: updates inner
+        | other -> inside other |> List.collect updates
+
     /// The same function as one frozen linear map, with its bias where it has one: computed in float32, the weight kept in
     /// `dtype`. A bias stands around a map that had none of its own. A frozen bare map of that dtype is returned as it is. Where a serial adapter or a route is in
     /// the way, what it wraps is merged and the rest stays.

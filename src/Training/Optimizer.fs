@@ -87,7 +87,7 @@ module Optimizer =
         (isFused: AdamSlot -> bool)
         (beta1: float)
         (beta2: float)
-        (epsilon: float)
+        (epsilonAt: int -> float)
         (decay: float)
         parameters
         : Optimizer =
@@ -117,6 +117,7 @@ module Optimizer =
                 use _ = torch.NewDisposeScope()
                 use _ = torch.no_grad ()
                 steps <- steps + 1
+                let epsilon = epsilonAt steps
 
                 let fused, others = present () |> List.partition isFused
                 FusedAdamW.step beta1 beta2 epsilon decay steps rate fused
@@ -135,11 +136,19 @@ module Optimizer =
     /// moments, bias-corrected; libtorch's fused step where it serves. State: `<name>.m` and `<name>.v`, shaped like the
     /// parameter, float32.
     let adamW (beta1: float) (beta2: float) (epsilon: float) (decay: float) parameters : Optimizer =
-        adamWWhere FusedAdamW.serves beta1 beta2 epsilon decay parameters
+        adamWWhere FusedAdamW.serves beta1 beta2 (fun _ -> epsilon) decay parameters
+
+    /// AdamW whose ε̂ is added to the root of the second moment before that is corrected for its bias (Kingma and Ba 2015, end
+    /// of §2): after it, that is ε̂ / sqrt(1 - beta2^step).
+    let adamWBeforeCorrection beta1 (beta2: float) (epsilonHat: float) decay parameters : Optimizer =
+        let epsilonAt (step: int) =
+            epsilonHat / sqrt (1.0 - Math.Pow(beta2, float step))
+
+        adamWWhere FusedAdamW.serves beta1 beta2 epsilonAt decay parameters
 
     /// AdamW from single operations: the definition of the fused step.
     let internal unfusedAdamW beta1 beta2 epsilon decay parameters : Optimizer =
-        adamWWhere (fun _ -> false) beta1 beta2 epsilon decay parameters
+        adamWWhere (fun _ -> false) beta1 beta2 (fun _ -> epsilon) decay parameters
 
     /// Adafactor (Shazeer and Stern 2018) as transformers' class computes it with `scale_parameter` and
     /// `relative_step` off and no first moment: factored second moments for matrices (`.row` [out], `.column` [in]),
@@ -245,6 +254,16 @@ module Optimizer =
                     for _, group in groups do
                         group.Steps <- value
         }
+
+    /// AdamW with betas 0.9 and 0.999 as a technique asks for it: each parameter at its multiple of the rate, with the
+    /// technique's ε̂, or PyTorch's ε of 1e-8.
+    let ofTechnique (technique: Technique) (decay: float) (parameters: (string * Modules.Parameter) list) : Optimizer =
+        let make =
+            match technique.EpsilonHat with
+            | Some hat -> adamWBeforeCorrection 0.9 0.999 hat decay
+            | None -> adamW 0.9 0.999 1e-8 decay
+
+        grouped technique.RateMultiplier make parameters
 
     /// Whether a saved state has every tensor of the optimiser in its shape.
     let fits (optimizer: Optimizer) (saved: IReadOnlyDictionary<string, torch.Tensor>) : bool =

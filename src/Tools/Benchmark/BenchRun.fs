@@ -52,7 +52,7 @@ module BenchRun =
         match row.Kind with
         | BenchKind.Step
         | BenchKind.Encoder
-        | BenchKind.Decoding -> 
+        | BenchKind.Decoding ->
             row.Placement = Placement.everywhere
             && row.Accumulation = 1
             && not row.Recomputes
@@ -66,7 +66,10 @@ module BenchRun =
             | Error problem, _
             | _, Error problem -> Error problem)
 
-    let private lineOf (row: BenchRow) (turns: (Result<Measurement, string> * Result<Measurement, string> option) list) =
+    let private lineOf
+        (row: BenchRow)
+        (turns: (Result<Measurement, string> * Result<Measurement, string> option) list)
+        =
         {
             Row = row
             Own = turns |> List.map fst |> joined

@@ -52,7 +52,11 @@ module BenchTime =
     let private words (seconds: float) : string =
         if seconds < 5400.0 then
             let minutes = max 1.0 (Math.Round(seconds / 60.0))
-            if minutes = 1.0 then "a minute" else $"{minutes:F0} minutes"
+
+            if minutes = 1.0 then
+                "a minute"
+            else
+                $"{minutes:F0} minutes"
         else
             (seconds / 3600.0).ToString("0.#", CultureInfo.InvariantCulture) + " hours"
 
@@ -63,5 +67,6 @@ module BenchTime =
         else
             match expected (speed row.Dtype) row with
             | seconds when seconds > unannounced ->
-                Some $"{BenchRow.name row} will take about {words seconds} (a product in {row.Dtype} runs at {speed row.Dtype:F0} GFLOP/s here)."
+                Some
+                    $"{BenchRow.name row} will take about {words seconds} (a product in {row.Dtype} runs at {speed row.Dtype:F0} GFLOP/s here)."
             | _ -> None

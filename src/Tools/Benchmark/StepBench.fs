@@ -30,8 +30,7 @@ module StepBench =
     let private rate = 3e-4
 
     let private optimizerOf (row: BenchRow) parameters =
-        parameters
-        |> Optimizer.grouped row.Technique.RateMultiplier (Optimizer.adamW 0.9 0.999 1e-8 0.01)
+        Optimizer.ofTechnique row.Technique 0.01 parameters
 
     /// A model, what trains it, and the micro-batches of a step, as a run has them.
     [<ReferenceEquality>]
