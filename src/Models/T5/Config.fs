@@ -102,13 +102,19 @@ module Config =
 
     /// Whether the head is the embedding, as far as the configuration tells, and whether the output is scaled before it.
     /// transformers 5 always writes `tie_word_embeddings: true`, says `scale_decoder_outputs: false` for a T5 v1.1, and leaves
-    /// it to the weights whether there is a head; transformers 4 says both with `tie_word_embeddings` alone.
+    /// it to the weights whether there is a head; transformers 4 says both with `tie_word_embeddings` alone. An mT5 is never
+    /// scaled, and transformers 5 writes that it is tied whatever its head is.
     let private head (json: JsonElement) : bool * bool =
         let isTied = tryFlag json "tie_word_embeddings" |> Option.defaultValue true
 
+        let isMultilingual =
+            match json.TryGetProperty "model_type" with
+            | true, name -> name.ValueKind = JsonValueKind.String && name.ValueEquals "mt5"
+            | false, _ -> false
+
         match tryFlag json "scale_decoder_outputs" with
         | Some scales -> (isTied && scales), scales
-        | None -> isTied, isTied
+        | None -> isTied, (isTied && not isMultilingual)
 
     /// Far above every T5 there is: a description of more blocks is damaged, and its sites alone would fill memory.
     let private mostLayers = 1000
