@@ -291,5 +291,78 @@ let private continuing =
                 Expect.isLessThan (List.last rates) (0.5 * rates[10]) "cools down"
         ]
 
+/// Three steps of a small model of this family.
+let private begun (family: string) (output: string) : int =
+    Cli.main
+        [|
+            yield!
+                [|
+                    "pretrain"
+                    "--family"
+                    family
+                    "--output"
+                    output
+                    "--threads"
+                    "1"
+                    "--seed"
+                    "3"
+                |]
+            yield! [| "--width"; "32"; "--feed-forward"; "32"; "--layers"; "1"; "--length"; "32" |]
+            yield! [| "--steps"; "1"; "--instruction-steps"; "2"; "--batch-size"; "2" |]
+        |]
+
+let private families =
+    testList
+        "families"
+        [
+            for family in [ "llama"; "qwen2"; "qwen3" ] do
+                testCase $"a {family} learns from the same rows, and is written as transformers writes one"
+                <| fun () ->
+                    use _ = torch.NewDisposeScope()
+
+                    inTemporaryFolder (fun folder ->
+                        let one, other = Path.Combine(folder, "one"), Path.Combine(folder, "other")
+                        Expect.equal (begun family one) 0 "it ends well"
+                        Expect.equal (begun family other) 0 "once more"
+                        let model = Checkpoint.load torch.CPU torch.float32 one
+                        Expect.equal model.Shape.Family family "the family"
+                        Expect.isNone model.Encoder "a decoder alone"
+
+                        Expect.equal
+                            (json(Path.Combine(one, "config.json")).GetProperty("model_type").GetString())
+                            family
+                            "model_type"
+
+                        Expect.equal (Checkpoint.fingerprint other) (Checkpoint.fingerprint one) "it repeats"
+
+                        let losses =
+                            File.ReadAllLines(Path.Combine(one, "losses.csv"))
+                            |> Array.skip 1
+                            |> Array.map (fun line -> float (line.Split ',' |> Array.last))
+
+                        Expect.equal losses.Length 3 "a loss a step"
+                        // At random weights every piece is as likely as any other.
+                        Expect.isLessThan (abs (losses[0] - log (float model.Shape.Vocabulary))) 0.5 "the first loss")
+
+            testCase "a family that cannot be begun is told with those that can"
+            <| fun () ->
+                inTemporaryFolder (fun folder ->
+                    let dimensions: Dimensions =
+                        {
+                            Vocabulary = 100
+                            Width = 32
+                            HeadWidth = 8
+                            FeedForward = 32
+                            Layers = 1
+                            PadId = 0
+                            EosId = 1
+                        }
+
+                    Expect.stringContains
+                        (userErrorOf (fun () -> Checkpoint.fresh "gpt_neo" dimensions 1 |> ignore))
+                        "t5, llama, qwen2 and qwen3 can"
+                        folder)
+        ]
+
 [<Tests>]
-let tests = testList "Pretraining" [ spanLaws; sources; continuing ]
+let tests = testList "Pretraining" [ spanLaws; sources; continuing; families ]
