@@ -108,7 +108,14 @@ let private merged (case: Case) =
         let leaves = merged |> Model.leaves |> dict
 
         for pair in tensors (case.File "merged_rows.safetensors") do
-            let ours = leaves[pair.Key].Value.detach()
+            // A head that is the embedding has no leaf.
+            let name =
+                if List.contains pair.Key merged.Shared then
+                    $"{Shape.embedding merged.Shape}.weight"
+                else
+                    pair.Key
+
+            let ours = leaves[name].Value.detach()
             close 1e-5 (ours.narrow (0L, 0L, pair.Value.size 0)) pair.Value pair.Key
 
 let private greedy (case: Case) =
@@ -185,22 +192,6 @@ let private caseTests (case: Case) =
             rewritten case
         ]
 
-/// Folders of methods that this project has not: refused in one line that names what it is.
-let private refused: (string * string) list =
-    [
-        "lora-embed", "model.embed_tokens"
-        "trainable-tokens", "TRAINABLE_TOKENS"
-        "lora-tokens", "trainable_token_indices"
-    ]
-
-let private refusal (case: Case) (word: string) =
-    testCase $"{case.Base}/{case.Method} is refused by name"
-    <| fun () ->
-        use _ = torch.NewDisposeScope()
-        let message = userErrorOf (fun () -> load case |> ignore)
-        Expect.stringContains message word "what it is"
-        Expect.isFalse (message.Contains '\n') "one line"
-
 let private cases: Case list =
     [
         for architecture in architectures do
@@ -213,13 +204,105 @@ let private cases: Case list =
                 }
     ]
 
-[<Tests>]
-let tests =
+/// What words say of embeddings, on a model with a head of its own and on one whose head is the embedding.
+let private wordCases =
+    [
+        "llama", "lora(rank=2,alpha=4,embedding)"
+        "llama", "lora(rank=2,alpha=4,rs,embedding,tokens=3+17,on=o)"
+        "llama", "tokens(ids=2+71)"
+        "qwen2", "lora(rank=2,alpha=4,tokens=3+17)"
+        "qwen2", "tokens(ids=3+17)"
+    ]
+
+let private wordTest (architecture: string, words: string) =
+    testCase $"{words} on {architecture} starts at the base, merges, and is read back from peft's folder"
+    <| fun () ->
+        use _ = torch.NewDisposeScope()
+        let plain = model architecture
+        let technique = Technique.parse words
+
+        let batch = CausalSupport.batchOf (inputsOf { Base = architecture; Method = "" })
+
+        let logits model =
+            Model.logits Pass.Evaluation model batch
+
+        let fresh = Adapter.ofTechnique technique 1 plain
+        identical (logits fresh) (logits plain) "a fresh adapter"
+
+        let count =
+            Accounting.count (Model.shape plain) Convention.Paper technique Placement.everywhere
+
+        Expect.equal count.Trainable (Model.countTrained fresh) "trained elements"
+
+        let moved = Tiny.shake 3 0.05 fresh
+        Expect.isGreaterThan (distance (logits moved) (logits plain)) 1e-3 "it moved"
+        close 1e-4 (logits (Model.merge moved)) (logits moved) "merged"
+
+        let config = (HuggingFaceConfig.ofTechnique (Model.shape plain) technique).Value
+
+        inTemporaryFolder (fun folder ->
+            HuggingFace.save folder "" config moved
+            let _, read = HuggingFace.load folder "" plain
+            identical (logits read) (logits moved) "read back")
+
+let private refusals =
+    [
+        "llama", "tokens(ids=9999)", "no token 9999"
+        "llama", "tokens(ids=3) >> tokens(ids=5)", "trained already"
+        "qwen2", "lora(embedding)", "is its embedding"
+        "llama", "lora(embedding,dora)", "leave out embedding"
+        "qwen2", "tokens(ids=3) >> modules(names=lm_head)", "cannot be trained apart"
+        "llama", "tokens(ids=3+3)", "named twice"
+    ]
+
+/// The adapter with LoRA on the embedding, whose file holds another embedding than the base's.
+let private ofAnotherBase () =
+    let case =
+        {
+            Base = "llama"
+            Method = "lora-embed"
+        }
+
+    let mutable message = ""
+
+    inTemporaryFolder (fun folder ->
+        File.Copy(case.File "adapter_config.json", Path.Combine(folder, "adapter_config.json"))
+        let values = Dictionary(tensors (case.File "adapter_model.safetensors"))
+        let name = "base_model.model.model.embed_tokens.base_layer.weight"
+        values[name] <- values[name].add(1.0.ToScalar())
+
+        values
+        |> Seq.map (fun pair -> pair.Key, pair.Value)
+        |> List.ofSeq
+        |> Safetensors.write (Path.Combine(folder, "adapter_model.safetensors")) Map.empty
+
+        message <- userErrorOf (fun () -> HuggingFace.load folder "" (model case.Base) |> ignore))
+
+    message
+
+let private embeddings =
     testList
-        "Causal adapters"
+        "embeddings"
         [
-            for case in cases do
-                match refused |> List.tryFind (fst >> (=) case.Method) with
-                | Some(_, word) -> refusal case word
-                | None -> caseTests case
+            yield! List.map wordTest wordCases
+
+            testCase "what cannot be is told in one line"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+
+                for architecture, words, part in refusals do
+                    let message =
+                        userErrorOf (fun () ->
+                            Adapter.ofTechnique (Technique.parse words) 1 (model architecture) |> ignore)
+
+                    Expect.stringContains message part words
+                    Expect.isFalse (message.Contains '\n') "one line"
+
+            testCase "an embedding in the file that is another than the base's is refused"
+            <| fun () ->
+                use _ = torch.NewDisposeScope()
+                Expect.stringContains (ofAnotherBase ()) "belongs to another base" "why"
         ]
+
+[<Tests>]
+let tests = testList "Causal adapters" (List.map caseTests cases @ [ embeddings ])

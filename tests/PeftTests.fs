@@ -176,7 +176,7 @@ let private techniqueNames =
                         ""
                         "lorra"
                         "lora(0)"
-                        "lora(tokens=3)"
+                        "lora(tokns=3)"
                         "ia3(2)"
                         "lora(rank=2"
                         "prompt(0)"

@@ -109,6 +109,7 @@ let wider: Technique list =
         "beft"
         "road(group=4)"
         "adalora(rank=8,start=12,alpha=8)"
+        "tokens(ids=0+9)"
     ]
     |> List.map Technique.parse
 

@@ -23,6 +23,7 @@ type private Toy =
         Precision: torch.ScalarType
         /// The head, too, where it has none of its own.
         Embedding: Leaf
+        Table: TableChange list
         Head: Projection option
         Blocks: ToyBlock list
         Prompt: SoftPrompt
@@ -143,6 +144,7 @@ let private mapLeaves f (toy: Toy) : Toy =
 
     { toy with
         Embedding = embedding
+        Table = TableChange.mapLeaves f "embed" toy.Table
         Head = toy.Head |> Option.map (Projection.mapLeaves inHead Site.headName)
         Prompt = SoftPrompt.mapLeaves f toy.Prompt
         Prefix = toy.Prefix |> Option.map (f "prefix_embeddings")
@@ -177,12 +179,21 @@ let private block pass (allowed: torch.Tensor) remember index (block: ToyBlock) 
     | None -> attended.add inner
 
 let private embed (toy: Toy) (ids: torch.Tensor) =
-    toy.Embedding.Value.index_select(0L, ids.flatten ()).view(ids.size 0, -1L, width).``to`` toy.Precision
+    (TableChange.rowsOf toy.Table toy.Embedding (ids.flatten ())).view(ids.size 0, -1L, width).``to`` toy.Precision
 
 let private headOf (toy: Toy) =
     toy.Head |> Option.defaultValue (Dense toy.Embedding)
 
-let private head pass (toy: Toy) (x: torch.Tensor) = Projection.apply pass (headOf toy) x
+let private isTied (toy: Toy) =
+    Projection.weight (headOf toy) = toy.Embedding
+
+let private head pass (toy: Toy) (x: torch.Tensor) =
+    let logits = Projection.apply pass (headOf toy) x
+
+    if isTied toy then
+        TableChange.follow toy.Table toy.Embedding x logits
+    else
+        logits
 
 /// 1 where query i of the last `queries` positions may see a position [rows, queries, positions]; a prefix is always seen.
 let private allowed (before: int64) (mask: torch.Tensor) (queries: int64) =
@@ -296,17 +307,15 @@ let rec private ofToy (shape: Shape) (toy: Toy) : Model =
         Config = $"""{{ "model_type": "toy", "vocab_size": {shape.Vocabulary} }}"""
         Precision = toy.Precision
         Embedding = toy.Embedding
+        Table = toy.Table
+        WithTable = fun changes -> again { toy with Table = changes }
         Head = headOf toy
         WithHead =
             fun head ->
                 match head with
                 | Dense weight when weight = toy.Embedding -> again { toy with Head = None }
                 | _ -> again { toy with Head = Some head }
-        Shared =
-            if Projection.weight (headOf toy) = toy.Embedding then
-                [ headName ]
-            else
-                []
+        Shared = if isTied toy then [ headName ] else []
         Untie =
             fun _ ->
                 let copy = Frozen(toy.Embedding.Value.detach ())
@@ -357,6 +366,7 @@ let model (vocabulary: int) (seed: int) : Model =
         {
             Precision = torch.float32
             Embedding = draw [ int64 vocabulary; width ] 1.0
+            Table = []
             Head = None
             Blocks = List.init blocks make
             Prompt = NoPrompt

@@ -49,6 +49,12 @@ module Checkpoint =
     /// What embeddings and heads are called, in any family.
     let tables: string list = families |> List.collect _.Tables |> List.distinct
 
+    /// Whether this is the name, or the end of the name, of an embedding in some family.
+    let isEmbedding (name: string) : bool =
+        tables
+        |> List.filter ((<>) Site.headName)
+        |> List.exists (fun table -> table = name || table.EndsWith($".{name}", StringComparison.Ordinal))
+
     /// Weights as integers or in blocks are other tensors than those that a configuration describes.
     let private checkPlain (path: string) (json: JsonElement) : unit =
         match json.TryGetProperty "quantization_config" with

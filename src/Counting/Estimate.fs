@@ -296,14 +296,15 @@ module Estimate =
             float workload.InputLength + soft, float workload.TargetLength
 
         let tokensFlow = setting.Owns.Embedding
-        let inputFlows = tokensFlow || soft > 0.0
+        let rowsFlow = tokensFlow || not (technique.Form.OnTable shape).IsEmpty
+        let inputFlows = rowsFlow || soft > 0.0
 
         let (encoder, encoderBytes, _), (decoder, decoderBytes, decoderFlows) =
             if Shape.blocks shape Encoder > 0 then
                 let (_, _, encoderFlows) as encoder =
                     stack setting Encoder (inputLength, soft) None inputFlows
 
-                encoder, stack setting Decoder (targetLength, 0.0) (Some(inputLength, encoderFlows)) tokensFlow
+                encoder, stack setting Decoder (targetLength, 0.0) (Some(inputLength, encoderFlows)) rowsFlow
             else
                 // A decoder-only model reads input and target as one sequence.
                 (Operations.Zero, Footprint.nothing, false),

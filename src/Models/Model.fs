@@ -44,6 +44,10 @@ type Model =
         Precision: torch.ScalarType
         /// [vocabulary, width].
         Embedding: Leaf
+        /// What an adapter changes of the embedding, from the inside out.
+        Table: TableChange list
+        /// The model with these changes instead.
+        WithTable: TableChange list -> Model
         /// From hidden states to logits; around `Embedding` where it is tied to it. It is no site.
         Head: Projection
         /// The model with another head; one around the embedding's own leaf is tied to it.
@@ -122,9 +126,13 @@ module Model =
     let trainsEncoder (model: Model) : bool =
         model.Encoder |> Option.exists _.IsTrained
 
-    /// The embedding of a token id [width], without gradient.
+    /// The embedding of a token id [width], without gradient and without what an adapter changes of it.
     let embeddingOf (id: int) (model: Model) : torch.Tensor =
         model.Embedding.Value.detach().select(0L, int64 id)
+
+    /// Whether the head is the embedding.
+    let isTied (model: Model) : bool =
+        Projection.weight model.Head = model.Embedding
 
     /// The model with soft tokens [tokens, width] before its input.
     let withPrompt (rows: Leaf) (model: Model) : Model = model.WithPrompt(OnePrompt rows)
@@ -188,6 +196,16 @@ module Model =
         else
             model.WithHead(f model.Head)
 
+    /// The same function with the table's changes in the embedding itself, and in a head that is the embedding.
+    let private mergeTable (model: Model) : Model =
+        if model.Table.IsEmpty then
+            model
+        else
+            let merged = Frozen(TableChange.merged model.Table model.Embedding.Value)
+
+            model.WithTable []
+            |> mapLeaves (fun _ leaf -> if leaf = model.Embedding then merged else leaf)
+
     /// The same function with nothing to train and adapters folded into the weights: for evaluation, where adapters
     /// then cost nothing. A soft prompt stays, and so do biases.
     let merge (model: Model) : Model =
@@ -196,7 +214,7 @@ module Model =
         let kept name =
             if isFloat32 name then torch.float32 else model.Precision
 
-        model
+        mergeTable model
         |> rewrite (fun _ -> Projection.merge model.Precision)
         |> mapHead (Projection.merge model.Precision)
         |> mapLeaves (fun name leaf ->
@@ -211,6 +229,7 @@ module Model =
 
         let bare = bare.WithPrompt NoPrompt
         let bare = bare.WithPrefix None
+        let bare = bare.WithTable []
         bare.MapBeside(fun _ _ -> None)
 
     let private checkMembers (first: Model) (others: Model list) =
@@ -230,9 +249,11 @@ module Model =
 
         if
             first :: others
-            |> List.exists (fun model -> hasPrefix model || isRouted model || hasBeside model)
+            |> List.exists (fun model ->
+                hasPrefix model || isRouted model || hasBeside model || not model.Table.IsEmpty)
         then
-            refuse "a member with a prefix, a parallel adapter or routes of its own cannot be routed"
+            refuse
+                "a member with a prefix, a parallel adapter, a changed embedding or routes of its own cannot be routed"
 
     /// One model that serves several adapters of one base in one mixed batch: row i computes what `members[routes[i]]`
     /// computes, with the routes given by the pass (`Pass.Evaluation.Along routes`). Members differ in their linear maps

@@ -27,8 +27,12 @@ module ExtraModules =
 
                     userError $"no module of this model ends in '{name}': {Nearest.question there name}"
 
-            model.Shared
-            |> List.filter (isOneOf names)
+            let untied = model.Shared |> List.filter (isOneOf names)
+
+            if not untied.IsEmpty && not model.Table.IsEmpty then
+                userError $"{untied.Head} is the embedding, some rows of which are trained: it cannot be trained apart."
+
+            untied
             |> List.fold (fun model name -> model.Untie name) model
             |> Start.trainWhere (isOneOf names)
 

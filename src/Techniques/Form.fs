@@ -78,6 +78,8 @@ type Form =
         IsPromptOfEachStack: bool
         /// Keys and values before those of the decoder's self-attentions.
         Prefix: int
+        /// The new tensors beside the embedding.
+        OnTable: Shape -> Outline list
         /// The model's own tensors that it trains.
         Own: Outline -> bool
         /// Which of what shares another's tensor (`Shape.Shared`) it gives one of its own to train.
@@ -96,6 +98,7 @@ module Form =
             Prompt = 0
             IsPromptOfEachStack = false
             Prefix = 0
+            OnTable = fun _ -> []
             Own = fun _ -> false
             Untied = fun _ -> false
             Formula = "nothing"
@@ -145,6 +148,7 @@ module Form =
             Prompt = last _.Prompt
             IsPromptOfEachStack = forms |> List.exists _.IsPromptOfEachStack
             Prefix = last _.Prefix
+            OnTable = fun shape -> forms |> List.collect (fun form -> form.OnTable shape)
             Own = fun outline -> forms |> List.exists (fun form -> form.Own outline)
             Untied = fun outline -> forms |> List.exists (fun form -> form.Untied outline)
             Formula = forms |> List.map _.Formula |> String.concat "; "
@@ -201,7 +205,7 @@ module Form =
             | Step.Frozen(fanOut, fanIn) -> fanOut * fanIn
             | _ -> 0L)
 
-    /// The new tensors that stand at no site: soft tokens and prefixes.
+    /// The new tensors that stand at no site: soft tokens, prefixes, and what stands beside the embedding.
     let tokens (shape: Shape) (form: Form) : Outline list =
         let stacks =
             if form.IsPromptOfEachStack then
@@ -224,4 +228,6 @@ module Form =
                     Shape = [ int64 form.Prefix; shape.PrefixWidth ]
                     Kind = TensorKind.Added
                 }
+
+            yield! form.OnTable shape
         ]

@@ -104,7 +104,18 @@ module Lora =
             else
                 updated
 
-        if settings.IsDora then raised >> dora where else raised
+        let directed = if settings.IsDora then raised >> dora where else raised
+
+        let embedded =
+            if settings.OnEmbedding then
+                directed >> LoraEmbedding.adapter settings seed
+            else
+                directed
+
+        if settings.Tokens.IsEmpty then
+            embedded
+        else
+            embedded >> TrainableTokens.adapter settings.Tokens
 
     let private paths (settings: LoraSettings) (site: Site) : Branch list =
         let rank = int64 (fst (LoraWords.update settings site))
@@ -135,6 +146,7 @@ module Lora =
                 ".lora_b_bias", ".lora_B.bias"
                 ".lora_b", ".lora_B.weight"
                 ".lora_magnitude_vector", ".lora_magnitude_vector"
+                yield! LoraEmbedding.names
             ]
 
         { Make.huggingFace "LORA" (LoraWords.peftKeys settings) names with
@@ -146,12 +158,21 @@ module Lora =
                         { settings with
                             Where = Targeting.ofNames (List.map fst modules)
                         }
-            // peft's folder holds the A that is not trained, too: which ones there are is a model's business.
+            // peft's folder holds the A that is not trained, too: which ones there are is a model's business, and what its
+            // embedding is called.
             OnShape =
                 fun shape ->
-                    settings.FixedA
-                    |> Option.map (fun _ ->
-                        let named, meant = LoraWords.inShape shape sites settings in holding meant named)
+                    if settings.FixedA.IsSome || LoraEmbedding.isTouched settings then
+                        let named, meant = LoraWords.inShape shape sites settings
+                        Some(holding meant named)
+                    else
+                        None
+            Unserved =
+                if settings.Tokens.IsEmpty then
+                    fun _ -> None
+                else
+                    TrainableTokens.unserved
+            Companions = LoraEmbedding.companions settings
             Buffers = settings.FixedA |> Option.map (fun _ -> LoraFa.held held)
         }
 
@@ -162,6 +183,8 @@ module Lora =
 
         if settings.FixedA.IsSome && settings.RateRatio <> 1.0 then
             userError "LoRA whose A stays has no second rate: leave out fa or plus."
+
+        LoraEmbedding.check settings
 
         let on =
             match Targeting.names settings.Where with
@@ -183,7 +206,10 @@ module Lora =
 
         let bias = if settings.HasBias then " + out" else ""
 
-        let form = Form.atSites sites $"{trained}{bias}{magnitude} on {on}" (paths settings)
+        let form =
+            { Form.atSites sites $"{trained}{bias}{magnitude} on {on}{LoraEmbedding.formula settings}" (paths settings) with
+                OnTable = LoraEmbedding.outlines settings
+            }
 
         let multiplier (parameter: string) =
             if Regex.IsMatch(parameter, @"\.lora_b(\.\d+)?$") then
@@ -228,6 +254,8 @@ module Lora =
                 HasBias = words.Flag "bias"
                 RateRatio = words.Number("plus", 1.0)
                 FixedA = LoraFa.read words
+                OnEmbedding = words.Flag "embedding"
+                Tokens = LoraEmbedding.readTokens words
                 Where = Targeting.read "lora" words |> Option.defaultValue Targeting.usual
             }
 
@@ -247,6 +275,9 @@ module Lora =
                 | _ -> values.Wrong("init_lora_weights", "true, false, gaussian, orthogonal, eva or pissa")
             | _ -> values.Wrong("init_lora_weights", "true, false or a name")
 
+        let tokens, tokensAt = LoraEmbedding.readTokenIndices values
+        let where, embedding = values.Targeting [ "q"; "v" ] |> LoraEmbedding.split
+
         technique
             {
                 Rank = values.Count "r"
@@ -258,7 +289,10 @@ module Lora =
                 HasBias = values.Flag "lora_bias"
                 RateRatio = 1.0
                 FixedA = None
-                Where = values.Targeting [ "q"; "v" ] |> Targeting.sorted
+                OnEmbedding = embedding.IsSome
+                Tokens = tokens
+                EmbeddingName = embedding |> Option.orElse tokensAt
+                Where = Targeting.sorted where
                 RankPattern = values.Pairs("rank_pattern", HuggingFaceValue.rank, "ranks of at least 1 by name")
                 AlphaPattern =
                     values.Pairs("alpha_pattern", HuggingFaceValue.real, $"{HuggingFaceValues.RealWords} for each name")
@@ -268,7 +302,7 @@ module Lora =
     let spec: Spec =
         {
             Name = "lora"
-            Usage = "lora(rank=8,alpha=16,rs,dora,pissa,bias,fa,dropout=0.1,plus=16,on=q+v)"
+            Usage = "lora(rank=8,alpha=16,rs,dora,pissa,bias,fa,dropout=0.1,plus=16,embedding,tokens=5+9,on=q+v)"
             Source = "Hu et al. 2021"
             Summary = "Adds a trained product of two small matrices, alpha / rank times, to q and v or other maps."
             First = "rank"
@@ -283,6 +317,7 @@ module Lora =
                     "lora(rank=3,alpha=6,pissa)"
                     "lora(rank=3,alpha=6,bias)"
                     "lora(rank=3,alpha=6,fa)"
+                    "lora(rank=3,alpha=6,tokens=0+9)"
                     "lora(rank=3,alpha=6,dora,pissa,dropout=0.25,plus=4)"
                 ]
             HuggingFace =

@@ -22,6 +22,12 @@ type LoraSettings =
         RateRatio: float
         /// LoRA-FA (Zhang et al. 2023): A is not trained, and follows from this number, so that files hold B only.
         FixedA: int option
+        /// Whether the embedding has an update, too.
+        OnEmbedding: bool
+        /// Tokens whose rows of the embedding are trained beside (peft's `trainable_token_indices`).
+        Tokens: int list
+        /// What a configuration calls the embedding.
+        EmbeddingName: string option
         Where: Targeting
         /// Other ranks for the sites whose name ends in, or matches to its end, a pattern; the first that does counts.
         RankPattern: (string * int) list
@@ -40,6 +46,9 @@ type LoraSettings =
             HasBias = false
             RateRatio = 1.0
             FixedA = None
+            OnEmbedding = false
+            Tokens = []
+            EmbeddingName = None
             Where = Targeting.usual
             RankPattern = []
             AlphaPattern = []
@@ -59,12 +68,15 @@ type LoraSettings =
 /// What LoRA's settings are in words, in peft's keys, and at the sites of a model.
 [<RequireQualifiedAccess>]
 module internal LoraWords =
-    /// The rank and the scale of the update at a site.
-    let update (settings: LoraSettings) (site: Site) : int * float =
-        let rank = Targeting.lookUp settings.RankPattern settings.Rank site.Name
-        let alpha = Targeting.lookUp settings.AlphaPattern settings.Alpha site.Name
+    /// The rank and the scale of the update of the module of this name.
+    let updateAt (settings: LoraSettings) (modul: string) : int * float =
+        let rank = Targeting.lookUp settings.RankPattern settings.Rank modul
+        let alpha = Targeting.lookUp settings.AlphaPattern settings.Alpha modul
 
         rank, settings.ScaleOf(rank, alpha)
+
+    /// The rank and the scale of the update at a site.
+    let update (settings: LoraSettings) (site: Site) : int * float = updateAt settings site.Name
 
     /// The maps' names, where words can say all of the settings.
     let saidNames (settings: LoraSettings) : string list option =
@@ -72,6 +84,12 @@ module internal LoraWords =
             Targeting.said settings.Where
         else
             None
+
+    /// The modules as peft's configurations name them: with the embedding where it has an update.
+    let private targets (settings: LoraSettings) : Targeting =
+        match settings.OnEmbedding, settings.EmbeddingName, Targeting.names settings.Where with
+        | true, Some name, Some names -> Targeting.ofNames (List.sort (name :: names))
+        | _ -> settings.Where
 
     /// peft's keys with their values.
     let peftKeys (settings: LoraSettings) : (string * JsonElement) list =
@@ -90,7 +108,11 @@ module internal LoraWords =
                 "lora_bias", HuggingFaceValue.element true
             if settings.IsPissa then
                 "init_lora_weights", HuggingFaceValue.element "pissa"
-            yield! HuggingFaceValue.targeting true true settings.Where
+            match settings.Tokens, settings.EmbeddingName with
+            | [], _ -> ()
+            | ids, None -> "trainable_token_indices", HuggingFaceValue.element ids
+            | ids, Some name -> "trainable_token_indices", HuggingFaceValue.element (dict [ name, ids ])
+            yield! HuggingFaceValue.targeting true true (targets settings)
         ]
 
     /// This project's words.
@@ -114,6 +136,10 @@ module internal LoraWords =
             | None -> ()
             | Some 0 -> "fa"
             | Some key -> $"fa={key}"
+            if settings.OnEmbedding then
+                "embedding"
+            if not settings.Tokens.IsEmpty then
+                "tokens=" + System.String.Join("+", settings.Tokens)
             match saidNames settings with
             | Some _ -> yield! Option.toList (Targeting.words settings.Where)
             | None -> $"peft={HuggingFaceValue.text (peftKeys settings)}"
@@ -130,7 +156,11 @@ module internal LoraWords =
             else
                 meant |> List.map _.Name |> Targeting.ofNames
 
-        { settings with Where = where }, meant
+        { settings with
+            Where = where
+            EmbeddingName = Some((Shape.embedding shape).Split '.' |> Array.last)
+        },
+        meant
 
     /// The keys that every kind of LoRA has.
     let peftDefaults =

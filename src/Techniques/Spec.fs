@@ -55,6 +55,10 @@ type HuggingFaceForm =
         /// How many times the rows of a prompt stand in the file; the first are read.
         Copies: int
         Buffers: Buffers option
+        /// Why peft has it not on a model of this shape, where it has it elsewhere.
+        Unserved: Shape -> string option
+        /// What else the file may hold, which follows from the model: written, and compared where it is read.
+        Companions: Model -> (string * torch.Tensor) list
         /// Whether the shapes follow from the configuration; where not, they are the model's business.
         HasFixedShapes: bool
     }
@@ -201,5 +205,7 @@ module internal Make =
             Stored = fun _ tensor -> tensor
             Copies = 1
             Buffers = None
+            Unserved = fun _ -> None
+            Companions = fun _ -> []
             HasFixedShapes = true
         }

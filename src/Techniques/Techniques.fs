@@ -21,6 +21,7 @@ module Technique =
             Beft.spec
             Road.spec
             AdaLora.spec
+            TrainableTokens.spec
             ExtraModules.spec
         ]
 

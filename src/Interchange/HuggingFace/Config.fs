@@ -187,6 +187,10 @@ module HuggingFaceConfig =
             userError $"{file}: task_type is {task.GetRawText()}; an adapter of this model has {taskType shape}."
         | _ -> ()
 
+        match config.Form.Unserved shape with
+        | Some why -> userError $"{file}: {why}."
+        | None -> ()
+
     /// What a reader of the configuration should know, a line each.
     let notices (config: HuggingFaceConfig) : string list =
         [
@@ -282,7 +286,7 @@ module HuggingFaceConfig =
         | _ -> config
 
     /// peft's configuration of a technique on a model of this shape; none where peft has nothing of the kind (T-Few's forms,
-    /// BitFit, bottleneck adapters).
+    /// BitFit, bottleneck adapters), or nothing for such a model.
     let ofTechnique (shape: Shape) (technique: Technique) : HuggingFaceConfig option =
         let saved =
             if technique.Parts.IsEmpty then
@@ -297,6 +301,7 @@ module HuggingFaceConfig =
                 []
 
         technique.HuggingFace
+        |> Option.filter (fun form -> (form.Unserved shape).IsNone)
         |> Option.map (fun form ->
             {
                 Technique = technique.Parts |> List.tryHead |> Option.defaultValue technique

@@ -99,21 +99,8 @@ module HuggingFace =
     /// A configuration of peft as a function, started as peft starts it: what random there is follows from `seed`.
     let adapter (config: HuggingFaceConfig) (seed: int) : Adapter = around [] config seed
 
-    let private ending (suffix: string) (replacement: string) (name: string) =
-        if name.EndsWith(suffix, StringComparison.Ordinal) then
-            Some(name.Substring(0, name.Length - suffix.Length) + replacement)
-        else
-            None
-
     /// peft's name for a trained tensor of `Model.trained`; none where peft has no such tensor.
-    let tensorName (config: HuggingFaceConfig) (name: string) : string option =
-        match config.Form.Names |> List.tryFind (fst >> (=) name) with
-        | Some(_, theirs) -> Some theirs
-        | None ->
-            config.Form.Names @ [ ".weight", ".weight" ]
-            |> List.filter (fun (ours, _) -> ours.StartsWith '.')
-            |> List.tryPick (fun (ours, theirs) -> ending ours theirs name)
-            |> Option.map (fun found -> $"base_model.model.{found}")
+    let tensorName (config: HuggingFaceConfig) (name: string) : string option = HuggingFaceTensors.nameOf config name
 
     /// The file of a folder's tensors; `UserError` where they are in another form.
     let tensorPath (folder: string) : string =
@@ -157,51 +144,6 @@ module HuggingFace =
                     userError
                         $"{file}: tensor {name} has shape {List.ofArray entry.Shape}, this model needs {needed}: it belongs to a model of another size or to another configuration."
                 | Some _ -> ()
-
-    /// Puts the tensors of `values`, under peft's names, into the trained parameters of `model`, after all were checked.
-    let private restore
-        (file: string)
-        (config: HuggingFaceConfig)
-        (values: IReadOnlyDictionary<string, torch.Tensor>)
-        model
-        =
-        let parameters =
-            Model.trained model
-            |> List.map (fun (name, parameter) ->
-                match tensorName config name with
-                | Some theirs -> theirs, config.Form.FileShape name (List.ofArray parameter.shape), parameter
-                | None -> invalidOp $"{name} has no name in peft")
-
-        let expected = parameters |> List.map (fun (name, _, _) -> name) |> set
-
-        for name in values.Keys do
-            if not (expected.Contains name) then
-                userError
-                    $"{file}: tensor {name} does not belong to the adapter that adapter_config.json describes on this model."
-
-        for name, shape, _ in parameters do
-            match values.TryGetValue name with
-            | false, _ -> userError $"{file}: tensor {name} is missing."
-            | true, value when List.ofArray value.shape <> shape ->
-                userError
-                    $"{file}: tensor {name} has shape {List.ofArray value.shape}, this model needs {shape}: it belongs to a model of another size or to another configuration."
-            | true, value when not (value.is_floating_point ()) ->
-                userError $"{file}: tensor {name} is {value.dtype}; adapters are float32, float16 or bfloat16."
-            | true, _ -> ()
-
-        use _ = torch.NewDisposeScope()
-        use _ = torch.no_grad ()
-
-        for name, _, parameter in parameters do
-            let value = values[name]
-
-            let used =
-                if value.numel () = parameter.numel () then
-                    value.view parameter.shape
-                else
-                    value.narrow (0L, 0L, parameter.size 0)
-
-            parameter.copy_ used |> ignore
 
     let private moduleKey (name: string) = $"base_model.model.{name}.weight"
 
@@ -292,7 +234,14 @@ module HuggingFace =
             |> Dictionary
 
         let model = around held config 0 baseModel
-        restore file config own model
+        let companions = config.Form.Companions model |> List.map fst |> set
+
+        own
+        |> Seq.filter (fun pair -> not (companions.Contains pair.Key))
+        |> Dictionary
+        |> fun own -> HuggingFaceTensors.restore file config own model
+
+        HuggingFaceTensors.checkCompanions file config own model
 
         let spare =
             match own.TryGetValue "prompt_embeddings" with
@@ -340,7 +289,7 @@ module HuggingFace =
 
         match own |> List.countBy fst |> List.tryFind (fun (_, count) -> count > 1) with
         | Some(name, _) -> userError $"two tensors of this adapter would be called {name}: peft has no such adapter."
-        | None -> own @ buffers
+        | None -> own @ buffers @ config.Form.Companions model
 
     /// That the configuration describes `model`: the same tensors as its own adapter on the bare model has.
     let private checkDescribes (config: HuggingFaceConfig) (model: Model) =

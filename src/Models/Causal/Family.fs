@@ -36,6 +36,8 @@ module CausalFamily =
             Config = config
             Precision = causal.Precision
             Embedding = causal.Embedding
+            Table = causal.Table
+            WithTable = fun changes -> again { causal with Table = changes }
             Head = causal.Head
             WithHead = fun head -> anew (Causal.withHead head causal)
             Shared =

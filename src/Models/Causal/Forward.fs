@@ -72,7 +72,7 @@ module Forward =
 
     /// The embeddings [rows, length, width] of ids [rows, length].
     let internal lookUp (model: Causal) (ids: torch.Tensor) =
-        (model.Embedding.Value.index_select (0L, ids.flatten ()))
+        (TableChange.rowsOf model.Table model.Embedding (ids.flatten ()))
             .``to``(model.Precision)
             .view(ids.size 0, ids.size 1, -1L)
 
@@ -154,11 +154,8 @@ module Forward =
                 | None -> []
 
             x :: before
-            |> Recomputation.apply
-                pass
-                (isTrained (Sites.inBlock description index ""))
-                (fun pass tensors ->
-                    Block.apply pass description turning (attending pass tensors.Tail) index block tensors.Head)
+            |> Recomputation.apply pass (isTrained (Sites.inBlock description index "")) (fun pass tensors ->
+                Block.apply pass description turning (attending pass tensors.Tail) index block tensors.Head)
 
         through model apply embedded
 
@@ -193,7 +190,13 @@ module Forward =
 
     /// Logits [.., vocabulary] of hidden states behind the last block, in the model's precision.
     let internal head (pass: Pass) (model: Causal) (hidden: torch.Tensor) : torch.Tensor =
-        Block.norm model.FinalNorm hidden |> Projection.apply pass model.Head
+        let read = Block.norm model.FinalNorm hidden
+        let logits = Projection.apply pass model.Head read
+
+        if Causal.isTied model then
+            TableChange.follow model.Table model.Embedding read logits
+        else
+            logits
 
     /// Inputs [rows, length] moved to the right, wherever they are padded, so that every answer begins in one column, with their
     /// mask.

@@ -65,6 +65,8 @@ type Causal =
         Precision: torch.ScalarType
         /// [vocabulary, width].
         Embedding: Leaf
+        /// What an adapter changes of the embedding.
+        Table: TableChange list
         /// [positions, width]; none where positions are not learned.
         PositionTable: Leaf option
         EmbeddingNorm: Norm option
@@ -184,6 +186,9 @@ module Causal =
 
         { model with
             Embedding = embedding
+            Table =
+                model.Table
+                |> TableChange.mapLeaves f (Shape.moduleOf (Outlines.embedding description).Name)
             PositionTable = table
             EmbeddingNorm = model.EmbeddingNorm |> Option.map (norm description.Names.EmbeddingNorm)
             Prompt = model.Prompt |> SoftPrompt.mapLeaves f

@@ -80,6 +80,7 @@ module Weights =
             Description = description
             Precision = precision
             Embedding = embedding
+            Table = []
             PositionTable = Outlines.positionTable description |> Option.map leaf
             EmbeddingNorm =
                 if description.HasEmbeddingNorm then

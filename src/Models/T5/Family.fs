@@ -28,6 +28,8 @@ module T5Family =
             Config = config
             Precision = t5.Precision
             Embedding = t5.Embedding
+            Table = t5.Table
+            WithTable = fun changes -> again { t5 with Table = changes }
             Head = T5.head t5
             WithHead = fun head -> anew (T5.withHead head t5)
             Shared = T5.shared t5

@@ -96,11 +96,12 @@ module Forward =
             | Stack.Encoder -> model.EncoderEmbedding
             | Stack.Decoder -> model.DecoderEmbedding
 
-        let embedding = own |> Option.defaultValue model.Embedding
+        let rows =
+            match own with
+            | Some embedding -> TableChange.rowsOf [] embedding (ids.flatten ())
+            | None -> TableChange.rowsOf model.Table model.Embedding (ids.flatten ())
 
-        let rows = embedding.Value.index_select(0L, ids.flatten ()).``to`` model.Precision
-
-        rows.view (Array.append ids.shape [| int64 model.Config.ModelWidth |])
+        rows.``to``(model.Precision).view(Array.append ids.shape [| int64 model.Config.ModelWidth |])
 
     /// Whether each block of a stack has something to train.
     let private trains (model: T5) (stack: Stack) : int -> bool =
@@ -242,7 +243,13 @@ module Forward =
 
     /// Logits [.., vocabulary] of the decoder's hidden states, in the model's precision.
     let head (pass: Pass) (model: T5) (hidden: torch.Tensor) : torch.Tensor =
-        Projection.apply pass (T5.head model) (beforeHead model hidden)
+        let read = beforeHead model hidden
+        let logits = Projection.apply pass (T5.head model) read
+
+        if T5.isTied model then
+            TableChange.follow model.Table model.Embedding read logits
+        else
+            logits
 
     /// Labels [rows, length] moved right by one behind the start token; ignored labels become padding.
     let shiftRight (config: Config) (labels: torch.Tensor) : torch.Tensor =

@@ -67,6 +67,8 @@ type T5 =
         EncoderEmbedding: Leaf option
         /// [vocabulary, d_model]; none where the decoder uses the embedding of both.
         DecoderEmbedding: Leaf option
+        /// What an adapter changes of the embedding of both.
+        Table: TableChange list
         /// Soft tokens before the encoder's input.
         Prompt: SoftPrompt
         /// [tokens, 2 · layers · heads · d_kv] (prefix tuning, Li and Liang 2021), read as Hugging Face's peft does for an
@@ -195,6 +197,9 @@ module T5 =
                 Embedding = embedding
                 EncoderEmbedding = model.EncoderEmbedding |> Option.map (f (Outlines.copyName Encoder))
                 DecoderEmbedding = model.DecoderEmbedding |> Option.map (f (Outlines.copyName Decoder))
+                Table =
+                    model.Table
+                    |> TableChange.mapLeaves f (Shape.moduleOf (Outlines.embedding model.Config).Name)
                 Prompt = model.Prompt |> SoftPrompt.mapLeaves f
                 Prefix = model.Prefix |> Option.map (f Model.prefixName)
                 Head = model.Head |> Option.map (Projection.mapLeaves inHead Site.headName)
@@ -224,7 +229,8 @@ module T5 =
     let head (model: T5) : Projection =
         model.Head |> Option.defaultValue (Dense model.Embedding)
 
-    let private isTied (model: T5) =
+    /// Whether the head is the embedding.
+    let isTied (model: T5) : bool =
         Projection.weight (head model) = model.Embedding
 
     /// The model with this head; one around the embedding's own leaf is tied to it.

@@ -66,6 +66,7 @@ module Weights =
             Precision = precision
             Embedding = leaf (Outlines.embedding config)
             EncoderEmbedding = None
+            Table = []
             DecoderEmbedding = None
             Prompt = NoPrompt
             Prefix = None
