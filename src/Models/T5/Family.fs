@@ -32,9 +32,9 @@ module T5Family =
             WithTable = fun changes -> again { t5 with Table = changes }
             Head = T5.head t5
             WithHead = fun head -> anew (T5.withHead head t5)
-            Shared = T5.shared t5
-            Untie = fun name -> anew (T5.untie name t5)
-            Joined = fun () -> T5.joined t5 |> Option.map anew
+            Shared = Sharing.shared t5
+            Untie = fun name -> anew (Sharing.untie name t5)
+            Joined = fun () -> Sharing.joined t5 |> Option.map anew
             Rewrite = fun f -> again (T5.rewrite f t5)
             MapLeaves = fun f -> again (T5.mapLeaves f t5)
             MapBeside = fun f -> again (T5.mapBeside f t5)
