@@ -149,11 +149,28 @@ module Files =
         createFolder path
         checkWritable path
 
+    /// Distinct for each process, of whatever machine: numbers of processes are not.
+    let private token = Guid.NewGuid().ToString("N").Substring(0, 12)
+
+    /// Removes a file, if that can be done.
+    let internal tryDelete (path: string) : unit =
+        try
+            File.Delete path
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException -> ()
+
+    /// Renames over what is there. On a network's file system the answer may be lost, and the work is then done all the same.
+    let private rename (temporary: string) (path: string) : unit =
+        try
+            File.Move(temporary, path, overwrite = true)
+        with :? FileNotFoundException when File.Exists path && not (File.Exists temporary) ->
+            ()
+
     /// Writes a file through a temporary neighbour and a rename: readers see the old file or the whole new one, and a full
     /// disk leaves the old one. `UserError` where it cannot be written.
     let replace (path: string) (write: Stream -> unit) : unit =
-        let temporary =
-            $"{path}.{Environment.ProcessId}.{Environment.CurrentManagedThreadId}.tmp"
+        let temporary = $"{path}.{token}.{Environment.CurrentManagedThreadId}.tmp"
 
         try
             try
@@ -162,18 +179,14 @@ module Files =
                     write stream
                     stream.Flush true
 
-                File.Move(temporary, path, overwrite = true)
+                rename temporary path
             with
             | :? IOException
             | :? UnauthorizedAccessException as error ->
                 userError
                     $"{path} cannot be written ({error.Message.TrimEnd '.'}). Make room or name another folder; the same command then goes on."
         finally
-            try
-                File.Delete temporary
-            with
-            | :? IOException
-            | :? UnauthorizedAccessException -> ()
+            tryDelete temporary
 
     /// Writes a text file, whole or not at all.
     let writeAtomically (path: string) (text: string) : unit =
