@@ -59,6 +59,7 @@ module Pipeline =
     /// Scores the answers, writes predictions and result, and removes what a continued run would have needed.
     let private conclude (run: Prepared) (watch: Stopwatch) (answers: Generated[]) (record: Run) : Run =
         let predictions = Evaluation.predictions run.Task run.Rows.Split.Test answers
+        run.Shop.Seal()
         Evaluation.write (Run.predictionsPath run.Shop.Results run.Experiment) predictions
 
         let record =
@@ -82,6 +83,7 @@ module Pipeline =
         | None -> ()
         | Some folder ->
             let session = run.Shop.Session
+            run.Shop.Confirm()
 
             AdapterFile.save
                 folder
@@ -158,7 +160,8 @@ module Pipeline =
         match error with
         | NonFinite cause
         | UserError cause -> Some cause
-        | :? OperationCanceledException -> None
+        | :? OperationCanceledException
+        | LeaseLost _ -> None
         | other -> Some $"{other.Message.ReplaceLineEndings(string ' ')} ({other.GetType().Name})"
 
     /// One run whose failure is recorded; only a stop passes through.
@@ -169,6 +172,7 @@ module Pipeline =
             match isolated error with
             | None -> reraise ()
             | Some cause ->
+                shop.Seal()
                 let record = RunRecord.failed shop piece.Experiment cause
                 Results.write shop.Results record
                 shop.Tell(Ended record)

@@ -20,14 +20,22 @@ let private work (folder: string) (stop: CancellationToken) (done': int -> unit)
         else
             None
 
-    let perform look piece =
+    let perform (turn: WorkTurn) piece =
         done' piece
-        look ()
+        turn.Look()
         Thread.Sleep 1
         Files.writeAtomically (path piece ".result") (string (piece * piece))
         piece * piece
 
-    SharedWork.each stop (fun piece -> path piece ".lock") settled (fun _ -> true) perform waiting pieces
+    SharedWork.each
+        stop
+        WorkClaims.locks
+        (fun piece -> path piece ".lock")
+        settled
+        (fun _ -> true)
+        perform
+        waiting
+        pieces
 
 let private probe =
     testCase "an ordinary folder keeps locks, and the probe leaves nothing behind"
@@ -44,6 +52,7 @@ let private untidied =
 
             SharedWork.each
                 System.Threading.CancellationToken.None
+                WorkClaims.locks
                 path
                 (fun _ -> None)
                 (fun result -> result > 0)
@@ -111,10 +120,10 @@ let private locks =
 
                     do
                         use _ = FileLock.tryTake path |> Option.get
-                        SharedWork.clear path
+                        WorkClaims.clear path
                         Expect.isTrue (File.Exists path) "held: its holder will"
 
-                    SharedWork.clear path
+                    WorkClaims.clear path
                     Expect.isFalse (File.Exists path) "cleared")
         ]
 

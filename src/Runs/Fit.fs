@@ -111,6 +111,8 @@ module internal Fit =
                 PeakMemoryMiB = max log.PeakMemoryMiB (Memory.peakMiB ())
             }
 
+        run.Shop.Confirm()
+
         if next.BestEpoch = epoch then
             RunState.saveBest results run.Experiment trainee.Model
 

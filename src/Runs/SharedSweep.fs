@@ -23,7 +23,7 @@ module internal SharedSweep =
     /// Removes what is left over where a process ended between its result and its clean-up.
     let tidy (results: string) (experiment: Experiment) : unit =
         RunState.remove results experiment
-        SharedWork.clear (lockOf results (Experiment.name experiment))
+        WorkClaims.clear (lockOf results (Experiment.name experiment))
 
     /// When a result file was written; none where there is none.
     let private written (results: string) (piece: Piece) : DateTime option =
@@ -64,7 +64,7 @@ module internal SharedSweep =
 
             run
 
-        let performLooking look (piece: Piece) =
+        let performLooking (turn: WorkTurn) (piece: Piece) =
             let tell event =
                 shop.Tell event
 
@@ -72,16 +72,23 @@ module internal SharedSweep =
                 | EpochEnded _ ->
                     // Another run's damaged file is not this run's failure: the next look between runs raises it again.
                     try
-                        look ()
+                        turn.Look()
                     with UserError _ ->
                         ()
                 | _ -> ()
 
-            perform { shop with Tell = tell } piece
+            perform
+                { shop with
+                    Tell = tell
+                    Confirm = turn.Confirm
+                    Seal = turn.Seal
+                }
+                piece
 
         pieces
         |> SharedWork.each
             shop.Stop
+            WorkClaims.locks
             (fun piece -> lockOf shop.Results piece.Name)
             settledElsewhere
             _.IsFinished

@@ -4,28 +4,22 @@ open System
 open System.IO
 open System.Threading
 
-/// Work that several processes share through one folder: each piece has a lock file, and whoever holds that does the piece.
-/// The system lets go of a lock when its process ends, however it ends, and others then take the piece over.
+/// What a process that does a piece is given beside it.
+[<NoComparison; NoEquality>]
+type internal WorkTurn =
+    {
+        /// Looks for results of others: call it now and then.
+        Look: unit -> unit
+        /// `WorkClaim.Confirm`.
+        Confirm: unit -> unit
+        /// `WorkClaim.Seal`.
+        Seal: unit -> unit
+    }
+
+/// Work that several processes share through one folder: each piece is claimed by a file, and whoever has the claim does the
+/// piece. Claims of processes that end, however they end, are taken over by others.
 [<RequireQualifiedAccess>]
 module internal SharedWork =
-    /// How long a process with nothing to claim waits before it looks again.
-    let private pause = TimeSpan.FromSeconds 0.5
-
-    /// Removes the lock file of a piece that nobody will try again, unless another process holds it: that one removes it. Of
-    /// others no lock file may go: one process might claim the old file, and another a new one of that name.
-    let clear (path: string) : unit =
-        try
-            if File.Exists path then
-                match FileLock.tryTake path with
-                | Some held ->
-                    held.Dispose()
-                    File.Delete path
-                | None -> ()
-        with
-        | UserError _
-        | :? IOException
-        | :? UnauthorizedAccessException -> ()
-
     /// Whether a lock keeps others out here: on some network file systems every process gets all of them.
     let keepsLocks (folder: string) : bool =
         let path = Path.Combine(folder, $"probe-{Environment.ProcessId}.lock")
@@ -45,15 +39,16 @@ module internal SharedWork =
 
     /// The results of all pieces, in their order, whichever process made them.
     ///
-    /// `settled` tells a piece's result when there is one by now, `isFinal` whether no other sweep will try it again, `perform` makes it, and is given a function that looks
-    /// for results of others: call it now and then. `waiting` hears how many pieces others hold when nothing else is left.
+    /// `settled` tells a piece's result when there is one by now, `isFinal` whether no other sweep will try it again, `perform` makes it; where
+    /// it raises `LeaseLost`, another process makes it. `waiting` hears how many pieces others hold when nothing else is left.
     /// Raises `OperationCanceledException` when stopped.
     let each
         (stop: CancellationToken)
-        (lockPath: 'piece -> string)
+        (claims: WorkClaims)
+        (claimPath: 'piece -> string)
         (settled: 'piece -> 'result option)
         (isFinal: 'result -> bool)
-        (perform: (unit -> unit) -> 'piece -> 'result)
+        (perform: WorkTurn -> 'piece -> 'result)
         (waiting: int -> unit)
         (pieces: 'piece list)
         : 'result list =
@@ -73,7 +68,7 @@ module internal SharedWork =
 
         let tidy place =
             if results[place] |> Option.exists isFinal then
-                clear (lockPath pieces[place])
+                claims.Clear(claimPath pieces[place])
 
         let look () =
             for place in left () do
@@ -84,15 +79,25 @@ module internal SharedWork =
         let attempt place =
             stop.ThrowIfCancellationRequested()
 
-            match FileLock.tryTake (lockPath pieces[place]) with
+            match claims.TryTake(claimPath pieces[place]) with
             | None -> false
-            | Some held ->
-                do
-                    use _ = held
+            | Some claim ->
+                try
+                    try
+                        // Its result may have come between the last look and the claim.
+                        if not (isSettled place) then
+                            let turn =
+                                {
+                                    Look = look
+                                    Confirm = claim.Confirm
+                                    Seal = claim.Seal
+                                }
 
-                    // Its result may have come between the last look and the lock.
-                    if not (isSettled place) then
-                        results[place] <- Some(perform look pieces[place])
+                            results[place] <- Some(perform turn pieces[place])
+                    with LeaseLost _ ->
+                        ()
+                finally
+                    claim.GiveBack()
 
                 tidy place
                 true
@@ -107,7 +112,7 @@ module internal SharedWork =
                 if held.Length <> told then
                     waiting held.Length
 
-                stop.WaitHandle.WaitOne pause |> ignore
+                claims.Pause stop
                 stop.ThrowIfCancellationRequested()
                 work held.Length
 

@@ -14,6 +14,10 @@ type Workshop =
         Tell: RunEvent -> unit
         /// Ctrl-C: the run stops at the next micro-batch and can be continued.
         Stop: CancellationToken
+        /// Called before anything of a run is written; raises where the run is another process's by now.
+        Confirm: unit -> unit
+        /// Called before a run's result is written; raises unless no other process will write it.
+        Seal: unit -> unit
         /// For the result file.
         Command: string
         /// The folder for a run's adapter; none where it is not kept.
@@ -36,6 +40,8 @@ module Workshop =
             Results = results
             Tell = ignore
             Stop = CancellationToken.None
+            Confirm = ignore
+            Seal = ignore
             Command = ""
             Adapter = fun _ -> None
             ValidationLimit = Split.standardLimit
