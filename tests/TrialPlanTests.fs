@@ -20,6 +20,8 @@ let private rows: RaceRows =
         Train = 200
         Validation = 20
         Test = 60
+        Answered = 20
+        Epochs = 20
     }
 
 [<Tests>]
@@ -89,6 +91,14 @@ let tests =
                             |> List.map (Contender.ofFamily (fun _ -> 1e-2) rung.Trials >> List.distinct >> List.length)
 
                         Expect.allEqual trials rung.Trials "equal trials for each technique"
+
+            testCase "epochs are fewer the more rows there are, and no finalist trains for more than are asked for"
+            <| fun () ->
+                Expect.equal ([ 10; 200; 400; 5_000 ] |> List.map TrialPlan.enough) [ 20; 20; 10; 3 ] "enough"
+
+                match TrialPlan.within 1e6 1 pace { rows with Epochs = 4 } families with
+                | Ok plan -> Expect.equal plan.Examples (4 * rows.Train) "four epochs"
+                | Error _ -> failtest "it fits"
 
             testCase "contenders come by how far size and rate together are from the likeliest"
             <| fun () ->

@@ -22,6 +22,8 @@ type ChooseQuestion =
         Techniques: Technique list
         /// Training rows to take, instead of all.
         Rows: int option
+        /// The most epochs of a finalist, instead of as many as are enough for so many rows.
+        Epochs: int option
         /// The most tokens of an input.
         InputLimit: int
         /// The most tokens of a target or an answer.
@@ -47,6 +49,7 @@ module ChooseQuestion =
             MaxMemoryMiB = None
             Techniques = []
             Rows = None
+            Epochs = None
             InputLimit = 512
             TargetLimit = 128
             BatchSize = 16

@@ -28,6 +28,9 @@ module internal Ground =
     /// More validation rows than these cost a race more than they tell.
     let validationLimit = 250
 
+    /// Trials are judged by the loss: a few answers are enough to show what they come to.
+    let answeredLimit = 20
+
     /// The folder of trials within a race's folder.
     let trials (folder: string) : string = Path.Combine(folder, "trials")
 
@@ -54,6 +57,7 @@ module internal Ground =
                     session.Options.Device
                     $"{question.Budget.TotalSeconds} {question.MaxParameters} {question.MaxMemoryMiB} {question.Rows}"
                     $"{question.InputLimit} {question.TargetLimit} {question.BatchSize}"
+                    yield! question.Epochs |> Option.map string |> Option.toList
                     yield!
                         families
                         |> List.map (fun family ->
@@ -171,6 +175,10 @@ module internal Ground =
                     Train = split.Train.Length
                     Validation = min validationLimit split.Validation.Length
                     Test = split.Test.Length
+                    Answered = split.Validation.Length |> min validationLimit |> min answeredLimit
+                    Epochs =
+                        question.Epochs
+                        |> Option.defaultWith (fun () -> TrialPlan.enough split.Train.Length)
                 }
             Families = families
             Notes =
@@ -204,14 +212,14 @@ module internal Ground =
         : TaskDefinition * Experiment =
         let question = ground.Question
 
-        let task, validation =
+        let task, validation, test =
             if stage.IsFinal then
-                ground.Task, Split.standardLimit
+                ground.Task, Split.standardLimit, Split.standardLimit
             else
-                ground.TrialTask, validationLimit
+                ground.TrialTask, validationLimit, answeredLimit
 
         let split =
-            ground.Session.Split(task, level |> Option.defaultValue High, stage.Seed, validation, Split.standardLimit)
+            ground.Session.Split(task, level |> Option.defaultValue High, stage.Seed, validation, test)
 
         task,
         {

@@ -63,6 +63,11 @@ module internal Race =
                     Split.standardLimit
                 else
                     Ground.validationLimit
+            TestLimit =
+                if stage.IsFinal then
+                    Split.standardLimit
+                else
+                    Ground.answeredLimit
         }
 
     /// The results of a stage's runs that there are, in their order.
@@ -153,7 +158,7 @@ module internal Race =
                 |> List.choose (Standing.ofRun ground.Families)
                 |> List.map (fun standing -> standing.Family, standing.Run.Timing.Train / float examples)
             Validate = median (runs |> List.map (fun run -> run.Timing.Validate / held))
-            Answer = median (runs |> List.map (fun run -> run.Timing.Test / held))
+            Answer = median (runs |> List.map (fun run -> run.Timing.Test / float ground.Rows.Answered))
             Run = max 0.01 ((wall - inRows) / float runs.Length)
         }
 

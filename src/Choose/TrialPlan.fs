@@ -28,6 +28,10 @@ type RaceRows =
         Train: int
         Validation: int
         Test: int
+        /// Validation rows that a trial answers, beside the loss of all.
+        Answered: int
+        /// The most epochs of a finalist.
+        Epochs: int
     }
 
 /// Measured seconds: what a plan is priced by.
@@ -90,7 +94,7 @@ module TrialPlan =
     /// Seconds of a rung: every family's trials.
     let rungSeconds (pace: Pace) (rows: RaceRows) (families: string list) (rung: Rung) : float =
         families
-        |> List.sumBy (fun family -> float rung.Trials * run pace rows rows.Validation family rung.Examples)
+        |> List.sumBy (fun family -> float rung.Trials * run pace rows rows.Answered family rung.Examples)
 
     /// Seconds of the finals: the dearest families once a seed, and the base model's answers.
     let finalSeconds (pace: Pace) (rows: RaceRows) (families: string list) (plan: TrialPlan) : float =
@@ -113,22 +117,34 @@ module TrialPlan =
         families * (plan.Rungs |> List.sumBy _.Trials)
         + min families plan.Finalists * plan.Seeds
 
-    /// Training that is enough for so many rows: 4,000 examples, between 3 and 20 times each row.
-    let enough (train: int) : int =
-        train * (4_000 / max 1 train |> max 3 |> min 20)
+    /// Epochs that are enough for so many rows: 4,000 examples, between 3 and 20 times each row.
+    let enough (train: int) : int = 4_000 / max 1 train |> max 3 |> min 20
 
     /// What of a budget is planned: the rest is for what was not foreseen.
     let private planned = 0.85
 
-    /// The plans in question, the most thorough first: fewer trials and less training by turns, down to one trial of each
-    /// technique and one epoch.
-    let private ladder (finalists: int) (train: int) : TrialPlan list =
-        let full = enough train
-        let at share = max train (full / share)
+    /// The plans in question, the most thorough first: fewer trials, less training and fewer finalists by turns, down to one
+    /// trial of each technique and one epoch. A third finalist goes before training does: one that is trained for a quarter
+    /// of the time tells little.
+    let private ladder (most: int) (rows: RaceRows) : TrialPlan list =
+        let full = rows.Train * rows.Epochs
+        let at share = max rows.Train (full / share)
 
         [
-            for trials, share in [ 8, 1; 4, 1; 4, 2; 2, 2; 2, 4; 1, 4; 1, 8; 1, 1_000_000 ] do
-                halving trials finalists 3 (at share)
+            for trials, share, finalists in
+                [
+                    8, 1, 3
+                    4, 1, 3
+                    4, 2, 3
+                    4, 2, 2
+                    2, 2, 2
+                    4, 4, 2
+                    2, 4, 2
+                    1, 4, 2
+                    1, 8, 2
+                    1, 1_000_000, 2
+                ] do
+                halving trials (min most finalists) 3 (at share)
         ]
 
     /// The most thorough plan that so many seconds hold with so many jobs at once; where none is, the seconds that the
@@ -143,7 +159,7 @@ module TrialPlan =
         let cost plan =
             seconds pace rows families plan / float jobs / planned
 
-        let plans = ladder (min 3 families.Length) rows.Train
+        let plans = ladder families.Length rows
 
         match plans |> List.tryFind (fun plan -> cost plan <= budget) with
         | Some plan -> Ok plan

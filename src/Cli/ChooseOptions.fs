@@ -14,6 +14,7 @@ type ChooseOption =
     | [<Unique>] Priority of name: string
     | [<AltCommandLine("--technique", "-p")>] Techniques of names: string list
     | [<Unique>] Rows of count: int
+    | [<Unique>] Epochs of count: int
     | [<Unique; AltCommandLine("-o")>] Output of folder: string
     | [<Unique; AltCommandLine("-j")>] Jobs of count: int
     | [<Unique>] Input_Column of name: string
@@ -43,6 +44,8 @@ type ChooseOption =
             | Techniques _ ->
                 "Techniques to race. full, LoRA, (IA)3, BitFit, adapters and prompt tuning, each in several sizes, if not given."
             | Rows _ -> "Training rows to take. All if not given."
+            | Epochs _ ->
+                "The most epochs of a finalist. Between 3 and 20, fewer the more rows there are, if not given."
             | Output _ ->
                 "Folder of results, adapter and report. choose/NAME, after your data, if not given. The same command goes on there."
             | Jobs _ ->
@@ -87,6 +90,7 @@ module ChooseOptions =
         for name, value in
             [
                 "--rows", options.TryGetResult ChooseOption.Rows
+                "--epochs", options.TryGetResult ChooseOption.Epochs
                 "--batch-size", options.TryGetResult ChooseOption.Batch_Size
                 "--input-limit", options.TryGetResult ChooseOption.Input_Limit
                 "--target-limit", options.TryGetResult ChooseOption.Target_Limit
@@ -134,6 +138,7 @@ module ChooseOptions =
                 |> Options.names
                 |> List.map Technique.parse
             Rows = options.TryGetResult ChooseOption.Rows
+            Epochs = options.TryGetResult ChooseOption.Epochs
             InputLimit = options.GetResult(ChooseOption.Input_Limit, usual.InputLimit)
             TargetLimit = options.GetResult(ChooseOption.Target_Limit, usual.TargetLimit)
             BatchSize = options.GetResult(ChooseOption.Batch_Size, usual.BatchSize)
