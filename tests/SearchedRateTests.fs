@@ -113,6 +113,27 @@ let private preset =
                     }
                     "the technique's one rate"
 
+            testCase "what was not searched has the mean of the nearest that was"
+            <| fun () ->
+                let rates =
+                    [
+                        rate "topic" "lora(rank=8,alpha=8)" Low 1e-2
+                        rate "topic" "lora(rank=2,alpha=8)" Low 1e-4
+                        rate "dialogue" "lora(rank=8,alpha=8)" Low 1e-1
+                        rate "dialogue" "full" Low 1.0
+                    ]
+
+                let near task words =
+                    SearchedRate.nearest rates task (Technique.parse words)
+
+                let is expected found what =
+                    Expect.floatClose Accuracy.high (Option.defaultValue nan found) expected what
+
+                is 1e-3 (near "topic" "lora(rank=4)") "other settings on this task"
+                is (10.0 ** -1.5) (near "rating" "lora(rank=8)") "these settings on other tasks"
+                is (10.0 ** (-7.0 / 3.0)) (near "rating" "lora(rank=4)") "the kind anywhere"
+                Expect.isNone (near "topic" "ia3") "nothing of the kind"
+
             testCase "it belongs to the embedded weights, wherever they lie"
             <| fun () ->
                 inTemporaryFolder (fun folder ->

@@ -49,7 +49,7 @@ module RunNotes =
             with
             | [] -> ()
             | pairs ->
-                $"Untuned, at the technique's one rate for all tasks: {listed title pairs}. Another rate may do better: peft search finds it."
+                $"Untuned, at a rate found for other tasks or settings, or at the technique's one rate for all tasks: {listed title pairs}. Another rate may do better: peft search finds it."
         ]
 
     let private mean (runs: Run list) : float = runs |> List.averageBy _.Score

@@ -245,7 +245,7 @@ module Training =
         |> Option.defaultValue 4
 
     /// `small` with the learning rates that were searched for each technique on each task of the embedded data
-    /// (`SearchedRate`); a technique or task that was not searched has the one of `small`. A hundred rows make 25 optimiser
+    /// (`SearchedRate`); where a technique was not searched on a task it has the nearest that was, or else the rate of `small`. A hundred rows make 25 optimiser
     /// steps an epoch, and a run goes on for three epochs without a lower loss, since a small model's waver.
     let searched (task: string) (dropout: float) (technique: Technique) (level: Level) : Training =
         let usual =
@@ -254,9 +254,13 @@ module Training =
                 Patience = 3
             }
 
-        match SearchedRate.tryFind task technique level with
+        match
+            SearchedRate.tryFind task technique level
+            |> Option.map _.Peak
+            |> Option.orElseWith (fun () -> SearchedRate.nearest (SearchedRate.all ()) task technique)
+        with
         | None -> usual
-        | Some found -> usual |> atPeak found.Peak
+        | Some peak -> usual |> atPeak peak
 
     /// Named settings, of a task's name, the model's dropout, a technique and a level.
     let presets: (string * (string -> float -> Technique -> Level -> Training)) list =

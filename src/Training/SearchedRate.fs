@@ -97,3 +97,20 @@ module SearchedRate =
         with
         | [] -> None
         | found -> found |> List.minBy (fun rate -> apart rate.Level level) |> Some
+
+    let private middle (rates: SearchedRate list) : float =
+        rates |> List.averageBy (fun rate -> log rate.Peak) |> exp
+
+    /// The geometric mean of the rates among `rates` that were found nearest to what is asked for: of the same kind of technique with other
+    /// settings on this task, or else of the same kind on other tasks. None where there is nothing of the kind.
+    let nearest (rates: SearchedRate list) (task: string) (technique: Technique) : float option =
+        match rates |> List.filter (fun rate -> rate.Technique.Name = technique.Name) with
+        | [] -> None
+        | kind ->
+            match
+                kind |> List.filter (fun rate -> rate.Task = task),
+                kind |> List.filter (fun rate -> rate.Technique = technique)
+            with
+            | [], [] -> Some(middle kind)
+            | [], elsewhere -> Some(middle elsewhere)
+            | here, _ -> Some(middle here)
