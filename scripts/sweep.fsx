@@ -13,7 +13,7 @@ open Peft
 let session =
     SessionOptions.create (Embedded.modelFolder ()) (Embedded.dataFolder ())
 
-// The techniques: the paper's five. Every word of the README's table is one: Technique.parse "vera(rank=4)".
+// The techniques: the paper's five. Every word of docs/techniques.md is one: Technique.parse "vera(rank=4)".
 let techniques = Technique.paper
 
 // The sweep: each technique, and the two baselines, on each task at each level for each seed.
